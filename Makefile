@@ -1,0 +1,66 @@
+# Every verb works as the first command on a fresh clone: it installs what is missing, into this folder only.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+GROUPS := --group runtime --group local --group test --group lint
+READY := .venv/.ready
+BIN := .venv/bin
+# The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
+# is none.
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+CODE := functions layers local tests
+
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test up down lint format lock build clean
+
+help: ## show what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(READY) ## from nothing to a delivered, audited message, on this machine
+	@$(BIN)/python -m local.demo
+
+up: $(READY) ## deploy template.yaml to a local emulator, beside a CXone simulator
+	@$(BIN)/python -m local.stack up
+
+down: $(READY) ## stop what `make up` started
+	@$(BIN)/python -m local.stack down
+
+test: $(READY) ## all tests
+	$(BIN)/pytest
+
+lint: $(READY) ## formatter, linter, types, import contracts, template
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy functions layers local
+	PYTHONPATH=layers/messaging:. $(BIN)/lint-imports --no-cache
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/sam validate --lint --region us-east-1
+
+format: $(READY) ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+build: $(READY) ## what `sam deploy` uploads; ARCHITECTURE=arm64 (default) or x86_64
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+
+lock: $(READY) ## resolve the dependencies anew, for this project and for the layer
+	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
+	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml --constraint requirements.lock \
+	  --output-file layers/messaging/requirements.txt
+
+LOCK_FLAGS := --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
+
+clean: ## remove everything that was installed or built here
+	rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements.lock | $(filter .tools/%,$(UV))
+	@echo "installing the tools into .venv"
+	@$(UV) venv --quiet --allow-existing --python 3.13 .venv
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@touch $@
+
+.tools/bin/uv:
+	@echo "installing uv into .tools"
+	@(python3.13 -m venv .tools 2>/dev/null || python3 -m venv .tools)
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv

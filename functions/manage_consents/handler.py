@@ -1,0 +1,61 @@
+"""`PUT` and `GET /consents/{phoneNumber}`."""
+
+from functools import cache
+from http import HTTPStatus
+from typing import Literal
+
+from pydantic import Field
+
+from cxone_messaging import assembly
+from cxone_messaging.domain.consents import Consent, ConsentStatus
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse
+from cxone_messaging.platform.settings import ManageConsentsSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents, number_in_path
+
+
+class ConsentBody(Body):
+    """A recipient's word, and where it was given."""
+
+    status: Literal["opted_in", "opted_out"]
+    source: str = Field(min_length=1, max_length=100)
+    campaign_id: str | None = Field(default=None, min_length=1, max_length=100)
+
+
+@cache
+def use_case() -> ManageConsents:
+    """Build the use case once an execution environment."""
+    return assembly.manage_consents(ManageConsentsSettings.from_environment())
+
+
+def put(request: HttpRequest) -> HttpResponse:
+    """Record what a recipient said."""
+    number = number_in_path(request.path["phoneNumber"])
+    body = request.parse(ConsentBody)
+    given = GivenConsent(ConsentStatus(body.status), body.source, body.campaign_id)
+    return _answer(number, use_case().record(number, given))
+
+
+def get(request: HttpRequest) -> HttpResponse:
+    """Show what a recipient said last."""
+    number = number_in_path(request.path["phoneNumber"])
+    return _answer(number, use_case().find(number))
+
+
+def _answer(number: PhoneNumber, consent: Consent) -> HttpResponse:
+    return HttpResponse(
+        HTTPStatus.OK,
+        {
+            "phoneNumber": number.e164,
+            "status": consent.status.value,
+            "source": consent.source,
+            "campaignId": consent.campaign_id,
+            "updatedAt": consent.updated_at,
+        },
+    )
+
+
+handler = HttpApi(
+    {"PUT /consents/{phoneNumber}": put, "GET /consents/{phoneNumber}": get}, EmbeddedMetrics("manage_consents")
+)

@@ -1,0 +1,46 @@
+"""`GET /messages/{messageId}`."""
+
+from functools import cache
+from http import HTTPStatus
+
+from cxone_messaging import assembly
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
+from cxone_messaging.platform.settings import ReadLedgerSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.read_message import ReadMessage
+
+metrics = EmbeddedMetrics("read_ledger")
+
+
+@cache
+def use_case() -> ReadMessage:
+    """Build the use case once an execution environment."""
+    return assembly.read_message(ReadLedgerSettings.from_environment(), metrics)
+
+
+def get(request: HttpRequest) -> HttpResponse:
+    """Show a message with its audit trail."""
+    read = use_case()(request.path["messageId"])
+    message = read.message
+    return HttpResponse(
+        HTTPStatus.OK,
+        {
+            "messageId": message.message_id,
+            "status": message.status.value,
+            "to": message.recipient,
+            "campaignId": message.campaign_id,
+            "encoding": message.encoding,
+            "segments": message.segments,
+            "cxoneMessageId": message.cxone_message_id,
+            "createdAt": message.created_at,
+            "updatedAt": message.updated_at,
+            "dispatchLatencyMs": message.dispatch_latency_ms,
+            "deliveryLatencyMs": message.delivery_latency_ms,
+            "error": message.error,
+            "auditVerified": read.verified,
+            "audit": [entry.attributes() for entry in read.entries],
+        },
+    )
+
+
+handler = HttpApi({"GET /messages/{messageId}": get}, metrics)

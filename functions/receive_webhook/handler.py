@@ -1,0 +1,46 @@
+"""`POST /webhooks/cxone/sms`: the door that is open to the internet; what comes in must prove that it is CXone's."""
+
+from functools import cache
+from http import HTTPStatus
+
+from pydantic import Field
+
+from cxone_messaging import assembly
+from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, WireBody
+from cxone_messaging.platform.settings import ReceiveWebhookSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.receive_event import ReceiveEvent
+
+metrics = EmbeddedMetrics("receive_webhook")
+
+
+class DeliveryBody(WireBody):
+    """A delivery event as CXone posts it; fields that we don't know are passed over."""
+
+    message_id: str = Field(alias="messageId", min_length=1, max_length=256)
+    status: str = Field(min_length=1, max_length=64)
+    to: str = Field(default="", max_length=64)
+    timestamp: str = Field(max_length=64)
+    error: str | None = Field(default=None, max_length=4096)
+
+    def told(self) -> DeliveryEvent:
+        """Give the event in the domain's words."""
+        return DeliveryEvent(self.message_id, self.status, self.to, self.timestamp, self.error)
+
+
+@cache
+def use_case() -> ReceiveEvent:
+    """Build the use case once an execution environment."""
+    return assembly.receive_event(ReceiveWebhookSettings.from_environment(), metrics)
+
+
+def sms(request: HttpRequest) -> HttpResponse:
+    """Take one delivery event."""
+    receive = use_case()
+    message_id = receive.authenticate(request.query, request.headers, request.body)
+    recorded = receive.record(request.parse(DeliveryBody).told(), message_id)
+    return HttpResponse(HTTPStatus.OK, {"status": recorded.value})
+
+
+handler = HttpApi({"POST /webhooks/cxone/sms": sms}, metrics)

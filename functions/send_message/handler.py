@@ -1,0 +1,78 @@
+"""`POST /messages` and `POST /messages/preview`."""
+
+from functools import cache
+from http import HTTPStatus
+
+from pydantic import Field
+
+from cxone_messaging import assembly
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse, field_errors
+from cxone_messaging.platform.settings import SendMessageSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.send_message import SendMessage
+
+KEY_LIMIT = 255
+
+metrics = EmbeddedMetrics("send_message")
+
+
+class MessageBody(Body):
+    """What to send. A field left out is reported as the rule that it breaks, not as a malformed request."""
+
+    to: str = ""
+    text: str = ""
+    campaign_id: str | None = None
+    sender: str | None = Field(default=None, alias="from")
+
+    def asked(self) -> SmsRequest:
+        """Give the request in the domain's words."""
+        return SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
+
+
+@cache
+def use_case() -> SendMessage:
+    """Build the use case once an execution environment."""
+    return assembly.send_message(SendMessageSettings.from_environment(), metrics)
+
+
+def send(request: HttpRequest) -> HttpResponse:
+    """Send one message, at most once for each `Idempotency-Key`."""
+    asked = request.parse(MessageBody).asked()
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= KEY_LIMIT:
+        raise MessagingError(Code.MALFORMED_REQUEST, f"an Idempotency-Key has 1 to {KEY_LIMIT} characters")
+    receipt = use_case().send(asked, key, request.seconds_left)
+    message = receipt.message
+    return HttpResponse(
+        HTTPStatus.ACCEPTED,
+        {
+            "messageId": message.message_id,
+            "status": "dispatched",
+            "cxoneMessageId": message.cxone_message_id,
+            "encoding": message.encoding,
+            "segments": message.segments,
+            "dispatchLatencyMs": message.dispatch_latency_ms,
+        },
+        {"Idempotency-Replayed": "true"} if receipt.replayed else {},
+    )
+
+
+def preview(request: HttpRequest) -> HttpResponse:
+    """Say what a send would do; nothing is sent or recorded."""
+    preview = use_case().preview(request.parse(MessageBody).asked())
+    size = preview.checked.size
+    return HttpResponse(
+        HTTPStatus.OK,
+        {
+            "valid": not preview.errors,
+            "errors": field_errors(preview.errors),
+            "encoding": size.encoding if size else None,
+            "segments": size.segments if size else None,
+            "units": size.units if size else None,
+        },
+    )
+
+
+handler = HttpApi({"POST /messages": send, "POST /messages/preview": preview}, metrics)

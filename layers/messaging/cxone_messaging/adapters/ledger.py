@@ -1,0 +1,183 @@
+"""The ledger: append, read, and nothing else. There is no way here to change or remove an entry.
+
+An append is a PartiQL INSERT at a subject's next sequence: where that sequence is taken somebody else was first, and
+whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import Clock, instant
+
+if TYPE_CHECKING:
+    from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CXONE_MESSAGE_INDEX = "by-cxone-message-id"
+CXONE_MESSAGE_KEY = "cxoneMessageId"
+
+# Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
+_MAX_RACES_LOST = 100
+
+
+class SequenceTakenError(Exception):
+    """Another entry stands at this sequence already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an entry is to say; its place in the chain is found when it is appended."""
+
+    type: EntryType
+    data: Mapping[str, Value]
+    index: Mapping[str, str] | None = None
+
+    def following(self, entries: Sequence[Entry], subject: str, clock: Clock) -> Entry:
+        """Make the entry that comes after a subject's others."""
+        return Entry.following(
+            entries[-1] if entries else None,
+            subject=subject,
+            type=self.type,
+            timestamp=format_time(instant(clock.now())),
+            data=self.data,
+            index=self.index,
+        )
+
+
+class Ledger(Protocol):
+    """An append-only table of chained entries."""
+
+    def insert(self, entry: Entry) -> None:
+        """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
+        ...
+
+    def read(self, subject: str) -> list[Entry]:
+        """Read all of a subject's entries in their order, those just written included."""
+        ...
+
+    def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
+        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment."""
+        ...
+
+
+class DynamoLedger:
+    """The ledger in DynamoDB."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def insert(self, entry: Entry) -> None:
+        """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
+        attributes = entry.attributes()
+        names = ", ".join(f"'{name}': ?" for name in attributes)
+        try:
+            self._client.execute_statement(
+                Statement=f'INSERT INTO "{self._table}" VALUE {{{names}}}',
+                Parameters=[_serializer().serialize(value) for value in attributes.values()],
+            )
+        except self._client.exceptions.DuplicateItemException as error:
+            # The SDK repeats a call whose answer was lost, so the entry in our place may be our own.
+            if not self._holds(entry):
+                raise SequenceTakenError from error
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be written") from error
+
+    def read(self, subject: str) -> list[Entry]:
+        """Read all of a subject's entries in their order, those just written included."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="subject = :subject",
+            ExpressionAttributeValues={":subject": {"S": subject}},
+            ConsistentRead=True,
+        )
+        try:
+            return [_entry(item) for page in pages for item in page["Items"]]
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be read") from error
+
+    def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
+        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment."""
+        try:
+            found = self._client.query(
+                TableName=self._table,
+                IndexName=CXONE_MESSAGE_INDEX,
+                KeyConditionExpression=f"{CXONE_MESSAGE_KEY} = :id",
+                ExpressionAttributeValues={":id": {"S": cxone_message_id}},
+                Limit=1,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be read") from error
+        return found["Items"][0]["subject"]["S"] if found["Items"] else None
+
+    def _holds(self, entry: Entry) -> bool:
+        return any(stored.hash == entry.hash for stored in self.read(entry.subject))
+
+
+def append(
+    ledger: Ledger,
+    clock: Clock,
+    subject: str,
+    decide: Callable[[Sequence[Entry]], Draft | None],
+    *,
+    known: Sequence[Entry] | None = None,
+) -> list[Entry]:
+    """Append what `decide` makes of the subject's entries; asked again with the newer ones whenever others were first.
+
+    `known` are the entries that the caller has at hand, which saves a read while nobody else appends. A decision of
+    None appends nothing. Gives all entries, as far as they are known afterwards. Raises `StorageError`.
+    """
+    entries = list(ledger.read(subject) if known is None else known)
+    for _ in range(_MAX_RACES_LOST):
+        draft = decide(entries)
+        if draft is None:
+            return entries
+        entry = draft.following(entries, subject, clock)
+        try:
+            ledger.insert(entry)
+        except SequenceTakenError:
+            entries = ledger.read(subject)
+        else:
+            return [*entries, entry]
+    raise StorageError("the ledger's next sequence is always taken")
+
+
+@cache
+def _serializer() -> "TypeSerializer":
+    from boto3.dynamodb.types import TypeSerializer  # noqa: PLC0415  costs a cold start that never gets here
+
+    return TypeSerializer()
+
+
+@cache
+def _deserializer() -> "TypeDeserializer":
+    from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415
+
+    return TypeDeserializer()
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    return Entry.from_attributes({name: _plain(_deserializer().deserialize(value)) for name, value in item.items()})
+
+
+def _plain(value: Any) -> Value:
+    """Turn boto3's decimals into the integers they were."""
+    match value:
+        case bool() | str() | None:
+            return value
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case _:
+            whole = int(value)
+            if whole != value:
+                return str(value)  # never written by us: as a text it breaks the hash, which is what should happen
+            return cast("Value", whole)

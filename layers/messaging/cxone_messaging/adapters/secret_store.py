@@ -1,0 +1,97 @@
+"""Secrets as they are kept in Secrets Manager: read, and for the shared tokens written."""
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cxone_messaging.domain.errors import StorageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from cxone_messaging.platform.clock import Clock
+
+
+class SecretStore(Protocol):
+    """Secrets by their ARN."""
+
+    def read(self, arn: str) -> str:
+        """Read a secret's current text."""
+        ...
+
+    def write(self, arn: str, text: str) -> None:
+        """Replace a secret's text."""
+        ...
+
+
+class SecretsManagerStore:
+    """Secrets in Secrets Manager."""
+
+    def __init__(self, client: "SecretsManagerClient") -> None:
+        self._client = client
+
+    def read(self, arn: str) -> str:
+        """Read a secret's current text."""
+        try:
+            return self._client.get_secret_value(SecretId=arn)["SecretString"]
+        except (ClientError, BotoCoreError, KeyError) as error:
+            raise StorageError("a secret could not be read") from error
+
+    def write(self, arn: str, text: str) -> None:
+        """Replace a secret's text."""
+        try:
+            self._client.put_secret_value(SecretId=arn, SecretString=text)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("a secret could not be written") from error
+
+
+def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
+    """Read a secret that is a JSON object. Raises `StorageError` where it is none."""
+    try:
+        document = json.loads(store.read(arn))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise StorageError("a secret is not a JSON object")
+    return document
+
+
+class WebhookSecrets:
+    """The webhook secret's current and previous value, kept in memory for a minute.
+
+    Who meets a signature that fits neither may ask for them anew, so that a rotation loses no event; a flood of forged
+    ones makes that one read in five seconds.
+    """
+
+    MAX_AGE_SECONDS = 60
+    MIN_AGE_SECONDS = 5
+
+    def __init__(self, store: SecretStore, arn: str, clock: "Clock") -> None:
+        self._store = store
+        self._arn = arn
+        self._clock = clock
+        self._values: tuple[str, ...] = ()
+        self._read_at = float("-inf")
+
+    @property
+    def current(self) -> str:
+        """The one that new signatures are made with."""
+        return self.accepted()[0]
+
+    def accepted(self) -> tuple[str, ...]:
+        """Give all that a signature may be made with, the current one first."""
+        return self._younger_than(self.MAX_AGE_SECONDS)
+
+    def reread(self) -> tuple[str, ...]:
+        """Give them as they are now, or as they were moments ago."""
+        return self._younger_than(self.MIN_AGE_SECONDS)
+
+    def _younger_than(self, seconds: float) -> tuple[str, ...]:
+        if self._clock.monotonic() - self._read_at >= seconds:
+            document = read_object(self._store, self._arn)
+            self._values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
+            if not self._values:
+                raise StorageError("the webhook secret is empty")
+            self._read_at = self._clock.monotonic()
+        return self._values

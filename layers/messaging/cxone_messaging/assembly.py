@@ -1,0 +1,90 @@
+"""How the floors are put together for each function. Each use case is built once, at a function's first request."""
+
+import random
+
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.cxone_http import CxoneSession
+from cxone_messaging.adapters.cxone_sms import CxoneSms
+from cxone_messaging.adapters.cxone_token import TokenEndpoint
+from cxone_messaging.adapters.lease import DynamoRefreshLease
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
+from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.domain.messages import SmsRules
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.signatures import sign_reference
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import (
+    ManageConsentsSettings,
+    ReadLedgerSettings,
+    ReceiveWebhookSettings,
+    SendMessageSettings,
+)
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.manage_consents import ManageConsents
+from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.send_message import SendMessage
+
+
+def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
+    """Put together what sends."""
+    clock = SystemClock()
+    secrets = SecretsManagerStore(aws.secrets_manager())
+    session = CxoneSession(clock)
+
+    def credentials() -> tuple[str, str]:
+        document = read_object(secrets, settings.credentials_secret_arn)
+        return document["clientId"], document["clientSecret"]
+
+    tokens = TokenCache(
+        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials, clock),
+        secrets=secrets,
+        secret_arn=settings.sms_token_secret_arn,
+        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),
+        clock=clock,
+        telemetry=telemetry,
+    )
+    webhook_secrets = WebhookSecrets(secrets, settings.webhook_secret_arn, clock)
+
+    def callback_url(message_id: str) -> str:
+        signature = sign_reference(webhook_secrets.current, message_id)
+        return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
+
+    return SendMessage(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        gateway=CxoneSms(settings.cxone_sms_base_url, tokens, session, clock, settings.send_timeout_seconds),
+        pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
+        rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
+        callback_url=callback_url,
+        clock=clock,
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
+def manage_consents(settings: ManageConsentsSettings) -> ManageConsents:
+    """Put together what records consent."""
+    secrets = SecretsManagerStore(aws.secrets_manager())
+    return ManageConsents(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
+        clock=SystemClock(),
+    )
+
+
+def read_message(settings: ReadLedgerSettings, telemetry: Telemetry) -> ReadMessage:
+    """Put together what shows a message."""
+    return ReadMessage(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock(), telemetry)
+
+
+def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> ReceiveEvent:
+    """Put together what takes delivery events."""
+    clock = SystemClock()
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
+    record = RecordDelivery(DynamoLedger(aws.dynamodb(), settings.ledger_table), clock, telemetry)
+    return ReceiveEvent(record, secrets, clock, telemetry)

@@ -1,0 +1,1 @@
+"""The pure domain: messages, consents, the ledger's entries and their rules. No I/O, no clock, no environment."""

@@ -1,0 +1,127 @@
+"""Ledger entries and the chain that makes a change to any of them show.
+
+An entry's `hash` is the SHA-256 of its canonical JSON without the hash itself: sorted keys, no spaces, UTF-8 and not
+escaped to ASCII. Its `previousHash` is the hash of the entry before, so one changed entry breaks all that follow.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from typing import Self
+
+type Value = str | int | bool | list[Value] | dict[str, Value] | None
+
+FIRST_PREVIOUS_HASH = "0" * 64
+
+
+class EntryType(StrEnum):
+    """What an entry records."""
+
+    SENDING = "sending"
+    DISPATCHED = "dispatched"
+    REJECTED = "rejected"
+    RETRYING = "retrying"
+    UNKNOWN = "unknown"
+    DELIVERY = "delivery"
+    CONSENT = "consent"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fact about one subject. `index` holds the attributes that the table's sparse indexes are keyed by."""
+
+    subject: str
+    sequence: int
+    type: str
+    timestamp: str
+    data: Mapping[str, Value]
+    previous_hash: str
+    hash: str
+    index: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def following(
+        cls,
+        previous: Self | None,
+        *,
+        subject: str,
+        type: EntryType,  # noqa: A002  the attribute's name in the table
+        timestamp: str,
+        data: Mapping[str, Value],
+        index: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Make the entry that comes after `previous`, or a subject's first one."""
+        unsealed = cls(
+            subject=subject,
+            sequence=previous.sequence + 1 if previous else 1,
+            type=type.value,
+            timestamp=timestamp,
+            data=data,
+            previous_hash=previous.hash if previous else FIRST_PREVIOUS_HASH,
+            hash="",
+            index=index or {},
+        )
+        return cls.from_attributes({**unsealed.attributes(), "hash": unsealed.computed_hash()})
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Value]) -> Self:
+        """Read an entry from its stored attributes; whatever else stands beside the fixed ones is an index key."""
+        rest = dict(attributes)
+        return cls(
+            subject=str(rest.pop("subject")),
+            sequence=int(str(rest.pop("sequence"))),
+            type=str(rest.pop("type")),
+            timestamp=str(rest.pop("timestamp")),
+            data=_as_map(rest.pop("data")),
+            previous_hash=str(rest.pop("previousHash")),
+            hash=str(rest.pop("hash")),
+            index={key: str(value) for key, value in rest.items()},
+        )
+
+    def attributes(self) -> dict[str, Value]:
+        """Give the entry as it is stored."""
+        return {
+            **self.index,
+            "subject": self.subject,
+            "sequence": self.sequence,
+            "type": self.type,
+            "timestamp": self.timestamp,
+            "data": dict(self.data),
+            "previousHash": self.previous_hash,
+            "hash": self.hash,
+        }
+
+    def computed_hash(self) -> str:
+        """Hash what the entry says now, which is its `hash` unless somebody changed it."""
+        sealed = self.attributes()
+        del sealed["hash"]
+        canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return sha256(canonical.encode()).hexdigest()
+
+
+def first_broken(subject: str, entries: Sequence[Entry]) -> int | None:
+    """Verify a subject's whole chain; the sequence at which it breaks first, or None when it holds.
+
+    A changed entry, a gap, a swap, an insertion and an entry of another subject all break it. That the last entries
+    were cut off can't be seen from the chain alone.
+    """
+    previous_hash = FIRST_PREVIOUS_HASH
+    for position, entry in enumerate(entries, start=1):
+        intact = (
+            entry.subject == subject
+            and entry.sequence == position
+            and entry.previous_hash == previous_hash
+            and entry.hash == entry.computed_hash()
+        )
+        if not intact:
+            return position
+        previous_hash = entry.hash
+    return None
+
+
+def _as_map(value: Value) -> dict[str, Value]:
+    if not isinstance(value, dict):
+        raise TypeError("an entry's data is a map")
+    return value

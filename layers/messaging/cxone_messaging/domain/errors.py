@@ -1,0 +1,74 @@
+"""What can be wrong with a request, as codes that callers may branch on. Texts may change, codes may not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """The codes of our API's errors, whole problems first, then what `errors` lists inside `validation_failed`."""
+
+    MALFORMED_REQUEST = "malformed_request"
+    IDEMPOTENCY_KEY_REQUIRED = "idempotency_key_required"
+    INVALID_SIGNATURE = "invalid_signature"
+    ROUTE_NOT_FOUND = "route_not_found"
+    MESSAGE_NOT_FOUND = "message_not_found"
+    CONSENT_NOT_FOUND = "consent_not_found"
+    IN_PROGRESS = "in_progress"
+    REQUEST_TOO_LARGE = "request_too_large"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    VALIDATION_FAILED = "validation_failed"
+    RATE_LIMITED = "rate_limited"
+    CXONE_REJECTED = "cxone_rejected"
+    CXONE_AUTH_FAILED = "cxone_auth_failed"
+    CXONE_UNAVAILABLE = "cxone_unavailable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    INTERNAL_ERROR = "internal_error"
+
+    INVALID_RECIPIENT = "invalid_recipient"
+    NOT_OPTED_IN = "not_opted_in"
+    OPTED_OUT = "opted_out"
+    CAMPAIGN_REQUIRED = "campaign_required"
+    SENDER_REQUIRED = "sender_required"
+    TEXT_REQUIRED = "text_required"
+    TOO_MANY_SEGMENTS = "too_many_segments"
+    INVALID_CHARACTERS = "invalid_characters"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field; the message says what to change and never quotes a number or a text."""
+
+    code: Code
+    field: str
+    message: str
+
+
+class MessagingError(Exception):
+    """A request that can't be fulfilled, with the code that says why.
+
+    `message_id` is set where a message has been recorded; `retry_after` is in whole seconds, where waiting helps;
+    `replayed` tells that this is an earlier request's answer. The detail is for people and holds no personal data.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        message_id: str | None = None,
+        retry_after: int | None = None,
+        replayed: bool = False,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.message_id = message_id
+        self.retry_after = retry_after
+        self.replayed = replayed
+
+
+class StorageError(Exception):
+    """One of our own stores could not be read or written; whether a write went through is not known."""

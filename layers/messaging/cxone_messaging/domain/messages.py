@@ -1,0 +1,183 @@
+"""A message: what was asked, the rules it must keep before it is sent, and what has become of it.
+
+The ledger is the message: its state is the fold of its entries, whoever reads them and in whatever order its delivery
+events came.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cxone_messaging import segments
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.times import milliseconds_between
+
+
+class Status(StrEnum):
+    """Where a message stands. `delivered` and `failed` are final; `unknown` is settled by a delivery event only."""
+
+    SENDING = "sending"
+    RETRYING = "retrying"
+    DISPATCHED = "dispatched"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SmsRequest:
+    """One SMS as the caller asked for it, before any default is filled in."""
+
+    to: str = ""
+    text: str = ""
+    campaign_id: str | None = None
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sms:
+    """An SMS that keeps every rule that can be checked without asking anybody."""
+
+    to: PhoneNumber
+    text: str
+    campaign_id: str
+    sender: str
+    size: segments.SegmentCount
+
+
+@dataclass(frozen=True, slots=True)
+class SmsRules:
+    """What a request is checked against, and what stands in where it says nothing."""
+
+    default_campaign_id: str
+    default_sender: str
+    max_segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request after its check: every violation, and as much of the message as could be read."""
+
+    errors: tuple[FieldError, ...]
+    to: PhoneNumber | None
+    size: segments.SegmentCount | None
+    sms: Sms | None
+
+
+def check(request: SmsRequest, rules: SmsRules) -> Checked:
+    """Check a request against all rules at once, so that a caller can mend everything in one go."""
+    errors: list[FieldError] = []
+    to: PhoneNumber | None = None
+    try:
+        to = PhoneNumber.parse(request.to)
+    except InvalidPhoneNumberError as error:
+        errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
+    campaign_id = request.campaign_id or rules.default_campaign_id
+    if not campaign_id:
+        errors.append(FieldError(Code.CAMPAIGN_REQUIRED, "campaignId", "name the campaign that the message belongs to"))
+    sender = request.sender or rules.default_sender
+    if not sender:
+        errors.append(FieldError(Code.SENDER_REQUIRED, "from", "name a registered number or short code to send from"))
+    size: segments.SegmentCount | None = None
+    if not request.text.strip():
+        errors.append(FieldError(Code.TEXT_REQUIRED, "text", "the text is empty"))
+    else:
+        try:
+            size = segments.count(request.text)
+        except segments.InvalidCharacterError as error:
+            errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
+    if size and size.segments > rules.max_segments:
+        told = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
+        errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", told))
+    if errors or to is None or size is None:
+        return Checked(tuple(errors), to, size, None)
+    return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a message's entries amount to. Latencies are in milliseconds, instants as the ledger writes them."""
+
+    message_id: str
+    status: Status
+    recipient: str | None
+    campaign_id: str | None
+    encoding: str | None
+    segments: int | None
+    cxone_message_id: str | None
+    created_at: str
+    updated_at: str
+    dispatch_latency_ms: int | None
+    delivery_latency_ms: int | None
+    error: str | None
+    fingerprint: str | None
+    deadline: str | None
+    attempts: int
+
+
+def subject_of(message_id: str) -> str:
+    """Name a message's subject in the ledger."""
+    return f"message#{message_id}"
+
+
+def fold(message_id: str, entries: Sequence[Entry]) -> Message:
+    """Read a message's state off its entries, of which there is at least one.
+
+    A delivery event proves that CXone took the message, whatever we had recorded. Among final words the one with the
+    later event time counts; words that aren't final never move a message back.
+    """
+    sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
+    events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
+    final = max(
+        (event for event in events if event.data["word"] in FINAL_WORDS),
+        key=lambda event: (_text(event.data, "instant"), _text(event.data, "word")),
+        default=None,
+    )
+    sending = [entry for entry in sent if entry.type == EntryType.SENDING]
+    dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
+    asked: Mapping[str, Value] = sending[0].data if sending else {}
+    began = dispatched or (sending[-1] if sending else None)
+    status, error = _standing(sent[-1] if sent else None, final, heard_of=bool(events))
+    return Message(
+        message_id=message_id,
+        status=status,
+        recipient=_text(asked, "recipient"),
+        campaign_id=_text(asked, "campaignId"),
+        encoding=_text(asked, "encoding"),
+        segments=_number(asked, "segments"),
+        cxone_message_id=next((id_ for entry in entries if (id_ := _text(entry.data, "cxoneMessageId"))), None),
+        created_at=entries[0].timestamp,
+        updated_at=entries[-1].timestamp,
+        dispatch_latency_ms=_number(dispatched.data, "latencyMs") if dispatched else None,
+        delivery_latency_ms=(
+            milliseconds_between(began.timestamp, _text(final.data, "instant") or "") if final and began else None
+        ),
+        error=error,
+        fingerprint=_text(asked, "fingerprint"),
+        deadline=_text(sending[-1].data, "deadline") if sending else None,
+        attempts=len(sending),
+    )
+
+
+def _standing(last: Entry | None, final: Entry | None, *, heard_of: bool) -> tuple[Status, str | None]:
+    if final:
+        if final.data["word"] == DELIVERED_WORD:
+            return Status.DELIVERED, None
+        return Status.FAILED, _text(final.data, "word")
+    if heard_of or last is None:
+        return Status.DISPATCHED, None
+    return Status(last.type), _text(last.data, "error")
+
+
+def _text(data: Mapping[str, Value], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(data: Mapping[str, Value], key: str) -> int | None:
+    value = data.get(key)
+    return value if isinstance(value, int) else None

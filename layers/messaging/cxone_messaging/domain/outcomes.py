@@ -1,0 +1,44 @@
+"""How CXone can answer a send. Only `NotAccepted` may ever be tried again: the others may have gone out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """CXone queued the message under this id."""
+
+    cxone_message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """CXone refused the message for good; `reason` is ours and holds nothing of its answer's text."""
+
+    code: Literal["cxone_rejected", "cxone_auth_failed"]
+    reason: str
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotAccepted:
+    """CXone certainly did not take the message: throttled, unavailable, or never reached.
+
+    `retry_after` is in seconds, where CXone named it; `http_status` is None when there was no answer.
+    """
+
+    throttled: bool
+    reason: str
+    http_status: int | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """The request was written but no clear answer came: the message may or may not have gone out."""
+
+    reason: str
+    http_status: int | None = None
+
+
+type SendOutcome = Accepted | Rejected | NotAccepted | OutcomeUnknown

@@ -1,0 +1,67 @@
+"""Phone numbers: which ones are accepted, the one form they have afterwards, and how they are shown."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+# The rule of CXone's documents for a recipient; only ASCII digits, and (by fullmatch) no newline at the end.
+_PATTERN = re.compile(r"\+?[1-9][0-9]{1,14}")
+_SHOWN_DIGITS = 4
+
+
+# Seven digits or more, however they are grouped: what might be somebody's number.
+_NUMBER_IN_TEXT = re.compile(r"\d(?:[ ().-]{0,2}\d){6,}")
+
+
+class InvalidPhoneNumberError(ValueError):
+    """A text is no phone number that a message can go to; the error's own text never holds any of it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhoneNumber:
+    """A phone number in its one form, `e164`: a plus sign and 2 to 15 digits. Made by `parse`.
+
+    Digits are never rewritten: `+440...` passes, since libphonenumber overlooks a trunk zero, but stays another number
+    than the one without. Its `repr`, and so its `str`, is masked; who needs the number itself asks for `e164`.
+    """
+
+    e164: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a number written with or without its plus sign, and nothing else around or between its digits.
+
+        Accepted is what matches `^\\+?[1-9]\\d{1,14}$` and libphonenumber calls possible: a known country calling code
+        and a length that exists there. Raises `InvalidPhoneNumberError`.
+        """
+        if not _PATTERN.fullmatch(text):
+            raise InvalidPhoneNumberError(
+                "a phone number is an optional plus sign and two to fifteen digits, the first not zero"
+            )
+        e164 = "+" + text.removeprefix("+")
+        if not _is_possible(e164):
+            raise InvalidPhoneNumberError("no country has phone numbers of this calling code and length")
+        return cls(e164)
+
+    @property
+    def masked(self) -> str:
+        """The number with its last four digits alone, fewer if those were more than half: `+*******4567`."""
+        digits = len(self.e164) - 1
+        hidden = digits - min(_SHOWN_DIGITS, digits // 2)
+        return "+" + "*" * hidden + self.e164[1 + hidden :]
+
+    def __repr__(self) -> str:
+        return f"PhoneNumber({self.masked})"
+
+
+def mask_numbers_in(text: str) -> str:
+    """Blot out whatever looks like a phone number in a text that somebody else wrote."""
+    return _NUMBER_IN_TEXT.sub("***", text)
+
+
+def _is_possible(e164: str) -> bool:
+    # Imported at the first number: it takes longer than the rest of the domain together, and not every function
+    # that knows phone numbers parses one.
+    from phonenumbers import phonenumberutil  # noqa: PLC0415
+
+    return phonenumberutil.is_possible_number_string(e164, phonenumberutil.UNKNOWN_REGION)

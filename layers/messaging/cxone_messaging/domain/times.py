@@ -1,0 +1,22 @@
+"""Instants as this project writes them: RFC 3339, UTC, milliseconds, `2026-11-22T13:12:00.000Z`."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def format_time(instant: datetime) -> str:
+    """Write an instant; equal widths make the texts sort as the instants do."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 instant; one without a zone is taken as UTC. Raises `ValueError`."""
+    instant = datetime.fromisoformat(text)
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError as error:  # year 1 or 9999 with an offset
+        raise ValueError("the instant lies outside the calendar") from error
+
+
+def milliseconds_between(start: str, end: str) -> int:
+    """Whole milliseconds from one written instant to another, and 0 where clocks disagree about their order."""
+    return max(0, (parse_time(end) - parse_time(start)) // timedelta(milliseconds=1))

@@ -1,0 +1,1 @@
+"""The runtime that everything stands on: settings, clock, telemetry, AWS clients, HTTP requests and answers."""

@@ -1,0 +1,66 @@
+"""What each function reads from its environment, one model a function; the template sets just these.
+
+Read when a function first needs them, never at import: the package imports with no environment at all.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_snake
+
+
+class Settings(BaseModel):
+    """Settings come from variables of the same names in capitals; an empty variable is a setting left out."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=lambda name: to_snake(name).upper())
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings; a missing one is named in the `ValidationError`."""
+        return cls.model_validate({name: value for name, value in environment.items() if value})
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Name every variable that this model reads."""
+        return frozenset(str(field.alias) for field in cls.model_fields.values())
+
+
+class SendMessageSettings(Settings):
+    """What sending and previewing need. Timeouts are in seconds."""
+
+    ledger_table: str
+    consents_table: str
+    coordination_table: str
+    pepper_secret_arn: str
+    credentials_secret_arn: str
+    sms_token_secret_arn: str
+    webhook_secret_arn: str
+    cxone_sms_base_url: str
+    cxone_from_number: str = ""
+    cxone_campaign_id: str = ""
+    webhook_base_url: str
+    max_segments: int = Field(default=10, ge=1, le=255)
+    send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
+
+
+class ManageConsentsSettings(Settings):
+    """What recording consent needs."""
+
+    ledger_table: str
+    consents_table: str
+    pepper_secret_arn: str
+
+
+class ReadLedgerSettings(Settings):
+    """What reading needs."""
+
+    ledger_table: str
+
+
+class ReceiveWebhookSettings(Settings):
+    """What delivery events need."""
+
+    ledger_table: str
+    webhook_secret_arn: str

@@ -1,0 +1,59 @@
+"""Logs and metrics: structured, few dimensions, and no phone number, text, token or secret in either."""
+
+import os
+from enum import StrEnum
+from typing import Protocol
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+NAMESPACE = "CxoneMessaging"
+SERVICE = "cxone-messaging"
+
+
+class Metric(StrEnum):
+    """All metrics there are; those whose name ends in `Latency` are in milliseconds, the others count."""
+
+    DISPATCH_LATENCY = "DispatchLatency"
+    DELIVERY_LATENCY = "DeliveryLatency"
+    MESSAGES_DISPATCHED = "MessagesDispatched"
+    MESSAGES_REJECTED = "MessagesRejected"
+    MESSAGES_UNKNOWN = "MessagesUnknown"
+    MESSAGES_DELIVERED = "MessagesDelivered"
+    MESSAGES_FAILED = "MessagesFailed"
+    SEGMENTS_SENT = "SegmentsSent"
+    THROTTLED = "Throttled"
+    TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
+    WEBHOOKS_REFUSED = "WebhooksRefused"
+
+
+class Telemetry(Protocol):
+    """Where use cases and adapters report what they measured."""
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        """Report one value of a metric."""
+        ...
+
+
+class EmbeddedMetrics:
+    """Metrics in the embedded metric format, flushed once an invocation."""
+
+    def __init__(self, operation: str) -> None:
+        self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+        self._operation = operation
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        """Report one value of a metric."""
+        unit = MetricUnit.Milliseconds if metric.endswith("Latency") else MetricUnit.Count
+        self._metrics.add_metric(name=metric.value, unit=unit, value=value)
+
+    def flush(self) -> None:
+        """Print what was added, if anything was, as one line."""
+        if self._metrics.metric_set:
+            self._metrics.add_dimension("operation", self._operation)
+            self._metrics.flush_metrics()
+
+
+def make_logger() -> Logger:
+    """Make the function's logger; JSON lines that bear the service, the level and the request's id."""
+    return Logger(service=SERVICE, level=os.environ.get("LOG_LEVEL", "INFO"), utc=True)

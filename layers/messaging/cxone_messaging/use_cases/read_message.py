@@ -1,0 +1,45 @@
+"""Show a message: its state, and every entry that the state was read from, verified."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cxone_messaging.adapters.ledger import Ledger
+from cxone_messaging.domain.entries import Entry, first_broken
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.messages import Message, fold, subject_of
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedMessage:
+    """A message with its audit trail; `verified` says that no entry was changed, put in, moved or taken out between."""
+
+    message: Message
+    entries: Sequence[Entry]
+    verified: bool
+
+
+class ReadMessage:
+    """The use case."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def __call__(self, message_id: str) -> AuditedMessage:
+        """Read a message. Raises `message_not_found`, and `StorageError`."""
+        subject = subject_of(message_id)
+        entries = self._ledger.read(subject)
+        if not entries:
+            raise MessagingError(Code.MESSAGE_NOT_FOUND, "no message has this id")
+        # A chain that doesn't hold is shown as it is: nothing is appended to what somebody has tampered with.
+        verified = first_broken(subject, entries) is None
+        message = fold(message_id, entries)
+        if verified and is_overdue(message, self._clock):
+            settle_overdue(self._ledger, self._clock, self._telemetry, message_id, entries)
+            entries = self._ledger.read(subject)
+            message = fold(message_id, entries)
+        return AuditedMessage(message, entries, verified)

@@ -1,0 +1,32 @@
+"""A send that was never finished: past its deadline its outcome is unknown, and whoever meets it says so."""
+
+from collections.abc import Sequence
+
+from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.messages import Message, Status, fold, subject_of
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.telemetry import Metric, Telemetry
+
+
+def is_overdue(message: Message, clock: Clock) -> bool:
+    """Whether a message's sender must be dead: it had until the deadline in its entry to say what came of it."""
+    return message.status is Status.SENDING and (message.deadline or "") < format_time(instant(clock.now()))
+
+
+def settle_overdue(
+    ledger: Ledger, clock: Clock, telemetry: Telemetry, message_id: str, entries: Sequence[Entry]
+) -> Message:
+    """Enter that an overdue message's outcome is unknown, unless its sender or an event has spoken meanwhile."""
+
+    def decide(known: Sequence[Entry]) -> Draft | None:
+        if not is_overdue(fold(message_id, known), clock):
+            return None
+        return Draft(EntryType.UNKNOWN, {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"})
+
+    settled = append(ledger, clock, subject_of(message_id), decide, known=entries)
+    if len(settled) > len(entries) and settled[-1].type == EntryType.UNKNOWN:
+        telemetry.add(Metric.MESSAGES_UNKNOWN)
+    return fold(message_id, settled)

@@ -1,0 +1,31 @@
+"""Run the simulator alone: `python -m local.simulator --port 8090`."""
+
+import argparse
+import contextlib
+import os
+import sys
+
+from local.simulator.server import Server
+from local.simulator.settings import Settings
+from local.simulator.simulator import Simulator
+
+
+def main() -> int:
+    """Serve until interrupted; credentials come from CXONE_CLIENT_ID and CXONE_CLIENT_SECRET where set."""
+    parser = argparse.ArgumentParser(prog="python -m local.simulator", description="A stand-in for CXone.")
+    parser.add_argument("--port", type=int, default=8090, help="on 127.0.0.1; 0 takes a free one (default: 8090)")
+    port = parser.parse_args().port
+    names = {"client_id": "CXONE_CLIENT_ID", "client_secret": "CXONE_CLIENT_SECRET"}
+    settings = Settings().changed({field: os.environ[name] for field, name in names.items() if os.environ.get(name)})
+    try:
+        server = Server(Simulator(settings), port, lambda url: print(f"CXone simulator ready on {url}", flush=True))
+    except OSError as error:
+        print(f"cannot listen on port {port}: {error.strerror}", file=sys.stderr)
+        return 1
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_until_stopped()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

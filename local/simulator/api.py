@@ -1,0 +1,128 @@
+"""The endpoints of both API families, and the state behind them."""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from local.simulator.events import EventQueue
+from local.simulator.faults import Operation
+from local.simulator.rate import SlidingLog
+from local.simulator.settings import Settings
+from local.simulator.sms import accept, delivery_events
+from local.simulator.subscriptions import AuditRequest, RegistrationRequest, SubscriptionRequest, Subscriptions
+from local.simulator.templates import APPROVED, Templates
+from local.simulator.tokens import Family, Tokens
+from local.simulator.wire import RefusedError, Request, Response, Route, parse, retry_after
+
+if TYPE_CHECKING:
+    from local.simulator.journal import Message
+
+type Answer = tuple[Response, dict[str, object]]  # with the details that the log keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way to an endpoint; `subject` is the id in its path, if the path has one."""
+
+    request: Request
+    subject: str
+    settings: Settings
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An operation, who may call it, and what answers it; no family: it needs no token."""
+
+    operation: Operation
+    family: Family | None
+    scope: str | None
+    answer: Callable[["Api", Call], Answer]
+
+
+class Api:
+    """Tokens, the rate limit, accepted messages, templates and subscriptions."""
+
+    def __init__(self, events: EventQueue, now: float, rng: random.Random) -> None:
+        self.messages: list[Message] = []
+        self.tokens = Tokens()
+        self.templates = Templates(now)
+        self.subscriptions = Subscriptions(events)
+        self._rate = SlidingLog()
+        self._events = events
+        self._rng = rng
+
+    def take(self, endpoint: Endpoint, call: Call) -> Answer:
+        """Check the token and answer; raises RefusedError."""
+        if endpoint.family is not None:
+            self.tokens.check(call.request, endpoint.family, endpoint.scope, call.now)
+        return endpoint.answer(self, call)
+
+    def new_id(self) -> str:
+        """A random UUID."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def _token_sms(self, call: Call) -> Answer:
+        return self.tokens.issue("sms", call.request, call.settings, call.now, self._rng), {}
+
+    def _token_admin(self, call: Call) -> Answer:
+        return self.tokens.issue("admin", call.request, call.settings, call.now, self._rng), {}
+
+    def _send(self, call: Call) -> Answer:
+        wait = self._rate.wait_seconds(call.now, call.settings.requests_per_second)
+        if wait > 0:
+            raise RefusedError(429, "too many requests", retry_after(call.settings.retry_after, wait, call.now))
+        messages = accept(call.request.body, self.new_id(), call.settings, call.now)
+        self.messages += messages
+        secret = call.settings.event_signing_secret
+        for message in messages:
+            if message.webhook_url is not None:
+                for due, event in delivery_events(message, call.settings, self._rng):
+                    self._events.add("delivery", message.webhook_url, event, due, secret)
+        return Response(202, {"id": messages[0].id}), {"messages": [message.as_json() for message in messages]}
+
+    def _get_template(self, call: Call) -> Answer:
+        template = self.templates.get(call.subject)
+        headers = {"ETag": template.etag} if call.settings.etags else {}
+        return Response(200, template.as_json(), headers), {"template_id": template.id}
+
+    def _put_template(self, call: Call) -> Answer:
+        template = self.templates.put(call.subject, call.request.body, call.request.header("If-Match"), call.now)
+        if template.status == APPROVED:
+            delay = call.settings.subscription_delay_seconds
+            self.subscriptions.announce("template.approved", template.id, self.new_id(), call.now, delay)
+        headers = {"ETag": template.etag} if call.settings.etags else {}
+        status = call.settings.template_put_status
+        return Response(status, template.as_json() if status != 204 else None, headers), template.as_json()  # noqa: PLR2004
+
+    def _register(self, call: Call) -> Answer:
+        registration = parse(RegistrationRequest, call.request.body)
+        answer = {"id": self.new_id(), "template_id": registration.template_id, "status": "REGISTERED"}
+        delay = call.settings.subscription_delay_seconds
+        self.subscriptions.announce("a2p.registered", registration.template_id, self.new_id(), call.now, delay)
+        return Response(call.settings.registration_status, answer), {"id": answer["id"], **registration.model_dump()}
+
+    def _subscribe(self, call: Call) -> Answer:
+        subscription = parse(SubscriptionRequest, call.request.body)
+        self.subscriptions.add(subscription)
+        answer = {"id": self.new_id(), **subscription.model_dump(exclude={"secret"})}
+        return Response(201, answer), answer
+
+    def _audit(self, call: Call) -> Answer:
+        record = parse(AuditRequest, call.request.body)
+        answer = {"id": self.new_id()}
+        return Response(201, answer), {**answer, **record.model_dump()}
+
+    _TEMPLATE = r"/api/v1/messaging/templates/([^/]+)"
+    ROUTES: ClassVar = (
+        Route("POST", r"/api/v2/oauth/token", Endpoint("token_sms", None, None, _token_sms)),
+        Route("POST", r"/oauth/token", Endpoint("token_admin", None, None, _token_admin)),
+        Route("POST", r"/api/v2/message/sms/send", Endpoint("send", "sms", "message:sms:send", _send)),
+        Route("GET", _TEMPLATE, Endpoint("template_get", "admin", "messaging:read", _get_template)),
+        Route("PUT", _TEMPLATE, Endpoint("template_put", "admin", "messaging:write", _put_template)),
+        Route("POST", r"/api/v1/a2p/registrations", Endpoint("register", "admin", "a2p:write", _register)),
+        Route("POST", r"/api/v1/webhooks", Endpoint("subscribe", "admin", "webhooks:write", _subscribe)),
+        Route("POST", r"/api/v1/audit/logs", Endpoint("audit", "admin", None, _audit)),
+    )

@@ -1,0 +1,133 @@
+"""Faults on order: rules that spoil requests before they are looked at, or the answers of accepted ones."""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from local.simulator.settings import Probability, RetryAfterFormat, Strict
+from local.simulator.wire import Behaviour, RefusedError, Response, retry_after
+
+type Operation = Literal[
+    "token_sms", "token_admin", "send", "template_get", "template_put", "register", "subscribe", "audit"
+]
+type Action = Literal[
+    "status",
+    "delay",
+    "reset",
+    "refuse",
+    "connect_timeout",
+    "accept_then_timeout",
+    "accept_then_reset",
+    "accept_then_500",
+    "garbage_body",
+    "edit_template",
+]
+
+_BEFORE = {"status", "delay", "reset", "refuse", "connect_timeout"}  # the other actions spoil an accepted answer
+_BEHAVIOURS = {
+    "reset": Behaviour.RESET,
+    "refuse": Behaviour.REFUSE,
+    "connect_timeout": Behaviour.CONNECT_TIMEOUT,
+    "accept_then_timeout": Behaviour.HOLD,
+    "accept_then_reset": Behaviour.RESET,
+}
+
+
+class Fault(Strict):
+    """One rule. It skips the first `after` requests that it matches and then acts `times` times."""
+
+    action: Action
+    operation: Operation | Literal["any"] = "any"
+    times: PositiveInt | Literal["forever"] = 1
+    after: NonNegativeInt = 0
+    probability: Probability = 1.0
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    retry_after_seconds: NonNegativeFloat | None = None
+    retry_after: RetryAfterFormat = "seconds"
+    delay_seconds: NonNegativeFloat = 0.0
+    content: str | None = None  # what `edit_template` writes
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.action == "status" and self.status is None:
+            raise ValueError("action status needs a status")
+        if self.action == "delay" and not self.delay_seconds:
+            raise ValueError("action delay needs delay_seconds")
+        if self.action == "accept_then_500" and self.status is not None and self.status < 500:  # noqa: PLR2004
+            raise ValueError("action accept_then_500 needs a status from 500 on, or none")
+        if self.action == "edit_template" and self.operation != "template_get":
+            raise ValueError("action edit_template needs the operation template_get")
+        return self
+
+    def spoil(self, response: Response, now: float) -> Response:
+        """What goes out instead of `response`."""
+        if behaviour := _BEHAVIOURS.get(self.action):
+            return replace(response, behaviour=behaviour)
+        if self.action == "garbage_body":
+            return replace(response, content=b"<html>upstream said yes", headers={"Content-Type": "text/html"})
+        if self.action in {"status", "accept_then_500"}:
+            headers = {}
+            if self.retry_after_seconds is not None:
+                headers = retry_after(self.retry_after, self.retry_after_seconds, now)
+            return RefusedError(self.status or 500, "a fault on order", headers).response
+        return response
+
+
+@dataclass(slots=True)
+class _Armed:
+    number: int
+    fault: Fault
+    matched: int = 0
+    acted: int = 0
+
+    def acts(self, operation: Operation, accepted: bool, rng: random.Random) -> bool:
+        fault = self.fault
+        if fault.operation not in {"any", operation} or (fault.action in _BEFORE) is accepted or self.spent:
+            return False
+        self.matched += 1
+        if self.matched <= fault.after or (fault.probability < 1 and rng.random() >= fault.probability):
+            return False
+        self.acted += 1
+        return True
+
+    @property
+    def spent(self) -> bool:
+        return self.fault.times != "forever" and self.acted >= self.fault.times
+
+
+class Faults:
+    """The rules in force; the first that matches acts."""
+
+    def __init__(self) -> None:
+        self._armed: list[_Armed] = []
+        self._last = 0
+
+    def add(self, fault: Fault) -> int:
+        """Arm a rule; returns its number."""
+        self._last += 1
+        self._armed.append(_Armed(self._last, fault))
+        return self._last
+
+    def remove(self, number: int) -> bool:
+        """Drop one rule; False where there is none."""
+        kept = [armed for armed in self._armed if armed.number != number]
+        removed = len(kept) < len(self._armed)
+        self._armed = kept
+        return removed
+
+    def clear(self) -> None:
+        """Drop all rules."""
+        self._armed.clear()
+
+    def take(self, operation: Operation, rng: random.Random, *, accepted: bool) -> Fault | None:
+        """The rule that acts on this request, before it is looked at or once it is accepted."""
+        return next((armed.fault for armed in self._armed if armed.acts(operation, accepted, rng)), None)
+
+    def as_json(self) -> list[dict[str, object]]:
+        """The rules, and how often each matched and acted."""
+        return [
+            {"id": a.number, **a.fault.model_dump(mode="json"), "matched": a.matched, "acted": a.acted}
+            for a in self._armed
+        ]

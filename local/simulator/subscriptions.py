@@ -1,0 +1,101 @@
+"""A2P registrations, audit records, and webhook subscriptions with the events they are sent."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, StringConstraints
+
+from local.simulator.events import EventQueue
+from local.simulator.settings import Strict
+from local.simulator.sms import PhoneNumber, Text, Url
+from local.simulator.wire import RefusedError, rfc3339
+
+type EventName = Literal["template.approved", "a2p.registered"]
+type Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
+
+
+class RegistrationRequest(Strict):
+    """The body of an A2P registration."""
+
+    template_id: Text
+    campaign_name: Text
+    message_class: Text
+    opt_in_language: Text
+
+
+class SubscriptionRequest(Strict):
+    """The body of a webhook subscription."""
+
+    url: Url
+    events: Annotated[list[EventName], Field(min_length=1)]
+    secret: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class AuditRequest(Strict):
+    """The body of an audit record."""
+
+    timestamp: Timestamp
+    template_id: Text
+    action: Literal["TEMPLATE_APPROVAL"]
+    status: Text
+    latency_ms: NonNegativeInt
+    operator_id: Text
+    carrier_ready: bool
+
+
+class Inbound(Strict):
+    """A message that somebody sends to us."""
+
+    sender: PhoneNumber = Field(alias="from")
+    to: PhoneNumber
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    name: str
+    event: dict[str, object]
+    due: float
+
+
+class Subscriptions:
+    """Who is told what. A fact that nobody is subscribed to waits for the first subscriber."""
+
+    def __init__(self, queue: EventQueue) -> None:
+        self._queue = queue
+        self._subscribed: list[SubscriptionRequest] = []
+        self._untold: list[_Fact] = []
+
+    def add(self, subscription: SubscriptionRequest) -> None:
+        """Subscribe a URL; subscribing it again makes a second subscription, as upstream does."""
+        self._subscribed.append(subscription)
+        untold, self._untold = self._untold, []
+        for fact in untold:
+            self._tell(fact)
+
+    def announce(self, name: EventName, template_id: str, event_id: str, now: float, delay: float) -> None:
+        """Tell the subscribers of an event about a template."""
+        event: dict[str, object] = {
+            "id": event_id,
+            "event": name,
+            "template_id": template_id,
+            "timestamp": rfc3339(now),
+        }
+        self._tell(_Fact(name, event, now + delay))
+
+    def inbound(self, message: Inbound, event_id: str, now: float) -> list[str]:
+        """Tell every subscribed URL about an inbound message, once; 409 where there is none."""
+        event = {"id": event_id, "event": "message.inbound", **message.model_dump(by_alias=True)}
+        latest = {subscription.url: subscription for subscription in self._subscribed}
+        if not latest:
+            raise RefusedError(409, "no URL is subscribed")
+        for url, subscription in latest.items():
+            self._queue.add("subscription", url, {**event, "timestamp": rfc3339(now)}, now, subscription.secret)
+        return list(latest)
+
+    def _tell(self, fact: _Fact) -> None:
+        listeners = [subscription for subscription in self._subscribed if fact.name in subscription.events]
+        for subscription in listeners:
+            self._queue.add("subscription", subscription.url, fact.event, fact.due, subscription.secret)
+        if not listeners:
+            self._untold.append(fact)

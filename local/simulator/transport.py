@@ -1,0 +1,84 @@
+"""The simulator behind `requests`, in process: mount a `SimulatorAdapter` on a Session and no socket is opened."""
+
+import io
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+
+from local.simulator.simulator import Simulator
+from local.simulator.wire import Behaviour, Request
+
+
+class SimulatorAdapter(BaseAdapter):
+    """Raises what the HTTP adapter of `requests` raises for the same fault, in the same wrapping."""
+
+    def __init__(self, simulator: Simulator, sleep: Callable[[float], object] = time.sleep) -> None:
+        """`sleep` is called with the seconds that an answer, or a timeout, takes."""
+        super().__init__()
+        self._simulator = simulator
+        self._sleep = sleep
+
+    def send(  # noqa: PLR0917
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: ARG002
+        timeout: float | tuple[float | None, float | None] | Any | None = None,
+        verify: bool | str = True,  # noqa: ARG002
+        cert: object = None,  # noqa: ARG002
+        proxies: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> requests.Response:
+        """Hand the request to the simulator and its answer, or its fault, to the caller."""
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        url = urlsplit(request.url or "")
+        pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
+        answer = self._simulator.handle(_core_request(request))
+        match answer.behaviour:
+            case Behaviour.REFUSE:
+                cause = NewConnectionError(HTTPConnection(pool.host), "[Errno 111] Connection refused")
+                raise requests.ConnectionError(MaxRetryError(pool, url.path, cause), request=request)
+            case Behaviour.CONNECT_TIMEOUT:
+                self._sleep(connect or 0)
+                late = ConnectTimeoutError(None, f"Connection timed out. (connect timeout={connect})")
+                raise requests.ConnectTimeout(MaxRetryError(pool, url.path, late), request=request)
+        hold = self._simulator.settings.hold_seconds if answer.behaviour is Behaviour.HOLD else 0.0
+        takes = answer.latency_seconds + hold
+        if read is not None and takes > read:
+            self._sleep(read)
+            timed_out = ReadTimeoutError(pool, url.path, f"Read timed out. (read timeout={read})")
+            raise requests.ReadTimeout(timed_out, request=request)
+        if takes:
+            self._sleep(takes)
+        if answer.behaviour is not Behaviour.ANSWER:
+            reset = ConnectionResetError(104, "Connection reset by peer")
+            raise requests.ConnectionError(ProtocolError("Connection aborted.", reset), request=request)
+        headers = {"Content-Type": "application/json", **answer.headers}
+        raw = HTTPResponse(io.BytesIO(answer.body), headers, answer.status, preload_content=False)
+        return HTTPAdapter().build_response(request, raw)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _core_request(request: requests.PreparedRequest) -> Request:
+    url = urlsplit(request.url or "")
+    body = request.body or b""
+    return Request(
+        method=request.method or "GET",
+        path=unquote(url.path),
+        headers=dict(request.headers),
+        body=body.encode() if isinstance(body, str) else bytes(body),
+        query=dict(parse_qsl(url.query)),
+    )
