@@ -1,0 +1,127 @@
+"""In-memory stand-ins for what the adapters talk to, and a clock that tests turn themselves."""
+
+import json
+import threading
+
+from cxone_messaging.adapters.ledger import SequenceTakenError
+from cxone_messaging.domain.consents import Consent
+from cxone_messaging.domain.entries import Entry
+from cxone_messaging.platform.telemetry import Metric
+
+EPOCH = 1_795_000_000.0
+
+
+class FakeClock:
+    """Time stands still unless somebody sleeps or advances it."""
+
+    def __init__(self, now: float = EPOCH) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time - EPOCH
+
+    def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+
+    advance = sleep
+
+
+class FakeLedger:
+    """The ledger's contract in a dictionary; entries go through JSON, so that no test shares one by reference."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, int], str] = {}
+        self._lock = threading.Lock()
+
+    def insert(self, entry: Entry) -> None:
+        key, text = (entry.subject, entry.sequence), json.dumps(entry.attributes())
+        with self._lock:
+            if self._rows.setdefault(key, text) != text:
+                raise SequenceTakenError
+
+    def read(self, subject: str) -> list[Entry]:
+        with self._lock:
+            return [
+                Entry.from_attributes(json.loads(self._rows[key])) for key in sorted(self._rows) if key[0] == subject
+            ]
+
+    def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
+        with self._lock:
+            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
+        return next((row.subject for row in rows if row.index.get("cxoneMessageId") == cxone_message_id), None)
+
+    def subjects(self) -> list[str]:
+        return sorted({subject for subject, _ in self._rows})
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class FakeConsentStore:
+    """The latest consent of each recipient, by the ledger's order."""
+
+    def __init__(self) -> None:
+        self._consents: dict[str, Consent] = {}
+
+    def find(self, recipient_hash: str) -> Consent | None:
+        return self._consents.get(recipient_hash)
+
+    def store(self, consent: Consent) -> None:
+        known = self._consents.get(consent.recipient_hash)
+        if known is None or known.sequence < consent.sequence:
+            self._consents[consent.recipient_hash] = consent
+
+
+class FakeSecretStore:
+    """Secrets in a dictionary; `reads` and `writes` count."""
+
+    def __init__(self, **secrets: str) -> None:
+        self.secrets = dict(secrets)
+        self.reads = 0
+        self.writes = 0
+
+    def read(self, arn: str) -> str:
+        self.reads += 1
+        return self.secrets[arn]
+
+    def write(self, arn: str, text: str) -> None:
+        self.writes += 1
+        self.secrets[arn] = text
+
+
+class FakeRefreshLease:
+    """The lease's contract in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.owner: str | None = None
+        self.until = float("-inf")
+        self.generation = 0
+
+    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> bool:
+        with self._lock:
+            if (self.owner is not None and self.until >= now) or self.generation > generation:
+                return False
+            self.owner, self.until = owner, now + seconds
+            return True
+
+    def release(self, owner: str, generation: int) -> None:
+        with self._lock:
+            if self.owner == owner:
+                self.owner, self.until, self.generation = None, float("-inf"), generation
+
+
+class FakeTelemetry:
+    """Remembers every value of every metric."""
+
+    def __init__(self) -> None:
+        self.values: dict[Metric, list[float]] = {}
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        self.values.setdefault(metric, []).append(value)
+
+    def __getitem__(self, metric: Metric) -> list[float]:
+        return self.values.get(metric, [])
