@@ -3,6 +3,16 @@
 import json
 import threading
 
+from cxone_messaging.adapters.governor import (
+    FAILURES_TO_OPEN,
+    LOOK_AGAIN_SECONDS,
+    MIN_OPEN_SECONDS,
+    PROBE_SECONDS,
+    THROTTLE_SECONDS,
+    CircuitOpenError,
+    RateUsedUpError,
+    Slots,
+)
 from cxone_messaging.adapters.ledger import SequenceTakenError
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
@@ -112,6 +122,57 @@ class FakeRefreshLease:
         with self._lock:
             if self.owner == owner:
                 self.owner, self.until, self.generation = None, float("-inf"), generation
+
+
+class FakeGovernor:
+    """The schedule's contract in memory, but for the horizon's message: slots, holds, the circuit and its probe."""
+
+    def __init__(self, clock: FakeClock, slot_seconds: float = 1 / 97) -> None:
+        self._clock = clock
+        self._slot = slot_seconds
+        self._lock = threading.Lock()
+        self.next_slot = self.held_until = self.open_until = self.probe_until = 0.0
+        self.failures = 0
+
+    def reserve(self, count: int, horizon: float) -> Slots:
+        with self._lock:
+            now = self._clock.now()
+            if self.failures >= FAILURES_TO_OPEN:
+                closed_until = max(self.open_until, self.probe_until)
+                if closed_until > now:
+                    raise CircuitOpenError(closed_until - now)
+                self.probe_until = now + PROBE_SECONDS
+                return Slots(now, count, now, self.failures, probe=True)
+            start = max(now, self.next_slot)
+            if start - now > horizon:
+                raise RateUsedUpError(start - now - horizon)
+            self.next_slot = start + count * self._slot
+            return Slots(start, count, now, self.failures)
+
+    def check(self, slots: Slots) -> None:
+        now = self._clock.now()
+        if slots.probe or slots.start - slots.reserved_at < LOOK_AGAIN_SECONDS:
+            return
+        if self.failures >= FAILURES_TO_OPEN:
+            raise CircuitOpenError(max(0.0, self.open_until - now))
+        if self.held_until > now:
+            raise RateUsedUpError(self.held_until - now)
+
+    def succeeded(self, slots: Slots) -> None:
+        if slots.probe or slots.failures:
+            self.failures, self.open_until, self.probe_until = 0, 0.0, 0.0
+
+    def failed(self, slots: Slots) -> None:
+        self.failures += 1
+        self.open_until, self.probe_until = self._clock.now() + MIN_OPEN_SECONDS, 0.0
+
+    def throttled(self, retry_after: float | None) -> None:
+        until = self._clock.now() + (THROTTLE_SECONDS if retry_after is None else retry_after)
+        self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
+
+    def give_back(self, slots: Slots) -> None:
+        if slots.probe:
+            self.probe_until = 0.0
 
 
 class FakeTelemetry:

@@ -6,6 +6,7 @@ from cxone_messaging.adapters.consent_store import DynamoConsentStore
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.cxone_sms import CxoneSms
 from cxone_messaging.adapters.cxone_token import TokenEndpoint
+from cxone_messaging.adapters.governor import DynamoGovernor, Pace
 from cxone_messaging.adapters.lease import DynamoRefreshLease
 from cxone_messaging.adapters.ledger import DynamoLedger
 from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
@@ -53,16 +54,27 @@ def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMes
         signature = sign_reference(webhook_secrets.current, message_id)
         return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
+    rng = random.Random()  # noqa: S311  jitter is no secret
+    governor = DynamoGovernor(
+        client=aws.dynamodb(),
+        table=settings.coordination_table,
+        pace=Pace(settings.cxone_requests_per_second, settings.rate_utilisation_percent / 100),
+        clock=clock,
+        telemetry=telemetry,
+        rng=rng,
+    )
     return SendMessage(
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=CxoneSms(settings.cxone_sms_base_url, tokens, session, clock, settings.send_timeout_seconds),
+        governor=governor,
+        horizon_seconds=settings.slot_horizon_seconds,
         pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
         rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
         callback_url=callback_url,
         clock=clock,
         telemetry=telemetry,
-        rng=random.Random(),  # noqa: S311  jitter is no secret
+        rng=rng,
     )
 
 

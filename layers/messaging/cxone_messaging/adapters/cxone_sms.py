@@ -73,7 +73,7 @@ class CxoneSms:
     def _post(self, sms: Sms, callback_url: str, token: Token, give_up_at: float) -> SendOutcome:
         left = give_up_at - self._clock.monotonic()
         if left <= CONNECT_TIMEOUT_SECONDS:
-            return NotAccepted(throttled=False, reason="no_time_left")
+            return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
         body = WatchedBody(
             {
                 "to": [sms.to.e164],
@@ -96,11 +96,11 @@ class CxoneSms:
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
-            return NotAccepted(throttled=False, reason=f"not_reached_{type(error).__name__}")
+            return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
         return _outcome(response, answer, self._clock)
 
 
-_NO_TOKEN = NotAccepted(throttled=False, reason="no_token")
+_NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
 _TOKEN_REFUSED = Rejected("cxone_auth_failed", "the token was refused", HTTPStatus.UNAUTHORIZED)
 
 
@@ -117,9 +117,9 @@ def _outcome(  # noqa: PLR0911  a line of the table each
         case HTTPStatus.FORBIDDEN:
             return Rejected("cxone_rejected", f"the credentials lack the scope {SCOPE}", status)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return NotAccepted(True, "throttled", status, retry_after(response, clock))
+            return NotAccepted("rate_limited", "throttled", status, retry_after(response, clock))
         case _ if status in _NOT_TAKEN:
-            return NotAccepted(False, "unavailable", status, retry_after(response, clock))
+            return NotAccepted("cxone_unavailable", "unavailable", status, retry_after(response, clock))
         case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
             return Rejected("cxone_rejected", f"CXone answered {status}", status)
         case _:

@@ -22,15 +22,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted:
-    """CXone certainly did not take the message: throttled, unavailable, or never reached.
+    """CXone certainly did not take the message: throttled, unavailable, never reached, or never `tried`.
 
-    `retry_after` is in seconds, where CXone named it; `http_status` is None when there was no answer.
+    `retry_after` is in seconds, where it is known; `http_status` is None when there was no answer.
     """
 
-    throttled: bool
+    code: Literal["rate_limited", "cxone_unavailable"]
     reason: str
     http_status: int | None = None
     retry_after: float | None = None
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ def sign_reference(secret: str, message_id: str) -> str:
 
 def reference_is_signed(secrets: Sequence[str], message_id: str, signature: str) -> bool:
     """Whether a callback URL is one that we gave away."""
-    return _matches([_sign(secret, message_id.encode()) for secret in secrets], signature)
+    # Anybody may ask for any reference, one with a lone surrogate too.
+    signed = message_id.encode("utf-8", "surrogatepass")
+    return _matches([_sign(secret, signed) for secret in secrets], signature)
 
 
 def carries_signature(headers: Mapping[str, str]) -> bool:

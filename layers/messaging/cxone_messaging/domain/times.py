@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 def format_time(instant: datetime) -> str:
     """Write an instant; equal widths make the texts sort as the instants do."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    # Not strftime: its %Y writes the year 1, Go's zero time, with one digit.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:

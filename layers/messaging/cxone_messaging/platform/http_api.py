@@ -117,6 +117,11 @@ class HttpApi:
         self._body_limit = body_limit
         self._logger = make_logger()
 
+    @property
+    def routes(self) -> frozenset[str]:
+        """Name every route that is answered."""
+        return frozenset(self._routes)
+
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event; whatever goes wrong becomes a problem, never an exception."""
         route = f"{event.get('httpMethod')} {event.get('resource')}"

@@ -23,6 +23,7 @@ class Metric(StrEnum):
     MESSAGES_FAILED = "MessagesFailed"
     SEGMENTS_SENT = "SegmentsSent"
     THROTTLED = "Throttled"
+    CIRCUIT_OPENED = "CircuitOpened"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
     WEBHOOKS_REFUSED = "WebhooksRefused"
 

@@ -8,20 +8,22 @@ import math
 import random
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, Ledger, append
+from cxone_messaging.adapters.governor import Governor, NoSlotError, Slots
+from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.consents import Consent, refusal
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.messages import Checked, Message, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.dispatch import measure, no_slot, result, send_in_slot, sending, tell_fleet
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 
 # Left of an invocation's time for writing the outcome once CXone's answer is there.
@@ -60,6 +62,8 @@ class SendMessage:
         ledger: Ledger,
         consents: ConsentStore,
         gateway: SmsGateway,
+        governor: Governor,
+        horizon_seconds: float,
         pseudonyms: Pseudonyms,
         rules: SmsRules,
         callback_url: Callable[[str], str],
@@ -70,6 +74,8 @@ class SendMessage:
         self._ledger = ledger
         self._consents = consents
         self._gateway = gateway
+        self._governor = governor
+        self._horizon_seconds = horizon_seconds
         self._pseudonyms = pseudonyms
         self._rules = rules
         self._callback_url = callback_url
@@ -90,6 +96,7 @@ class SendMessage:
         """
         attempt = _Attempt(
             message_id=self._pseudonyms.message_id(idempotency_key or uuid.uuid4().hex),
+            repeatable=idempotency_key is not None,
             fingerprint=self._pseudonyms.fingerprint(request),
             owner=uuid.uuid4().hex,
             give_up_at=self._clock.monotonic() + seconds_left() - _OUTCOME_SECONDS,
@@ -100,67 +107,77 @@ class SendMessage:
         errors = [*checked.errors, *([refused] if refused else [])]
         if errors or checked.sms is None or consent is None:
             # What was sent once stays sent, whatever the recipient has said since.
-            entries = self._ledger.read(subject_of(attempt.message_id)) if idempotency_key is not None else []
-            if entries:
-                return self._answer(attempt, entries)
-            raise MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=errors)
+            told = MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=errors)
+            return self._answer_if_sent(attempt, told)
         return self._dispatch(checked.sms, consent, attempt)
 
     def _dispatch(self, sms: Sms, consent: Consent, attempt: "_Attempt") -> Receipt:
         started = self._clock.monotonic()
+        callback_url = self._callback_url(attempt.message_id)
         entries: list[Entry] = []  # a new message has none; where that is wrong, the INSERT fails and tells
         while True:
-            self._gateway.prepare(self._seconds_left(attempt))
+            try:
+                self._gateway.prepare(self._seconds_left(attempt))
+                slot = self._reserve(attempt)
+            except MessagingError as error:
+                return self._answer_if_sent(attempt, error)
             entries = self._claim(sms, consent, attempt, entries)
             if entries[-1].data.get("owner") != attempt.owner:
+                self._governor.give_back(slot)
                 return self._answer(attempt, entries)
-            callback_url = self._callback_url(attempt.message_id)
-            outcome = self._gateway.send(sms, callback_url, self._seconds_left(attempt))
+            seconds = self._seconds_left(attempt)
+            outcome = send_in_slot(
+                slot, sms, callback_url, seconds, gateway=self._gateway, governor=self._governor, clock=self._clock
+            )
             latency_ms = round((self._clock.monotonic() - started) * 1000)
+            measure(outcome, sms, latency_ms, self._telemetry)
             entries = self._record(attempt, entries, outcome, latency_ms)
+            tell_fleet(slot, outcome, self._governor, self._telemetry)
             match outcome:
                 case Accepted():
-                    self._telemetry.add(Metric.MESSAGES_DISPATCHED)
-                    self._telemetry.add(Metric.SEGMENTS_SENT, sms.size.segments)
-                    self._telemetry.add(Metric.DISPATCH_LATENCY, latency_ms)
                     return Receipt(fold(attempt.message_id, entries))
                 case Rejected():
-                    self._telemetry.add(Metric.MESSAGES_REJECTED)
-                    raise refused(attempt.message_id, outcome.code, outcome.reason)
+                    raise rejected(attempt.message_id, outcome.code, outcome.reason)
                 case OutcomeUnknown():
-                    self._telemetry.add(Metric.MESSAGES_UNKNOWN)
                     raise unknown(attempt.message_id)
                 case NotAccepted():
                     self._back_off(attempt, outcome, fold(attempt.message_id, entries).attempts)
 
+    def _reserve(self, attempt: "_Attempt") -> Slots:
+        horizon = min(self._horizon_seconds, self._seconds_left(attempt) - _LEAST_SECONDS)
+        try:
+            return self._governor.reserve(1, horizon)
+        except NoSlotError as error:
+            raise not_now(no_slot(error)) from None
+
     def _claim(self, sms: Sms, consent: Consent, attempt: "_Attempt", entries: list[Entry]) -> list[Entry]:
         """Enter that we are sending, unless the entries say that this is somebody else's to do, or is done."""
         deadline = self._clock.now() + self._seconds_left(attempt) + _OUTCOME_SECONDS + _CLOCK_SKEW_SECONDS
-        sending = Draft(
-            EntryType.SENDING,
-            {
-                "recipient": sms.to.masked,
-                "recipientHash": consent.recipient_hash,
-                "campaignId": sms.campaign_id,
-                "from": sms.sender,
-                "textHash": self._pseudonyms.text_hash(sms.text),
-                "encoding": sms.size.encoding,
-                "segments": sms.size.segments,
-                "fingerprint": attempt.fingerprint,
-                "owner": attempt.owner,
-                "deadline": format_time(instant(deadline)),
-                "consent": consent.evidence(),
-            },
+        draft = sending(
+            sms,
+            consent,
+            self._pseudonyms,
+            fingerprint=attempt.fingerprint,
+            owner=attempt.owner,
+            deadline=format_time(instant(deadline)),
         )
 
         def decide(known: Sequence[Entry]) -> Draft | None:
-            if not known:
-                return sending
-            message = fold(attempt.message_id, known)
-            ours = message.fingerprint == attempt.fingerprint
-            return sending if ours and message.status is Status.RETRYING else None
+            return draft if not known or self._may_retry(attempt, known) else None
 
         return append(self._ledger, self._clock, subject_of(attempt.message_id), decide, known=entries)
+
+    def _may_retry(self, attempt: "_Attempt", entries: Sequence[Entry]) -> bool:
+        """Whether this very message was tried before and certainly not taken."""
+        message = fold(attempt.message_id, entries)
+        return message.status is Status.RETRYING and message.fingerprint == attempt.fingerprint
+
+    def _answer_if_sent(self, attempt: "_Attempt", refusal: MessagingError) -> Receipt:
+        """Answer from the ledger where the key's message was sent before; raise the refusal where it wasn't."""
+        entries = self._ledger.read(subject_of(attempt.message_id)) if attempt.repeatable else []
+        if not entries or self._may_retry(attempt, entries):
+            raise refusal
+        return self._answer(attempt, entries)
 
     def _answer(self, attempt: "_Attempt", entries: Sequence[Entry]) -> Receipt:
         """Answer as the message's entries say, which somebody else wrote."""
@@ -177,31 +194,30 @@ class SendMessage:
                 raise unknown(message.message_id, replayed=True)
             case Status.REJECTED:
                 stored = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
-                raise refused(message.message_id, str(stored["error"]), str(stored["reason"]), replayed=True)
+                raise rejected(message.message_id, str(stored["error"]), str(stored["reason"]), replayed=True)
             case Status.DISPATCHED | Status.DELIVERED | Status.FAILED:
                 return Receipt(message, replayed=True)
 
     def _record(self, attempt: "_Attempt", entries: list[Entry], outcome: SendOutcome, latency_ms: int) -> list[Entry]:
         """Enter what came of it, behind whatever delivery events have come meanwhile."""
-        draft = _draft(outcome, latency_ms)
+        subject = subject_of(attempt.message_id)
+        draft = result(outcome, latency_ms)
         try:
-            return append(self._ledger, self._clock, subject_of(attempt.message_id), lambda _: draft, known=entries)
+            return append(self._ledger, self._clock, subject, lambda _: draft, known=entries)
         except StorageError:
+            if not isinstance(outcome, Accepted):
+                raise
             # What CXone said stays true, and the caller may know it. The ledger says `sending`, which turns `unknown`
             # at its deadline, is sent by nobody again, and is settled by a delivery event.
-            return [*entries, draft.following(entries, subject_of(attempt.message_id), self._clock)]
+            return [*entries, draft.following(entries, subject, self._clock)]
 
     def _back_off(self, attempt: "_Attempt", outcome: NotAccepted, attempts: int) -> None:
         """Wait before the next try, or raise where the time left doesn't allow for one."""
-        if outcome.throttled:
-            self._telemetry.add(Metric.THROTTLED)
         delay = outcome.retry_after
         if delay is None:
             delay = self._rng.uniform(0, min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempts))
         if self._seconds_left(attempt) < delay + _LEAST_SECONDS:
-            code = Code.RATE_LIMITED if outcome.throttled else Code.CXONE_UNAVAILABLE
-            told = f"CXone did not take the message in {attempts} tries ({outcome.reason}); it may be sent again"
-            raise MessagingError(code, told, message_id=attempt.message_id, retry_after=max(1, math.ceil(delay)))
+            raise not_now(replace(outcome, retry_after=delay))
         self._clock.sleep(delay)
 
     def _seconds_left(self, attempt: "_Attempt") -> float:
@@ -213,35 +229,23 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """One request's try at a message; `give_up_at` is an instant of the clock's stopwatch."""
+    """One request's try at a message, `repeatable` where it has a key; `give_up_at` is of the clock's stopwatch."""
 
     message_id: str
+    repeatable: bool
     fingerprint: str
     owner: str
     give_up_at: float
 
 
-def _draft(outcome: SendOutcome, latency_ms: int) -> Draft:
-    data: dict[str, Value] = {"latencyMs": latency_ms}
-    if not isinstance(outcome, Accepted):
-        data["reason"] = outcome.reason
-        if outcome.http_status is not None:
-            data["httpStatus"] = int(outcome.http_status)
-    match outcome:
-        case Accepted():
-            key = {CXONE_MESSAGE_KEY: outcome.cxone_message_id}
-            return Draft(EntryType.DISPATCHED, {**data, **key}, key)
-        case Rejected():
-            return Draft(EntryType.REJECTED, {**data, "error": outcome.code})
-        case OutcomeUnknown():
-            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value})
-        case NotAccepted():
-            code = Code.RATE_LIMITED if outcome.throttled else Code.CXONE_UNAVAILABLE
-            return Draft(EntryType.RETRYING, {**data, "error": code.value})
+def not_now(outcome: NotAccepted) -> MessagingError:
+    """Make the answer to a send that may simply be asked for again."""
+    told = f"the message was not taken and may be sent again ({outcome.reason})"
+    return MessagingError(Code(outcome.code), told, retry_after=max(1, math.ceil(outcome.retry_after or 0)))
 
 
-def refused(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send that CXone rejected."""
+def rejected(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:
+    """Make the answer to a send that CXone refused for good."""
     return MessagingError(Code(code), reason, message_id=message_id, replayed=replayed)
 
 

@@ -1,0 +1,79 @@
+"""What integration tests stand on: an AWS emulator of their own, and tables as the template defines them."""
+
+import os
+import socket
+import sys
+import uuid
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from local.processes import Servers
+from tests import template
+
+REGION = "us-east-1"
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory):
+    """Run MiniStack on a free port of 127.0.0.1, and give its endpoint."""
+    folder = tmp_path_factory.mktemp("emulator")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(folder),
+        "LOG_LEVEL": "WARNING",
+    }
+    servers = Servers(folder)
+    try:
+        servers.start("emulator", [sys.executable, "-m", "ministack"], environment, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(scope="session")
+def make_client(emulator):
+    """Make AWS clients for the emulator; one of one's own can be given event hooks."""
+    session = boto3.Session("local", "local", region_name=REGION)
+    config = Config(max_pool_connections=64, retries={"mode": "standard", "total_max_attempts": 3})
+    return lambda service: session.client(service, endpoint_url=emulator, config=config)
+
+
+@pytest.fixture(scope="session")
+def dynamodb(make_client):
+    return make_client("dynamodb")
+
+
+@pytest.fixture(scope="session")
+def secrets_manager(make_client):
+    return make_client("secretsmanager")
+
+
+@pytest.fixture
+def ledger_table(dynamodb):
+    return _created(dynamodb, "LedgerTable")
+
+
+@pytest.fixture
+def consents_table(dynamodb):
+    return _created(dynamodb, "ConsentsTable")
+
+
+@pytest.fixture
+def coordination_table(dynamodb):
+    return _created(dynamodb, "CoordinationTable")
+
+
+def _created(dynamodb, logical_id):
+    name = f"{logical_id}-{uuid.uuid4().hex}"
+    dynamodb.create_table(**template.table(logical_id, name))
+    return name

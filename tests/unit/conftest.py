@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(socket_disabled):
+    """Unit tests talk to nobody."""
