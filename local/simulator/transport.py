@@ -45,6 +45,8 @@ class SimulatorAdapter(BaseAdapter):
         url = urlsplit(request.url or "")
         pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
         answer = self._simulator.handle(_core_request(request))
+        if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT} and isinstance(request.body, io.BytesIO):
+            request.body.read()  # as a connection would, once there is one
         match answer.behaviour:
             case Behaviour.REFUSE:
                 cause = NewConnectionError(HTTPConnection(pool.host), "[Errno 111] Connection refused")
@@ -74,7 +76,8 @@ class SimulatorAdapter(BaseAdapter):
 
 def _core_request(request: requests.PreparedRequest) -> Request:
     url = urlsplit(request.url or "")
-    body = request.body or b""
+    given: Any = request.body or b""
+    body = given.getvalue() if isinstance(given, io.BytesIO) else given
     return Request(
         method=request.method or "GET",
         path=unquote(url.path),

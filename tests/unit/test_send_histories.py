@@ -1,0 +1,250 @@
+"""Never sent twice, never lost: random histories of everything that can go wrong around a send.
+
+Senders are killed before and after every I/O, lose answers, meet each other half-way, are throttled and refused; tokens
+expire, events come late and twice, recipients change their minds. What CXone really took stands in the simulator's log,
+and all that anybody was told is held against it. `make histories` runs 10,000 of them, `make test` a part.
+"""
+
+import os
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.use_cases.send_message import Receipt
+from local.simulator import Fault, Settings
+from tests.worlds import Injector, Killed, Plan, World
+
+HISTORIES = int(os.environ.get("HISTORIES", "800"))
+TEXTS = ("Your code is 849201", "Your code is 555555")
+KEYS = ("a", "b")
+LAMBDA_SECONDS = 28.0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    key: str
+    text: str
+    fault: Fault | None = None
+    at: int = 0  # the I/O at which `what` happens; 0 for none
+    what: str = "nothing"
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opt:
+    status: ConsentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeTokens:
+    pass
+
+
+SPOILS = (
+    "refuse",
+    "connect_timeout",
+    "reset",
+    "accept_then_timeout",
+    "accept_then_reset",
+    "accept_then_500",
+    "garbage_body",
+)
+STATUSES = (400, 401, 403, 429, 429, 500, 502, 503, 504)
+
+spoils = st.builds(Fault, action=st.sampled_from(SPOILS), operation=st.just("send"))
+refusals = st.builds(
+    Fault,
+    action=st.just("status"),
+    operation=st.just("send"),
+    status=st.sampled_from(STATUSES),
+    retry_after_seconds=st.sampled_from([None, 0.0, 1.0, 8.0, 40.0]),
+    retry_after=st.sampled_from(["seconds", "date"]),
+    times=st.sampled_from([1, 1, 2, 6]),
+)
+token_faults = st.builds(
+    Fault,
+    action=st.sampled_from(["status", "refuse", "garbage_body", "accept_then_timeout"]),
+    operation=st.just("token_sms"),
+    status=st.sampled_from([400, 401, 429, 500, 503]),
+)
+sends = st.builds(
+    Send,
+    key=st.sampled_from("aaab"),
+    text=st.sampled_from([TEXTS[0], TEXTS[0], TEXTS[0], TEXTS[1]]),
+    fault=st.one_of(st.none(), spoils, refusals),
+    at=st.integers(0, 12),
+    what=st.sampled_from(
+        ["nothing", "kill", "kill", "lose_answer", "same_request", "other_request", "wait", "deliver"]
+    ),
+    after=st.booleans(),
+)
+others = st.one_of(
+    token_faults,
+    st.builds(Advance, st.sampled_from([0.05, 1.0, 12.0, 45.0, 4000.0])),
+    st.builds(Deliver, st.integers(1, 3)),
+    st.builds(Read, st.sampled_from(KEYS)),
+    st.builds(Opt, st.sampled_from(ConsentStatus)),
+    st.builds(RevokeTokens),
+)
+steps = st.integers(0, 9).flatmap(lambda dice: sends if dice < 6 else others)
+simulators = st.builds(
+    Settings,
+    event_shuffle=st.booleans(),
+    event_duplicate_probability=st.sampled_from([0.0, 0.5]),
+    event_late_probability=st.sampled_from([0.0, 0.3]),
+)
+
+
+class History:
+    """Runs the steps, and remembers what each caller was told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.told: list[tuple[Send, Receipt | Exception | None]] = []
+        world.opt(ConsentStatus.OPTED_IN)
+
+    def run(self, step: object) -> None:
+        world = self.world
+        match step:
+            case Send():
+                self.send(step)
+            case Fault():
+                world.simulator.add_fault(step)
+            case Advance():
+                world.clock.advance(step.seconds)
+            case Deliver():
+                world.deliver(step.limit)
+            case Read():
+                self.status(step.key)
+            case Opt():
+                world.opt(step.status)
+            case RevokeTokens():
+                world.simulator.revoke_tokens()
+
+    def send(self, step: Send) -> None:
+        if step.fault is not None:
+            self.world.simulator.add_fault(step.fault)
+        injector = Injector()
+        sender = self.world.sender(injector)
+        injector.begin(self.plan(step) if step.at else None)
+        give_up_at = self.world.clock.monotonic() + LAMBDA_SECONDS
+        answer: Receipt | Exception | None = None
+        try:
+            answer = sender.send(
+                SmsRequest("+15551234567", step.text), step.key, lambda: give_up_at - self.world.clock.monotonic()
+            )
+        except (MessagingError, StorageError) as error:
+            answer = error
+        except Killed:
+            pass  # the caller sees a connection that breaks
+        self.told.append((step, answer))
+
+    def plan(self, step: Send) -> Plan:
+        other = TEXTS[1 - TEXTS.index(step.text)]
+        acts = {
+            "same_request": lambda: self.send(Send(step.key, step.text)),
+            "other_request": lambda: self.send(Send(step.key, other)),
+            "wait": lambda: self.world.clock.advance(40),
+            "deliver": lambda: (self.world.clock.advance(1), self.world.deliver()),
+        }
+        return Plan(
+            step.at, kill=step.what == "kill", lose_answer=step.what == "lose_answer", after=step.after,
+            act=acts.get(step.what),
+        )  # fmt: skip
+
+    def status(self, key: str) -> Status | None:
+        try:
+            return self.world.read(self.world.pseudonyms.message_id(key)).message.status
+        except MessagingError as error:
+            assert error.code is Code.MESSAGE_NOT_FOUND  # noqa: PT017
+            return None
+
+    def finish(self) -> None:
+        """Let everything come to rest: deadlines pass, the faults end, all events arrive."""
+        world = self.world
+        world.simulator.faults.clear()
+        for _ in range(12):
+            world.clock.advance(30)
+            world.deliver()
+
+    def check(self) -> None:
+        world, taken = self.world, self.world.accepted()
+        for key in KEYS:
+            message_id = world.pseudonyms.message_id(key)
+            sent = taken.get(message_id, [])
+            assert len(sent) <= 1, f"{key} was sent {len(sent)} times"
+            status = self.status(key)
+            assert status is not Status.SENDING, f"{key} hangs"
+            if sent:
+                # Every event of what was taken has arrived, so nothing that was taken may count as anything else.
+                assert status is Status.DELIVERED, f"{key} went out and counts as {status}"
+            else:
+                assert status in {None, Status.RETRYING, Status.REJECTED, Status.UNKNOWN}, f"{key} counts as {status}"
+            for step, answer in self.told:
+                if step.key == key and isinstance(answer, Receipt):
+                    assert [message.text for message in sent] == [step.text], f"{key} was acknowledged for another text"
+                    assert answer.message.cxone_message_id == sent[0].id
+        for subject in world.ledger.subjects():
+            fingerprints = {
+                entry.data["fingerprint"] for entry in world.ledger.read(subject) if entry.type == "sending"
+            }
+            assert len(fingerprints) <= 1, "two different requests went by one key"
+            assert first_broken(subject, world.ledger.read(subject)) is None
+
+    def check_repeats(self) -> None:
+        """Ask for every message once more: what isn't settled is sent now, and nothing hangs."""
+        self.world.opt(ConsentStatus.OPTED_IN)
+        for key in KEYS:
+            before = self.status(key)
+            self.send(Send(key, TEXTS[0]))
+            answer = self.told[-1][1]
+            if before in {None, Status.RETRYING}:
+                known = self.world.ledger.read(f"message#{self.world.pseudonyms.message_id(key)}")
+                reused = isinstance(answer, MessagingError) and answer.code is Code.IDEMPOTENCY_KEY_REUSED
+                assert isinstance(answer, Receipt) or reused, answer
+                if reused:
+                    assert fold("m", known).fingerprint is not None
+            elif isinstance(answer, MessagingError):
+                assert answer.code is not Code.IN_PROGRESS
+        self.finish()
+
+
+@settings(
+    max_examples=HISTORIES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
+def test_a_key_is_sent_at_most_once_and_no_message_is_lost(
+    settings_: Settings, script: list[object], seed: int
+) -> None:
+    history = History(World(settings_, seed))
+    for step in script:
+        history.run(step)
+    history.finish()
+    history.check()
+    history.check_repeats()
+    history.check()
