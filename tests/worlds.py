@@ -1,6 +1,6 @@
 """A whole sender in memory: real use cases and the real client over the simulator, on a clock that tests turn.
 
-Every I/O goes through `Injector`, which can kill the sender just before or after it, or let somebody else act meanwhile.
+Every I/O goes through `Injector`, which can kill the sender before or after it, or let somebody else act meanwhile.
 """
 
 import json
@@ -81,6 +81,8 @@ class Injector:
         if plan.kill and not plan.after:
             self._dead = True
             raise Killed
+        if plan.lose_answer and not plan.after:
+            raise StorageError("the request was lost")
         answer = function(*args, **options)
         if plan.act is not None and plan.after:
             plan.act()
@@ -160,6 +162,7 @@ class World:
             lease=Injected(self.lease, injector),
             clock=self.clock,
             telemetry=self.telemetry,
+            rng=self.rng,
         )
         return SendMessage(
             ledger=Injected(self.ledger, injector),

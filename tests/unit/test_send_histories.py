@@ -22,6 +22,7 @@ from tests.worlds import Injector, Killed, Plan, World
 HISTORIES = int(os.environ.get("HISTORIES", "800"))
 TEXTS = ("Your code is 849201", "Your code is 555555")
 KEYS = ("a", "b")
+REFUSED = {Code.CXONE_REJECTED, Code.CXONE_AUTH_FAILED}
 LAMBDA_SECONDS = 28.0
 
 
@@ -179,6 +180,9 @@ class History:
             assert error.code is Code.MESSAGE_NOT_FOUND  # noqa: PT017
             return None
 
+    def key_of(self, message_id: str) -> str:
+        return next(key for key in KEYS if self.world.pseudonyms.message_id(key) == message_id)
+
     def finish(self) -> None:
         """Let everything come to rest: deadlines pass, the faults end, all events arrive."""
         world = self.world
@@ -204,6 +208,13 @@ class History:
                 if step.key == key and isinstance(answer, Receipt):
                     assert [message.text for message in sent] == [step.text], f"{key} was acknowledged for another text"
                     assert answer.message.cxone_message_id == sent[0].id
+                if (
+                    step.key == key
+                    and isinstance(answer, MessagingError)
+                    and answer.message_id
+                    and answer.code in REFUSED
+                ):
+                    assert not sent, f"{key} went out and was called refused"
         for subject in world.ledger.subjects():
             fingerprints = {
                 entry.data["fingerprint"] for entry in world.ledger.read(subject) if entry.type == "sending"
@@ -212,7 +223,11 @@ class History:
             assert first_broken(subject, world.ledger.read(subject)) is None
 
     def check_repeats(self) -> None:
-        """Ask for every message once more: what isn't settled is sent now, and nothing hangs."""
+        """Ask for every message once more: what went out is acknowledged, what didn't is sent now, nothing hangs."""
+        self.world.opt(ConsentStatus.OPTED_OUT)
+        for key, sent in self.world.accepted().items():
+            self.send(Send(self.key_of(key), sent[0].text))
+            assert isinstance(self.told[-1][1], Receipt), "what went out must be acknowledged, whatever came after"
         self.world.opt(ConsentStatus.OPTED_IN)
         for key in KEYS:
             before = self.status(key)

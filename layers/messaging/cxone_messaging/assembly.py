@@ -35,6 +35,7 @@ def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMes
     clock = SystemClock()
     secrets = SecretsManagerStore(aws.secrets_manager())
     session = CxoneSession(clock)
+    rng = random.Random()  # noqa: S311  jitter is no secret
 
     def credentials() -> tuple[str, str]:
         document = read_object(secrets, settings.credentials_secret_arn)
@@ -47,6 +48,7 @@ def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMes
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),
         clock=clock,
         telemetry=telemetry,
+        rng=rng,
     )
     webhook_secrets = WebhookSecrets(secrets, settings.webhook_secret_arn, clock)
 
@@ -54,7 +56,6 @@ def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMes
         signature = sign_reference(webhook_secrets.current, message_id)
         return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
-    rng = random.Random()  # noqa: S311  jitter is no secret
     governor = DynamoGovernor(
         client=aws.dynamodb(),
         table=settings.coordination_table,

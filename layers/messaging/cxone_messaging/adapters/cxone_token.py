@@ -11,7 +11,6 @@ from cxone_messaging.adapters.token_cache import FetchedToken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock import Clock
 
-_TIMEOUT_SECONDS = 10
 _RETRY_AFTER_SECONDS = 5
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -27,17 +26,20 @@ class TokenEndpoint:
         self._credentials = credentials
         self._clock = clock
 
-    def __call__(self) -> FetchedToken:
-        """Fetch a token. Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`."""
+    def __call__(self, seconds: float) -> FetchedToken:
+        """Fetch a token within that many seconds.
+
+        Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`.
+        """
         client_id, client_secret = self._credentials()
         try:
             with self._session.post(
                 self._url,
                 data={"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret},
-                timeout=(CONNECT_TIMEOUT_SECONDS, _TIMEOUT_SECONDS),
+                timeout=(min(CONNECT_TIMEOUT_SECONDS, seconds), seconds),
                 stream=True,
             ) as response:
-                answer = read_answer(response, self._clock, self._clock.monotonic() + _TIMEOUT_SECONDS)
+                answer = read_answer(response, self._clock, self._clock.monotonic() + seconds)
         except (requests.RequestException, OSError) as error:
             raise _unavailable(f"gave no answer ({type(error).__name__})") from None
         if response.status_code in _REFUSALS:

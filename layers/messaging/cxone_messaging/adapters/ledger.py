@@ -6,8 +6,9 @@ whoever appends reads again and decides again. So one condition serves the hash 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -176,8 +177,7 @@ def _plain(value: Any) -> Value:
             return {key: _plain(each) for key, each in value.items()}
         case list():
             return [_plain(each) for each in value]
+        case Decimal() if value == int(value):
+            return int(value)
         case _:
-            whole = int(value)
-            if whole != value:
-                return str(value)  # never written by us: as a text it breaks the hash, which is what should happen
-            return cast("Value", whole)
+            return repr(value)  # never written by us: as a text it breaks the hash, which is what should happen

@@ -5,26 +5,35 @@ is none. Each token has a generation, so that a refused one is thrown away once 
 """
 
 import json
+import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from cxone_messaging.adapters.lease import RefreshLease
 from cxone_messaging.adapters.secret_store import SecretStore, read_object
-from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 # The SMS document refreshes two minutes before expiry.
-REFRESH_EARLY_SECONDS = 120
-# A little longer than a token call may take (10 s), so that only a dead holder's lease ever runs out.
-LEASE_SECONDS = 12
+REFRESH_EARLY_SECONDS = 120.0
+FETCH_SECONDS = 10.0
+# A little longer than a fetch may take, so that only a dead holder's lease ever runs out.
+LEASE_SECONDS = 12.0
 # How long a caller without any token waits for the lease's holder: longer than a lease, so that one death is survived.
-WAIT_SECONDS = 15
-_POLL_SECONDS = 0.1
-# While the holder refreshes early, nobody else looks again sooner than this.
-_LOOK_AGAIN_SECONDS = 5
+WAIT_SECONDS = 15.0
+# First pause between two looks at the shared token; it grows, and is jittered so that a fleet doesn't look in step.
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
+# With a token that still works, nobody looks for a newer one, or tries a failing endpoint, more often than this.
+_LOOK_AGAIN_SECONDS = 5.0
+# Whoever waited for a fetch in the same process shares its failure for a moment, instead of waiting once more.
+_FAILURE_SECONDS = 1.0
+# Two generations refused within this time mean that new tokens don't help.
+_REFUSED_TWICE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,11 @@ class FetchedToken:
     lifetime: float
 
 
-type FetchToken = Callable[[], FetchedToken]
+type FetchToken = Callable[[float], FetchedToken]
 
 
 class TokenCache:
-    """The token of one API family. Safe to share between threads."""
+    """The token of one API family. Safe to share between threads. `fetch` is told how many seconds it may take."""
 
     def __init__(
         self,
@@ -63,6 +72,7 @@ class TokenCache:
         lease: RefreshLease,
         clock: Clock,
         telemetry: Telemetry,
+        rng: random.Random,
     ) -> None:
         self._fetch = fetch
         self._secrets = secrets
@@ -70,72 +80,97 @@ class TokenCache:
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
+        self._rng = rng
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refused_generation = 0
-        self._look_at = float("-inf")
+        self._refused_at = float("-inf")
+        self._content_until = float("-inf")
+        self._failure: tuple[float, MessagingError] = (float("-inf"), _too_late())
 
-    def get(self, wait_seconds: float = WAIT_SECONDS) -> Token:
-        """Give a token that works, waiting for one no longer than told.
+    def get(self, seconds: float = WAIT_SECONDS) -> Token:
+        """Give a token that works, within about that many seconds where there is none at hand.
 
         Raises `MessagingError` with `cxone_unavailable` or `cxone_auth_failed`, and `StorageError`.
         """
+        give_up_at = self._clock.monotonic() + min(seconds, WAIT_SECONDS)
         token = self._token
-        if token and self._usable(token) and self._clock.now() < max(token.refresh_at, self._look_at):
+        if token and self._is_content_with(token):
             return token
-        with self._lock:
-            return self._renewed(self._clock.now() + wait_seconds)
+        if not self._lock.acquire(timeout=max(0.0, min(seconds, WAIT_SECONDS))):
+            raise _too_late()
+        try:
+            return self._renewed(give_up_at)
+        finally:
+            self._lock.release()
 
     def invalidate(self, token: Token) -> None:
         """Throw away a token that CXone refused; one of a newer generation stays."""
         with self._lock:
-            self._refused_generation = max(self._refused_generation, token.generation)
+            if token.generation <= self._refused_generation:
+                return
+            self._refused_generation = token.generation
+            now = self._clock.monotonic()
+            if now - self._refused_at < _REFUSED_TWICE_SECONDS:
+                told = MessagingError(Code.CXONE_AUTH_FAILED, "CXone refuses new tokens: check the credentials")
+                self._failure = (now + _REFUSED_TWICE_SECONDS, told)
+            self._refused_at = now
 
     def _renewed(self, give_up_at: float) -> Token:
+        pause = _FIRST_PAUSE_SECONDS
         while True:
-            now = self._clock.now()
-            if self._token and self._usable(self._token) and now < max(self._token.refresh_at, self._look_at):
+            if self._token and self._is_content_with(self._token):
                 return self._token
-            generation = self._take_shared()
-            if self._token and self._usable(self._token) and now < self._token.refresh_at:
+            until, failure = self._failure
+            if self._clock.monotonic() < until:
+                raise failure
+            try:
+                renewed = self._shared_or_new(give_up_at)
+            except (MessagingError, StorageError):
+                if self._token is None or not self._works(self._token):
+                    raise
+                renewed = None
+            if renewed:
+                return renewed
+            if self._token and self._works(self._token):
+                # Due for a refresh, which somebody else is at or which fails: it does as long as it works.
+                self._content_until = self._clock.monotonic() + _LOOK_AGAIN_SECONDS
                 return self._token
-            if self._lease.acquire(generation, self._owner, now, LEASE_SECONDS):
-                return self._refresh(generation)
-            if self._token and self._usable(self._token):
-                self._look_at = now + _LOOK_AGAIN_SECONDS
-                return self._token
-            if now >= give_up_at:
-                raise MessagingError(
-                    Code.CXONE_UNAVAILABLE, "no token could be had in time", retry_after=_LOOK_AGAIN_SECONDS
-                )
-            self._clock.sleep(_POLL_SECONDS)
+            if self._clock.monotonic() + pause >= give_up_at:
+                raise _too_late()
+            self._clock.sleep(pause * self._rng.uniform(0.5, 1.5))
+            pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 
-    def _usable(self, token: Token) -> bool:
+    def _is_content_with(self, token: Token) -> bool:
+        is_young = self._clock.now() < token.refresh_at or self._clock.monotonic() < self._content_until
+        return is_young and self._works(token)
+
+    def _works(self, token: Token) -> bool:
         return token.generation > self._refused_generation and self._clock.now() < token.expires_at
 
-    def _take_shared(self) -> int:
-        """Read the token that all share, and give its generation, 0 where there is none yet."""
+    def _shared_or_new(self, give_up_at: float) -> Token | None:
+        """Take the shared token where it is young, else fetch one; None while somebody else is fetching."""
         document = read_object(self._secrets, self._secret_arn)
-        if not document:
-            return 0
-        shared = Token(
-            value=document["accessToken"],
-            generation=document["generation"],
-            expires_at=document["expiresAt"],
-            refresh_at=document["refreshAt"],
-        )
-        if self._token is None or shared.generation > self._token.generation:
+        shared = _read(document) if document else None
+        if shared and (self._token is None or shared.generation > self._token.generation):
             self._token = shared
-        return shared.generation
+            if self._is_content_with(shared):
+                return shared
+        generation = shared.generation if shared else 0
+        seconds = min(FETCH_SECONDS, give_up_at - self._clock.monotonic())
+        if seconds <= 0 or not self._lease.acquire(generation, self._owner, self._clock.now(), LEASE_SECONDS):
+            return None
+        return self._refresh(generation, seconds)
 
-    def _refresh(self, generation: int) -> Token:
+    def _refresh(self, generation: int, seconds: float) -> Token:
         started = self._clock.now()
         try:
-            fetched = self._fetch()
-        except BaseException:
-            # Whoever comes next may try at once: the endpoint's own answer decides, not our lease.
-            self._lease.release(self._owner, generation)
+            fetched = self._fetch(seconds)
+        except MessagingError as error:
+            self._failure = (self._clock.monotonic() + _FAILURE_SECONDS, error)
+            with suppress(StorageError):
+                self._lease.release(self._owner, generation)
             raise
         self._telemetry.add(Metric.TOKEN_FETCHES)
         token = Token(
@@ -145,13 +180,36 @@ class TokenCache:
             # A token that lives shorter than the margin would be refreshed at every call.
             refresh_at=started + max(fetched.lifetime - REFRESH_EARLY_SECONDS, fetched.lifetime / 2),
         )
-        document = {
+        self._token = token
+        # A token that could not be shared still serves this process; the lease runs out, and somebody tries again.
+        with suppress(StorageError):
+            self._secrets.write(self._secret_arn, _written(token))
+            self._lease.release(self._owner, token.generation)
+        return token
+
+
+def _read(document: Mapping[str, Any]) -> Token:
+    try:
+        return Token(
+            value=str(document["accessToken"]),
+            generation=int(document["generation"]),
+            expires_at=float(document["expiresAt"]),
+            refresh_at=float(document["refreshAt"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise StorageError("the shared token can't be read") from error
+
+
+def _written(token: Token) -> str:
+    return json.dumps(
+        {
             "accessToken": token.value,
             "generation": token.generation,
             "expiresAt": token.expires_at,
             "refreshAt": token.refresh_at,
         }
-        self._secrets.write(self._secret_arn, json.dumps(document))
-        self._lease.release(self._owner, token.generation)
-        self._token = token
-        return token
+    )
+
+
+def _too_late() -> MessagingError:
+    return MessagingError(Code.CXONE_UNAVAILABLE, "no token could be had in time", retry_after=5)

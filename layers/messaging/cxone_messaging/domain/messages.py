@@ -128,13 +128,14 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     """Read a message's state off its entries, of which there is at least one.
 
     A delivery event proves that CXone took the message, whatever we had recorded. Among final words the one with the
-    later event time counts; words that aren't final never move a message back.
+    later event time counts; words that aren't final never move a message back. Entries that somebody tampered with are
+    read as far as they make sense, so that they can be shown; what can't be read is as good as absent.
     """
     sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
     events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
     final = max(
-        (event for event in events if event.data["word"] in FINAL_WORDS),
-        key=lambda event: (_text(event.data, "instant"), _text(event.data, "word")),
+        (event for event in events if _text(event.data, "word") in FINAL_WORDS),
+        key=lambda event: (_text(event.data, "instant") or "", _text(event.data, "word") or ""),
         default=None,
     )
     sending = [entry for entry in sent if entry.type == EntryType.SENDING]
@@ -153,9 +154,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
         dispatch_latency_ms=_number(dispatched.data, "latencyMs") if dispatched else None,
-        delivery_latency_ms=(
-            milliseconds_between(began.timestamp, _text(final.data, "instant") or "") if final and began else None
-        ),
+        delivery_latency_ms=_latency_ms(began.timestamp, _text(final.data, "instant")) if final and began else None,
         error=error,
         fingerprint=_text(asked, "fingerprint"),
         deadline=_text(sending[-1].data, "deadline") if sending else None,
@@ -170,7 +169,14 @@ def _standing(last: Entry | None, final: Entry | None, *, heard_of: bool) -> tup
         return Status.FAILED, _text(final.data, "word")
     if heard_of or last is None:
         return Status.DISPATCHED, None
-    return Status(last.type), _text(last.data, "error")
+    return Status(last.type) if last.type in Status else Status.UNKNOWN, _text(last.data, "error")
+
+
+def _latency_ms(start: str, end: str | None) -> int | None:
+    try:
+        return milliseconds_between(start, end or "")
+    except ValueError:
+        return None
 
 
 def _text(data: Mapping[str, Value], key: str) -> str | None:
