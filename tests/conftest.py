@@ -16,6 +16,17 @@ REGION = "us-east-1"
 
 
 @pytest.fixture(scope="session")
+def free_port():
+    """Find ports of 127.0.0.1 that nobody listens on."""
+
+    def find():
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return probe.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def emulator(tmp_path_factory):
     """Run MiniStack on a free port of 127.0.0.1, and give its endpoint."""
     folder = tmp_path_factory.mktemp("emulator")

@@ -7,10 +7,12 @@ from cxone_messaging.adapters.governor import (
     FAILURES_TO_OPEN,
     LOOK_AGAIN_SECONDS,
     MIN_OPEN_SECONDS,
+    MISSED_SECONDS,
     PROBE_SECONDS,
     THROTTLE_SECONDS,
     CircuitOpenError,
     RateUsedUpError,
+    SlotMissedError,
     Slots,
 )
 from cxone_messaging.adapters.ledger import SequenceTakenError
@@ -157,6 +159,8 @@ class FakeGovernor:
             raise CircuitOpenError(max(0.0, self.open_until - now))
         if self.held_until > now:
             raise RateUsedUpError(self.held_until - now)
+        if now - slots.start > MISSED_SECONDS:
+            raise SlotMissedError
 
     def succeeded(self, slots: Slots) -> None:
         if slots.probe or slots.failures:

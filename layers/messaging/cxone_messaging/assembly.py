@@ -30,52 +30,65 @@ from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from cxone_messaging.use_cases.send_message import SendMessage
 
 
-def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
-    """Put together what sends."""
-    clock = SystemClock()
+def sms_tokens(settings: SendMessageSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
+    """Put together what gives the SMS family's token."""
     secrets = SecretsManagerStore(aws.secrets_manager())
-    session = CxoneSession(clock)
-    rng = random.Random()  # noqa: S311  jitter is no secret
 
     def credentials() -> tuple[str, str]:
         document = read_object(secrets, settings.credentials_secret_arn)
         return document["clientId"], document["clientSecret"]
 
-    tokens = TokenCache(
-        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials, clock),
+    return TokenCache(
+        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials, SystemClock()),
         secrets=secrets,
         secret_arn=settings.sms_token_secret_arn,
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),
-        clock=clock,
+        clock=SystemClock(),
         telemetry=telemetry,
-        rng=rng,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
     )
-    webhook_secrets = WebhookSecrets(secrets, settings.webhook_secret_arn, clock)
+
+
+def sms_gateway(settings: SendMessageSettings, telemetry: Telemetry) -> CxoneSms:
+    """Put together what speaks CXone's SMS API."""
+    session = CxoneSession(SystemClock())
+    tokens = sms_tokens(settings, session, telemetry)
+    return CxoneSms(settings.cxone_sms_base_url, tokens, session, SystemClock(), settings.send_timeout_seconds)
+
+
+def governor(settings: SendMessageSettings, telemetry: Telemetry) -> DynamoGovernor:
+    """Put together what says who may send when."""
+    return DynamoGovernor(
+        client=aws.dynamodb(),
+        table=settings.coordination_table,
+        pace=Pace(settings.cxone_requests_per_second, settings.rate_utilisation_percent / 100),
+        clock=SystemClock(),
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
+def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
+    """Put together what sends."""
+    secrets = SecretsManagerStore(aws.secrets_manager())
+    webhook_secrets = WebhookSecrets(secrets, settings.webhook_secret_arn, SystemClock())
 
     def callback_url(message_id: str) -> str:
         signature = sign_reference(webhook_secrets.current, message_id)
         return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
-    governor = DynamoGovernor(
-        client=aws.dynamodb(),
-        table=settings.coordination_table,
-        pace=Pace(settings.cxone_requests_per_second, settings.rate_utilisation_percent / 100),
-        clock=clock,
-        telemetry=telemetry,
-        rng=rng,
-    )
     return SendMessage(
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
-        gateway=CxoneSms(settings.cxone_sms_base_url, tokens, session, clock, settings.send_timeout_seconds),
-        governor=governor,
+        gateway=sms_gateway(settings, telemetry),
+        governor=governor(settings, telemetry),
         horizon_seconds=settings.slot_horizon_seconds,
         pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
         rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
         callback_url=callback_url,
-        clock=clock,
+        clock=SystemClock(),
         telemetry=telemetry,
-        rng=rng,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
     )
 
 

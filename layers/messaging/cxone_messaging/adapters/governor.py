@@ -32,6 +32,8 @@ PROBE_SECONDS = 30.0
 THROTTLE_SECONDS = 1.0
 # Who waited longer than this for a slot looks again before sending: others may have met a 429 or an outage meanwhile.
 LOOK_AGAIN_SECONDS = 0.02
+# Who comes this late to a slot that was waited for would push into others' time: the slot is let go.
+MISSED_SECONDS = 0.03
 _MICRO = 1_000_000
 _MAX_RACES_LOST = 50
 
@@ -76,6 +78,10 @@ class CircuitOpenError(NoSlotError):
     """CXone has failed too often in a row."""
 
 
+class SlotMissedError(Exception):
+    """The slot's time has passed; another one may be reserved."""
+
+
 class Governor(Protocol):
     """Who may send when."""
 
@@ -84,7 +90,7 @@ class Governor(Protocol):
         ...
 
     def check(self, slots: Slots) -> None:
-        """Look whether slots that were waited for may still be used. Raises `NoSlotError`."""
+        """Look whether slots that were waited for may still be used. Raises `NoSlotError` and `SlotMissedError`."""
         ...
 
     def succeeded(self, slots: Slots) -> None:
@@ -153,7 +159,10 @@ class DynamoGovernor:
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be read") from error
         schedule = self._seen = _Schedule.read(found.get("Item", {}))
-        schedule.refuse_use(self._now())
+        now = self._now()
+        schedule.refuse_use(now)
+        if now / _MICRO - slots.start > MISSED_SECONDS:
+            raise SlotMissedError
 
     def succeeded(self, slots: Slots) -> None:
         """Tell that CXone answered as it should; costs a write only after failures."""

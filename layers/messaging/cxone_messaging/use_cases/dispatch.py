@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.governor import CircuitOpenError, Governor, NoSlotError, Slots
+from cxone_messaging.adapters.governor import CircuitOpenError, Governor, NoSlotError, SlotMissedError, Slots
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import EntryType, Value
@@ -58,17 +58,25 @@ def result(outcome: SendOutcome, latency_ms: int) -> Draft:
 
 def send_in_slot(
     slot: Slots, sms: Sms, callback_url: str, seconds: float, *, gateway: SmsGateway, governor: Governor, clock: Clock
-) -> SendOutcome:
-    """Send at a slot's time, unless the fleet was told to wait meanwhile; `seconds` bound the whole of it."""
+) -> tuple[Slots, SendOutcome]:
+    """Send at a slot's time, unless the fleet was told to wait meanwhile; a missed slot is exchanged for another.
+
+    `seconds` bound the whole of it. Gives the slot that was used in the end, and what came of it.
+    """
     give_up_at = clock.monotonic() + seconds
-    clock.sleep(max(0.0, slot.start - clock.now()))
     try:
-        governor.check(slot)
+        while True:
+            clock.sleep(max(0.0, slot.start - clock.now()))
+            try:
+                governor.check(slot)
+                break
+            except SlotMissedError:
+                slot = governor.reserve(1, give_up_at - clock.monotonic())
     except NoSlotError as error:
-        return no_slot(error)
+        return slot, no_slot(error)
     except StorageError:
-        return NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
-    return gateway.send(sms, callback_url, give_up_at - clock.monotonic())
+        return slot, NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
+    return slot, gateway.send(sms, callback_url, give_up_at - clock.monotonic())
 
 
 def tell_fleet(slot: Slots, outcome: SendOutcome, governor: Governor, telemetry: Telemetry) -> None:

@@ -126,7 +126,7 @@ class SendMessage:
                 self._governor.give_back(slot)
                 return self._answer(attempt, entries)
             seconds = self._seconds_left(attempt)
-            outcome = send_in_slot(
+            slot, outcome = send_in_slot(
                 slot, sms, callback_url, seconds, gateway=self._gateway, governor=self._governor, clock=self._clock
             )
             latency_ms = round((self._clock.monotonic() - started) * 1000)

@@ -1,0 +1,225 @@
+"""The schedule's contract, held against the stand-in of the unit tests and the real one on the emulator alike."""
+
+import itertools
+import random
+import threading
+import time
+
+import pytest
+
+from cxone_messaging.adapters.governor import (
+    FAILURES_TO_OPEN,
+    CircuitOpenError,
+    DynamoGovernor,
+    Pace,
+    RateUsedUpError,
+    SlotMissedError,
+)
+from cxone_messaging.platform.telemetry import Metric
+from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry
+
+PACE = Pace(requests_per_second=100, utilisation=0.8)  # a slot is 12.5 ms
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def telemetry():
+    return FakeTelemetry()
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def make_governor(request, clock, telemetry):
+    """Make governors that share one schedule, as execution environments do."""
+    if request.param == "fake":
+        governor = FakeGovernor(clock, PACE.slot_seconds)
+        return lambda: governor
+    dynamodb, table = request.getfixturevalue("dynamodb"), request.getfixturevalue("coordination_table")
+    return lambda: DynamoGovernor(
+        client=dynamodb, table=table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+    )
+
+
+def test_slots_follow_one_another_whoever_takes_them(make_governor, clock):
+    one, other = make_governor(), make_governor()
+    starts = [one.reserve(1, 1).start, other.reserve(3, 1).start, one.reserve(1, 1).start, other.reserve(1, 1).start]
+    offsets = [start - clock.now() for start in starts]
+    assert offsets == pytest.approx([0, 0.0125, 0.05, 0.0625], abs=1e-5)
+
+
+def test_an_idle_schedule_saves_nothing_up(make_governor, clock):
+    governor = make_governor()
+    governor.reserve(1, 1)
+    clock.advance(100)
+    first, second = governor.reserve(1, 1).start, governor.reserve(1, 1).start
+    assert first == pytest.approx(clock.now(), abs=1e-5)
+    assert second - first == pytest.approx(0.0125, abs=1e-5)
+
+
+def test_nobody_reserves_beyond_the_horizon(make_governor, clock):
+    governor = make_governor()
+    governor.reserve(80, 1)  # a second's worth
+    with pytest.raises(RateUsedUpError) as caught:
+        make_governor().reserve(1, 0.5)
+    assert caught.value.retry_after == pytest.approx(0.5, abs=1e-5)
+    clock.advance(0.5)
+    assert make_governor().reserve(1, 0.5).start - clock.now() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_429_moves_the_schedule_and_voids_what_is_reserved(make_governor, clock):
+    one, other = make_governor(), make_governor()
+    one.reserve(40, 1)
+    waiting = other.reserve(1, 1)
+    one.throttled(2.0)
+    clock.advance(waiting.start - clock.now())
+    with pytest.raises(RateUsedUpError):
+        other.check(waiting)
+    with pytest.raises(RateUsedUpError):
+        other.reserve(1, 1)
+    clock.advance(1.5)
+    assert other.reserve(1, 1).start == pytest.approx(waiting.reserved_at + 2, abs=1e-5)
+
+
+def test_a_shorter_wait_does_not_undo_a_longer_one(make_governor, clock):
+    governor = make_governor()
+    governor.throttled(5.0)
+    governor.throttled(1.0)
+    clock.advance(2)
+    assert governor.reserve(1, 10).start - clock.now() == pytest.approx(3, abs=1e-5)
+
+
+def test_failures_in_a_row_open_the_circuit_for_everybody(make_governor, clock):
+    one, other = make_governor(), make_governor()
+    waiting = None
+    for _ in range(FAILURES_TO_OPEN):
+        waiting = other.reserve(4, 1)
+        one.failed(one.reserve(1, 1))
+    with pytest.raises(CircuitOpenError) as caught:
+        other.reserve(1, 1)
+    assert 5 <= caught.value.retry_after <= 10
+    with pytest.raises(CircuitOpenError):
+        other.check(waiting)
+
+
+def test_a_success_between_failures_keeps_the_circuit_closed(make_governor):
+    governor = make_governor()
+    for _ in range(FAILURES_TO_OPEN - 1):
+        governor.failed(governor.reserve(1, 1))
+    governor.succeeded(governor.reserve(1, 1))
+    governor.failed(governor.reserve(1, 1))
+    assert governor.reserve(1, 1)
+
+
+def open_circuit(governor):
+    for _ in range(FAILURES_TO_OPEN):
+        governor.failed(governor.reserve(1, 5))
+
+
+def test_exactly_one_probes_and_its_success_closes_the_circuit(make_governor, clock):
+    governors = [make_governor() for _ in range(3)]
+    open_circuit(governors[0])
+    clock.advance(11)
+    probe = governors[1].reserve(1, 1)
+    assert probe.probe
+    governors[1].check(probe)
+    for governor in governors:
+        with pytest.raises(CircuitOpenError):
+            governor.reserve(1, 1)
+    governors[1].succeeded(probe)
+    assert not governors[2].reserve(1, 1).probe
+
+
+def test_a_probes_failure_keeps_the_circuit_open(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    clock.advance(11)
+    governor.failed(governor.reserve(1, 1))
+    with pytest.raises(CircuitOpenError):
+        make_governor().reserve(1, 1)
+
+
+def test_a_dead_probe_is_followed_by_another(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    clock.advance(11)
+    assert governor.reserve(1, 1).probe
+    clock.advance(31)
+    assert make_governor().reserve(1, 1).probe
+
+
+def test_a_probes_turn_that_was_not_used_is_given_back(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    clock.advance(11)
+    governor.give_back(governor.reserve(1, 1))
+    assert make_governor().reserve(1, 1).probe
+
+
+def test_who_comes_late_to_a_slot_lets_it_go(make_governor, clock):
+    governor = make_governor()
+    governor.reserve(40, 1)
+    slot = governor.reserve(1, 1)
+    clock.advance(slot.start - clock.now() + 0.02)
+    governor.check(slot)
+    clock.advance(0.02)
+    with pytest.raises(SlotMissedError):
+        governor.check(slot)
+
+
+def test_an_opened_circuit_is_counted_once(dynamodb, coordination_table, clock, telemetry):
+    governor = DynamoGovernor(
+        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+    )
+    slots = [governor.reserve(1, 5) for _ in range(FAILURES_TO_OPEN + 3)]
+    for slot in slots:
+        governor.failed(slot)
+    assert telemetry[Metric.CIRCUIT_OPENED] == [1]
+
+
+def test_a_lasting_outage_is_probed_less_and_less_often(dynamodb, coordination_table, clock, telemetry):
+    governor = DynamoGovernor(
+        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+    )
+    open_circuit(governor)
+    waits = []
+    for _ in range(5):
+        with pytest.raises(CircuitOpenError) as caught:
+            governor.reserve(1, 1)
+        waits.append(caught.value.retry_after)
+        clock.advance(caught.value.retry_after + 0.001)
+        governor.failed(governor.reserve(1, 1))
+    assert waits == sorted(waits)
+    assert 5 <= waits[0] <= 10
+    assert waits[-1] == pytest.approx(60, abs=0.1)
+
+
+def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_table, telemetry):
+    class RealClock(FakeClock):
+        def now(self):
+            return time.time()
+
+    clock, slots, lock = RealClock(), [], threading.Lock()
+
+    def governor():
+        return DynamoGovernor(
+            client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+        )
+
+    def reserve():
+        mine = governor()
+        for _ in range(10):
+            slot = mine.reserve(1, 60)
+            with lock:
+                slots.append(slot.start)
+
+    threads = [threading.Thread(target=reserve) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    slots.sort()
+    assert len(slots) == 160
+    assert min(later - earlier for earlier, later in itertools.pairwise(slots)) >= 0.0125 - 1e-5

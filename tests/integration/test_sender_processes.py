@@ -1,0 +1,249 @@
+"""Real senders in real processes, against the emulator and the simulator: killed, racing, paced, cold.
+
+`make proof` runs these at full size (PROOF=1), `make test` at a size that fits beside the other tests.
+"""
+
+import json
+import os
+import random
+import statistics
+import sys
+import time
+import uuid
+
+import pytest
+import requests
+
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.messages import Status, fold, subject_of
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
+from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from local.processes import Servers
+from tests import workers
+from tests.fakes import FakeTelemetry
+
+PROOF = os.environ.get("PROOF") == "1"
+RECIPIENT = "+15551234567"
+PEPPER = "pepper"
+
+
+@pytest.fixture
+def simulator(tmp_path, free_port):
+    """Run a simulator of this test's own, and give its URL."""
+    servers = Servers(tmp_path)
+    port = free_port()
+    try:
+        command = [sys.executable, "-m", "local.simulator", "--port", str(port)]
+        servers.start("simulator", command, dict(os.environ), port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def environment(emulator, simulator, secrets_manager, ledger_table, consents_table, coordination_table):
+    """Give what a sending function finds in its environment."""
+
+    def secret(text):
+        return secrets_manager.create_secret(Name=uuid.uuid4().hex, SecretString=text)["ARN"]
+
+    return {
+        "AWS_ENDPOINT_URL": emulator,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "LEDGER_TABLE": ledger_table,
+        "CONSENTS_TABLE": consents_table,
+        "COORDINATION_TABLE": coordination_table,
+        "PEPPER_SECRET_ARN": secret(PEPPER),
+        "CREDENTIALS_SECRET_ARN": secret(json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"})),
+        "SMS_TOKEN_SECRET_ARN": secret("{}"),
+        "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": "ab" * 32, "previous": ""})),
+        "CXONE_SMS_BASE_URL": simulator,
+        "CXONE_FROM_NUMBER": "12345",
+        "CXONE_CAMPAIGN_ID": "campaign",
+        "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
+    }
+
+
+@pytest.fixture
+def ledger(dynamodb, ledger_table):
+    return DynamoLedger(dynamodb, ledger_table)
+
+
+@pytest.fixture
+def opted_in(dynamodb, consents_table, ledger):
+    ManageConsents(
+        ledger=ledger,
+        consents=DynamoConsentStore(dynamodb, consents_table),
+        pseudonyms=Pseudonyms(PEPPER),
+        clock=SystemClock(),
+    ).record(PhoneNumber.parse(RECIPIENT), GivenConsent(ConsentStatus.OPTED_IN, "test", None))
+
+
+def configure(simulator, **settings):
+    assert requests.put(f"{simulator}/_simulator/settings", json=settings, timeout=10).ok
+
+
+def add_fault(simulator, **fault):
+    assert requests.post(f"{simulator}/_simulator/faults", json=fault, timeout=10).status_code == 201
+
+
+def sends(simulator):
+    answer = requests.get(f"{simulator}/_simulator/log", params={"operation": "send"}, timeout=60)
+    return answer.json()["entries"]
+
+
+def accepted(simulator):
+    """Give CXone's messages by our own message id."""
+    taken = {}
+    for message in requests.get(f"{simulator}/_simulator/messages", timeout=60).json()["messages"]:
+        taken.setdefault(message["webhookUrl"].split("ref=")[1].split("&")[0], []).append(message)
+    return taken
+
+
+@pytest.mark.usefixtures("opted_in")
+def test_senders_killed_at_random_send_nothing_twice_and_lose_nothing(environment, simulator, ledger, tmp_path):
+    kills, side_by_side = (320, 4) if PROOF else (24, 3)
+    configure(simulator, requests_per_second=100_000, delivery_steps=[], latency_median_seconds=0.03)
+    environment |= {"CXONE_REQUESTS_PER_SECOND": "100000"}
+    rng = random.Random(20261122)
+    log = tmp_path / "answers"
+    log.touch()
+    keys = [f"key-{number}" for number in range(kills)]
+    killed = 0
+    while killed < kills:
+        # Each round's senders share a few keys, which earlier ones may have died on: redelivery and racing at once.
+        some = [rng.choice(keys) for _ in range(6)]
+        running = [
+            workers.start(workers.send_keys, environment, RECIPIENT, rng.sample(some, k=len(some)), log)
+            for _ in range(side_by_side)
+        ]
+        time.sleep(rng.uniform(0.25, 0.9))
+        for process in running:
+            if process.is_alive():
+                process.kill()
+                killed += 1
+            process.join()
+    time.sleep(workers.SECONDS + 6)  # every dead sender's deadline passes
+    finisher = workers.start(workers.send_keys, environment, RECIPIENT, keys, log)
+    finisher.join()
+
+    clock, telemetry = SystemClock(), FakeTelemetry()
+    taken, pseudonyms = accepted(simulator), Pseudonyms(PEPPER)
+    read, record = ReadMessage(ledger, clock, telemetry), RecordDelivery(ledger, clock, telemetry)
+    counts = {}
+    for key in keys:
+        message_id = pseudonyms.message_id(key)
+        messages = taken.get(message_id, [])
+        assert len(messages) <= 1, f"{key} was sent {len(messages)} times"
+        status = read(message_id).message.status
+        counts[status] = counts.get(status, 0) + 1
+        # Asked for again after every deadline: whatever is not known to be dispatched is `unknown`, nothing hangs.
+        assert status in {Status.DISPATCHED, Status.UNKNOWN}
+        if status is Status.DISPATCHED:
+            assert len(messages) == 1
+        for message in messages:
+            record(DeliveryEvent(message["id"], "delivered", RECIPIENT, "2026-11-22T10:00:00Z"), message_id)
+            assert fold(message_id, ledger.read(subject_of(message_id))).status is Status.DELIVERED
+        assert first_broken(subject_of(message_id), ledger.read(subject_of(message_id))) is None
+    answers = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("]")]
+    assert {answer for _, answer in answers} <= {"dispatched", "replayed", "in_progress", "outcome_unknown"}
+    print(f"kills: {killed}, messages by status before their delivery events: {counts}")
+    assert killed >= kills
+
+
+def test_four_processes_use_the_rate_and_no_more(environment, simulator):
+    seconds = 20 if PROOF else 8
+    configure(simulator, delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
+    pace(environment, processes=4, threads=12, seconds=seconds)
+    log = sends(simulator)
+    begin = log[0]["time"] + 1
+    span = seconds - 2.5
+    within = [entry for entry in log if begin <= entry["time"] < begin + span]
+    used = sum(entry["outcome"] == "accepted" for entry in within) / (100 * span)
+    throttled = sum(entry["status"] == 429 for entry in log) / len(log)
+    print(f"used {used:.1%} of the rate, {throttled:.2%} of {len(log)} requests were throttled")
+    assert throttled <= 0.001
+    assert used >= (0.94 if PROOF else 0.8)
+
+
+def test_a_429_holds_the_whole_fleet_back(environment, simulator):
+    configure(simulator, delivery_steps=[], latency_median_seconds=0.05)
+    add_fault(simulator, operation="send", action="status", status=429, retry_after_seconds=2, after=150)
+    pace(environment, processes=4, threads=8, seconds=6)
+    log = sends(simulator)
+    refused = next(entry for entry in log if entry["status"] == 429 and entry["fault"])
+    # The answer takes 50 ms to arrive and some more to be told: what was on its way by then is in flight.
+    late = [entry for entry in log if refused["time"] + 0.15 < entry["time"] < refused["time"] + 2]
+    after = [entry for entry in log if entry["time"] >= refused["time"] + 2]
+    in_flight = [entry for entry in log if refused["time"] < entry["time"] <= refused["time"] + 0.15]
+    print(f"{len(in_flight)} in flight, {len(late)} late, {len(after)} after the wait")
+    assert len(late) == 0
+    assert len(in_flight) <= 20
+    assert len(after) > 100
+
+
+def test_an_outage_opens_the_circuit_and_one_probe_closes_it(environment, simulator):
+    configure(simulator, delivery_steps=[], latency_median_seconds=0.05)
+    add_fault(simulator, operation="send", action="status", status=503, after=100, times=6)
+    pace(environment, processes=4, threads=8, seconds=22)
+    log = sends(simulator)
+    failures = [entry for entry in log if entry["status"] == 503]
+    first, opened = failures[0]["time"], failures[4]["time"] if len(failures) > 4 else None
+    assert opened is not None
+    in_flight = [entry for entry in log if opened < entry["time"] <= opened + 0.15]
+    early = [entry for entry in log if opened + 0.15 < entry["time"] < opened + 4.5]
+    print(f"outage after {first - log[0]['time']:.1f} s, {len(in_flight)} in flight when it opened, {len(early)} early")
+    assert len(early) == 0, "while the circuit is open nothing goes out"
+    assert len(in_flight) <= 20
+    probes = [entry for entry in log if entry["time"] >= opened + 4.5][:2]
+    assert probes, "nobody probed"
+    # The probe's answer must be there before anybody else sends: 50 ms and what the telling takes.
+    assert len(probes) == 1 or probes[1]["time"] - probes[0]["time"] >= 0.05
+
+
+def pace(environment, *, processes, threads, seconds):
+    running = [
+        workers.start(workers.send_at_pace, environment, RECIPIENT, threads, 2, seconds) for _ in range(processes)
+    ]
+    for process in running:
+        process.join()
+
+
+@pytest.mark.parametrize("holder_dies", [False, True])
+def test_a_thousand_cold_callers_fetch_one_token(environment, simulator, tmp_path, dynamodb, holder_dies):
+    endpoint_seconds = 0.4
+    configure(simulator, token_latency_seconds=endpoint_seconds)
+    if holder_dies:
+        holder = workers.start(workers.get_tokens, environment, 1, tmp_path / "dead")
+        key = {"name": {"S": "token#sms"}}
+        while not dynamodb.get_item(TableName=environment["COORDINATION_TABLE"], Key=key, ConsistentRead=True).get(
+            "Item"
+        ):
+            time.sleep(0.01)
+        holder.kill()
+        holder.join()
+    log = tmp_path / "waits"
+    running = [workers.start(workers.get_tokens, environment, 125, log) for _ in range(8)]
+    for process in running:
+        process.join()
+    waits = [json.loads(line) for line in log.read_text().splitlines()]
+    fetches = requests.get(f"{simulator}/_simulator/log", params={"operation": "token_sms"}, timeout=10).json()
+    fetched = len(fetches["entries"])
+    added = statistics.median(seconds for seconds, _ in waits) - endpoint_seconds
+    print(f"{len(waits)} callers, {fetched} fetches, median added wait {added:.2f} s")
+    assert len(waits) == 1000
+    assert len({generation for _, generation in waits}) == 1
+    assert fetched <= (2 if holder_dies else 1)
+    if not holder_dies:
+        assert fetched == 1
+        assert added <= (0.3 if PROOF else 2)

@@ -1,0 +1,238 @@
+"""What each of CXone's answers leads to, line by line of the documents' table, through the real client."""
+
+import itertools
+
+import pytest
+
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.messages import SmsRequest, Status
+from cxone_messaging.platform.telemetry import Metric
+from local.simulator import Fault
+from tests.worlds import Injector, Killed, Plan, World
+
+REQUEST = SmsRequest("+15551234567", "Your code is 849201")
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.opt(ConsentStatus.OPTED_IN)
+    return world
+
+
+def send(world, key="k", request=REQUEST, seconds=28, injector=None):
+    give_up_at = world.clock.monotonic() + seconds
+    return world.sender(injector).send(request, key, lambda: give_up_at - world.clock.monotonic())
+
+
+def refused(world, **options):
+    with pytest.raises(MessagingError) as caught:
+        send(world, **options)
+    return caught.value
+
+
+def trail(world, key="k"):
+    """Give a message's entries as (type, HTTP status or None)."""
+    entries = world.ledger.read(f"message#{world.pseudonyms.message_id(key)}")
+    assert first_broken(f"message#{world.pseudonyms.message_id(key)}", entries) is None
+    return [(entry.type, entry.data.get("httpStatus")) for entry in entries]
+
+
+def sends(world):
+    return len(world.simulator.log("send"))
+
+
+def test_an_accepted_message_is_dispatched(world):
+    receipt = send(world)
+    assert not receipt.replayed
+    assert receipt.message.status is Status.DISPATCHED
+    assert receipt.message.cxone_message_id == world.simulator.accepted_messages()[0].id
+    assert trail(world) == [("sending", None), ("dispatched", None)]
+    assert world.telemetry[Metric.MESSAGES_DISPATCHED] == [1]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_refusal_for_good_is_never_retried_and_replayed_to_who_asks_again(world, status):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=status, times="forever"))
+    first = refused(world)
+    again = refused(world)
+    assert (first.code, first.replayed) == (Code.CXONE_REJECTED, False)
+    assert (again.code, again.detail, again.replayed) == (Code.CXONE_REJECTED, first.detail, True)
+    assert ("message:sms:send" in first.detail) == (status == 403)
+    assert trail(world) == [("sending", None), ("rejected", status)]
+    assert sends(world) == 1
+
+
+def test_an_expired_token_is_replaced_and_the_message_sent(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401))
+    assert send(world).message.status is Status.DISPATCHED
+    assert trail(world) == [("sending", None), ("dispatched", None)]
+    assert (sends(world), len(world.simulator.log("token_sms"))) == (2, 2)
+
+
+def test_a_token_that_is_refused_twice_is_an_auth_failure(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401, times="forever"))
+    assert refused(world).code is Code.CXONE_AUTH_FAILED
+    assert trail(world) == [("sending", None), ("rejected", 401)]
+    assert sends(world) == 2
+
+
+@pytest.mark.parametrize(("form", "seconds"), [("seconds", 3), ("date", 3), ("seconds", None)])
+def test_throttling_is_waited_out_and_seen_in_the_audit(world, form, seconds):
+    fault = Fault(action="status", operation="send", status=429, retry_after=form, retry_after_seconds=seconds, times=2)
+    world.simulator.add_fault(fault)
+    began = world.clock.now()
+    assert send(world).message.attempts == 3
+    assert trail(world) == [("sending", None), ("retrying", 429)] * 2 + [("sending", None), ("dispatched", None)]
+    if seconds:
+        times = [entry.time for entry in world.simulator.log("send")]
+        # An HTTP date has whole seconds, so it may name an instant up to one second earlier.
+        assert all(later - earlier >= seconds - 1 for earlier, later in itertools.pairwise(times))
+        assert times[-1] - began >= 2 * seconds - 2
+    assert world.telemetry[Metric.THROTTLED] == [1, 1]
+
+
+def test_throttling_beyond_the_time_left_is_told_to_the_caller_who_may_simply_ask_again(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=40))
+    error = refused(world)
+    assert (error.code, error.retry_after) == (Code.RATE_LIMITED, 40)
+    world.clock.advance(41)
+    assert send(world).message.status is Status.DISPATCHED
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_an_unavailable_engine_is_tried_again_and_each_time_audited(world, status):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=status, times=2))
+    assert send(world).message.status is Status.DISPATCHED
+    assert trail(world)[:4] == [("sending", None), ("retrying", status)] * 2
+
+
+def test_an_outage_opens_the_circuit_and_the_caller_is_told_when_to_come_back(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=503, times="forever"))
+    for number in range(4):
+        error = refused(world, key=str(number), seconds=11)
+    assert error.code is Code.CXONE_UNAVAILABLE
+    assert error.retry_after >= 1
+    before = sends(world)
+    refused(world, key="later", seconds=9)
+    assert sends(world) == before
+    assert trail(world, "later") == []
+    world.simulator.faults.clear()
+    world.clock.advance(61)
+    assert send(world, key="later").message.status is Status.DISPATCHED
+    assert send(world, key="last").message.status is Status.DISPATCHED
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(action="status", operation="send", status=500, times="forever"),
+        Fault(action="status", operation="send", status=504, times="forever"),
+        Fault(action="accept_then_500", operation="send", times="forever"),
+        Fault(action="accept_then_timeout", operation="send", times="forever"),
+        Fault(action="accept_then_reset", operation="send", times="forever"),
+        Fault(action="reset", operation="send", times="forever"),
+        Fault(action="garbage_body", operation="send", times="forever"),
+    ],
+    ids=lambda fault: f"{fault.action}-{fault.status}",
+)
+def test_an_unclear_answer_is_unknown_and_never_sent_again(world, fault):
+    world.simulator.add_fault(fault)
+    first, again = refused(world), refused(world)
+    assert (first.code, first.replayed) == (Code.OUTCOME_UNKNOWN, False)
+    assert (again.code, again.replayed) == (Code.OUTCOME_UNKNOWN, True)
+    assert first.message_id == again.message_id == world.pseudonyms.message_id("k")
+    assert [type_ for type_, _ in trail(world)] == ["sending", "unknown"]
+    assert sends(world) == 1
+    assert world.telemetry[Metric.MESSAGES_UNKNOWN] == [1]
+
+
+@pytest.mark.parametrize("action", ["refuse", "connect_timeout"])
+def test_a_request_that_was_never_written_is_sent_again(world, action):
+    world.simulator.add_fault(Fault(action=action, operation="send", times=2))
+    assert send(world).message.status is Status.DISPATCHED
+    assert [type_ for type_, _ in trail(world)] == ["sending", "retrying"] * 2 + ["sending", "dispatched"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(action="status", operation="token_sms", status=401, times="forever"), Code.CXONE_AUTH_FAILED),
+        (Fault(action="status", operation="token_sms", status=500, times="forever"), Code.CXONE_UNAVAILABLE),
+        (Fault(action="refuse", operation="token_sms", times="forever"), Code.CXONE_UNAVAILABLE),
+        (Fault(action="accept_then_timeout", operation="token_sms", times="forever"), Code.CXONE_UNAVAILABLE),
+        (Fault(action="garbage_body", operation="token_sms", times="forever"), Code.CXONE_UNAVAILABLE),
+    ],
+    ids=lambda each: getattr(each, "action", None),
+)
+def test_no_token_no_send_and_nothing_recorded(world, fault, code):
+    world.simulator.add_fault(fault)
+    began = world.clock.monotonic()
+    assert refused(world).code is code
+    assert world.clock.monotonic() - began <= 16, "a caller without a token must not hang"
+    assert trail(world) == []
+    world.simulator.faults.clear()
+    world.clock.advance(20)
+    assert send(world).message.status is Status.DISPATCHED
+
+
+def test_the_same_key_is_answered_from_the_ledger(world):
+    first = send(world)
+    world.opt(ConsentStatus.OPTED_OUT)
+    world.simulator.add_fault(Fault(action="status", operation="token_sms", status=500, times="forever"))
+    again = send(world)
+    assert again.replayed
+    assert again.message == first.message
+    assert sends(world) == 1
+
+
+def test_a_key_is_not_good_for_another_request(world):
+    send(world)
+    for other in (
+        SmsRequest("+15551234568", REQUEST.text),
+        SmsRequest(REQUEST.to, "another"),
+        SmsRequest(REQUEST.to, REQUEST.text, campaign_id="other"),
+        SmsRequest(REQUEST.to, REQUEST.text, sender="54321"),
+    ):
+        assert refused(world, request=other).code is Code.IDEMPOTENCY_KEY_REUSED
+    assert sends(world) == 1
+
+
+def test_who_asks_while_the_first_is_in_flight_is_told_so(world):
+    injector, told = Injector(), []
+    # The POST is a cold sender's tenth I/O.
+    injector.begin(Plan(10, act=lambda: told.append(refused(world))))
+    assert send(world, injector=injector).message.status is Status.DISPATCHED
+    assert [error.code for error in told] == [Code.IN_PROGRESS]
+    assert sends(world) == 1
+
+
+def test_a_dead_senders_message_is_unknown_after_its_deadline(world):
+    injector = Injector()
+    injector.begin(Plan(10, kill=True, after=True))
+    with pytest.raises(Killed):
+        send(world, injector=injector)
+    assert refused(world).code is Code.IN_PROGRESS
+    world.clock.advance(40)
+    assert refused(world).code is Code.OUTCOME_UNKNOWN
+    assert trail(world) == [("sending", None), ("unknown", None)]
+    world.deliver()
+    assert send(world).message.status is Status.DELIVERED
+    assert sends(world) == 1
+
+
+def test_an_outcome_that_could_not_be_recorded_leaves_the_chain_whole(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+    injector = Injector()
+    injector.begin(Plan(11, lose_answer=True))
+    with pytest.raises(StorageError):
+        send(world, injector=injector)
+    assert trail(world) == [("sending", None)]
+
+
+def test_a_send_without_a_key_is_a_message_of_its_own(world):
+    first, second = send(world, key=None), send(world, key=None)
+    assert first.message.message_id != second.message.message_id
+    assert sends(world) == 2
