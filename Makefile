@@ -12,7 +12,7 @@ CODE := functions layers local tests
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test up down lint format lock build clean
+.PHONY: help demo test histories proof up down lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,12 @@ down: $(READY) ## stop what `make up` started
 
 test: $(READY) ## all tests
 	$(BIN)/pytest
+
+histories: $(READY) ## 10,000 random histories of faults around a send
+	HISTORIES=10000 $(BIN)/pytest tests/unit/test_send_histories.py
+
+proof: $(READY) histories ## senders killed, racing, paced and cold, at full size
+	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py
 
 lint: $(READY) ## formatter, linter, types, import contracts, template
 	$(BIN)/ruff format --check $(CODE)

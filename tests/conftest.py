@@ -8,11 +8,16 @@ import uuid
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import HealthCheck, settings
 
 from local.processes import Servers
 from tests import template
 
 REGION = "us-east-1"
+
+# A busy machine is no defect of the code.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

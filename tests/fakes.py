@@ -144,7 +144,7 @@ class FakeGovernor:
                 if closed_until > now:
                     raise CircuitOpenError(closed_until - now)
                 self.probe_until = now + PROBE_SECONDS
-                return Slots(now, count, now, self.failures, probe=True)
+                return Slots(now, 1, now, self.failures, probe=True)
             start = max(now, self.next_slot)
             if start - now > horizon:
                 raise RateUsedUpError(start - now - horizon)

@@ -6,13 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cxone_messaging import assembly, segments
 from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.governor import NoSlotError
+from cxone_messaging.adapters.governor import NoSlotError, Slots
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms, SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -57,7 +58,7 @@ def send_keys(environment: Mapping[str, str], to: str, keys: Sequence[str], log:
 
 
 def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: int, seconds: float) -> None:
-    """Send as fast as the schedule allows, from many threads, until the time is up."""
+    """Send as fast as the schedule allows, a batch of slots at a time, until the time is up."""
     os.environ.update(environment)
     settings, clock, telemetry = SendMessageSettings.from_environment(), SystemClock(), FakeTelemetry()
     governor, gateway = assembly.governor(settings, telemetry), assembly.sms_gateway(settings, telemetry)
@@ -65,29 +66,24 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
     stop_at = time.monotonic() + seconds
+    length = 100 / settings.cxone_requests_per_second / settings.rate_utilisation_percent
 
-    def work() -> None:
+    def send(slot: Slots) -> None:
+        used, outcome = send_in_slot(slot, sms, CALLBACK_URL, 20, gateway=gateway, governor=governor, clock=clock)
+        tell_fleet(used, outcome, governor, telemetry)
+
+    with ThreadPoolExecutor(threads) as pool:
         while time.monotonic() < stop_at:
             try:
                 slots = governor.reserve(batch, 1.0)
             except NoSlotError as error:
                 time.sleep(min(error.retry_after, 0.1))
                 continue
-            for number in range(slots.count):
-                start = (
-                    slots.start + number / settings.cxone_requests_per_second / settings.rate_utilisation_percent * 100
-                )
-                slot = replace(slots, start=start, count=1)
-                slot, outcome = send_in_slot(
-                    slot, sms, CALLBACK_URL, 20, gateway=gateway, governor=governor, clock=clock
-                )
-                tell_fleet(slot, outcome, governor, telemetry)
-
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+            sent = [
+                pool.submit(send, replace(slots, start=slots.start + number * length, count=1))
+                for number in range(slots.count)
+            ]
+            wait(sent)
 
 
 def get_tokens(environment: Mapping[str, str], threads: int, log: Path) -> None:

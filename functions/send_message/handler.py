@@ -23,8 +23,8 @@ class MessageBody(Body):
 
     to: str = ""
     text: str = ""
-    campaign_id: str | None = None
-    sender: str | None = Field(default=None, alias="from")
+    campaign_id: str | None = Field(default=None, max_length=100)
+    sender: str | None = Field(default=None, alias="from", max_length=100)
 
     def asked(self) -> SmsRequest:
         """Give the request in the domain's words."""

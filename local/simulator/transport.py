@@ -45,7 +45,9 @@ class SimulatorAdapter(BaseAdapter):
         url = urlsplit(request.url or "")
         pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
         answer = self._simulator.handle(_core_request(request))
-        if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT} and isinstance(request.body, io.BytesIO):
+        if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT} and isinstance(
+            request.body, io.BytesIO
+        ):
             request.body.read()  # as a connection would, once there is one
         match answer.behaviour:
             case Behaviour.REFUSE:

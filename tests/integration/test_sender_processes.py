@@ -7,86 +7,24 @@ import json
 import os
 import random
 import statistics
-import sys
+import threading
 import time
-import uuid
 
 import pytest
 import requests
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
-from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import Status, fold, subject_of
-from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
-from local.processes import Servers
 from tests import workers
 from tests.fakes import FakeTelemetry
+from tests.integration.conftest import PEPPER, RECIPIENT
 
 PROOF = os.environ.get("PROOF") == "1"
-RECIPIENT = "+15551234567"
-PEPPER = "pepper"
-
-
-@pytest.fixture
-def simulator(tmp_path, free_port):
-    """Run a simulator of this test's own, and give its URL."""
-    servers = Servers(tmp_path)
-    port = free_port()
-    try:
-        command = [sys.executable, "-m", "local.simulator", "--port", str(port)]
-        servers.start("simulator", command, dict(os.environ), port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        servers.stop()
-
-
-@pytest.fixture
-def environment(emulator, simulator, secrets_manager, ledger_table, consents_table, coordination_table):
-    """Give what a sending function finds in its environment."""
-
-    def secret(text):
-        return secrets_manager.create_secret(Name=uuid.uuid4().hex, SecretString=text)["ARN"]
-
-    return {
-        "AWS_ENDPOINT_URL": emulator,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "LEDGER_TABLE": ledger_table,
-        "CONSENTS_TABLE": consents_table,
-        "COORDINATION_TABLE": coordination_table,
-        "PEPPER_SECRET_ARN": secret(PEPPER),
-        "CREDENTIALS_SECRET_ARN": secret(json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"})),
-        "SMS_TOKEN_SECRET_ARN": secret("{}"),
-        "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": "ab" * 32, "previous": ""})),
-        "CXONE_SMS_BASE_URL": simulator,
-        "CXONE_FROM_NUMBER": "12345",
-        "CXONE_CAMPAIGN_ID": "campaign",
-        "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
-    }
-
-
-@pytest.fixture
-def ledger(dynamodb, ledger_table):
-    return DynamoLedger(dynamodb, ledger_table)
-
-
-@pytest.fixture
-def opted_in(dynamodb, consents_table, ledger):
-    ManageConsents(
-        ledger=ledger,
-        consents=DynamoConsentStore(dynamodb, consents_table),
-        pseudonyms=Pseudonyms(PEPPER),
-        clock=SystemClock(),
-    ).record(PhoneNumber.parse(RECIPIENT), GivenConsent(ConsentStatus.OPTED_IN, "test", None))
 
 
 def configure(simulator, **settings):
@@ -164,7 +102,7 @@ def test_senders_killed_at_random_send_nothing_twice_and_lose_nothing(environmen
 def test_four_processes_use_the_rate_and_no_more(environment, simulator):
     seconds = 20 if PROOF else 8
     configure(simulator, delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
-    pace(environment, processes=4, threads=12, seconds=seconds)
+    pace(environment, seconds=seconds)
     log = sends(simulator)
     begin = log[0]["time"] + 1
     span = seconds - 2.5
@@ -179,7 +117,7 @@ def test_four_processes_use_the_rate_and_no_more(environment, simulator):
 def test_a_429_holds_the_whole_fleet_back(environment, simulator):
     configure(simulator, delivery_steps=[], latency_median_seconds=0.05)
     add_fault(simulator, operation="send", action="status", status=429, retry_after_seconds=2, after=150)
-    pace(environment, processes=4, threads=8, seconds=6)
+    pace(environment, seconds=6)
     log = sends(simulator)
     refused = next(entry for entry in log if entry["status"] == 429 and entry["fault"])
     # The answer takes 50 ms to arrive and some more to be told: what was on its way by then is in flight.
@@ -194,27 +132,28 @@ def test_a_429_holds_the_whole_fleet_back(environment, simulator):
 
 def test_an_outage_opens_the_circuit_and_one_probe_closes_it(environment, simulator):
     configure(simulator, delivery_steps=[], latency_median_seconds=0.05)
-    add_fault(simulator, operation="send", action="status", status=503, after=100, times=6)
-    pace(environment, processes=4, threads=8, seconds=22)
+    ends = threading.Timer(8, lambda: requests.delete(f"{simulator}/_simulator/faults", timeout=10))
+    add_fault(simulator, operation="send", action="status", status=503, after=100, times="forever")
+    ends.start()
+    pace(environment, seconds=16)
     log = sends(simulator)
     failures = [entry for entry in log if entry["status"] == 503]
-    first, opened = failures[0]["time"], failures[4]["time"] if len(failures) > 4 else None
-    assert opened is not None
+    opened = failures[4]["time"]
     in_flight = [entry for entry in log if opened < entry["time"] <= opened + 0.15]
-    early = [entry for entry in log if opened + 0.15 < entry["time"] < opened + 4.5]
-    print(f"outage after {first - log[0]['time']:.1f} s, {len(in_flight)} in flight when it opened, {len(early)} early")
-    assert len(early) == 0, "while the circuit is open nothing goes out"
-    assert len(in_flight) <= 20
-    probes = [entry for entry in log if entry["time"] >= opened + 4.5][:2]
-    assert probes, "nobody probed"
-    # The probe's answer must be there before anybody else sends: 50 ms and what the telling takes.
-    assert len(probes) == 1 or probes[1]["time"] - probes[0]["time"] >= 0.05
+    probes = [entry for entry in log if entry["time"] > opened + 0.15]
+    waited = [round(each["time"] - opened, 1) for each in probes[:3]]
+    print(f"{len(in_flight)} in flight when it opened, the next came after {waited} s")
+    assert len(in_flight) <= 40, "each process has at most ten sends under way"
+    assert probes[0]["time"] - opened >= 4.5, "while the circuit is open nothing goes out"
+    # Whoever comes after a probe waited for its answer, which takes 50 ms, or for the circuit to open to the next one.
+    apart = probes[1]["time"] - probes[0]["time"]
+    assert apart >= (0.05 if probes[0]["outcome"] == "accepted" else 4.5)
+    assert log[-1]["outcome"] == "accepted", "it closes again"
 
 
-def pace(environment, *, processes, threads, seconds):
-    running = [
-        workers.start(workers.send_at_pace, environment, RECIPIENT, threads, 2, seconds) for _ in range(processes)
-    ]
+def pace(environment, *, seconds):
+    """Send from four processes, each with batches of ten."""
+    running = [workers.start(workers.send_at_pace, environment, RECIPIENT, 10, 10, seconds) for _ in range(4)]
     for process in running:
         process.join()
 

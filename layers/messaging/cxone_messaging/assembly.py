@@ -36,7 +36,7 @@ def sms_tokens(settings: SendMessageSettings, session: CxoneSession, telemetry: 
 
     def credentials() -> tuple[str, str]:
         document = read_object(secrets, settings.credentials_secret_arn)
-        return document["clientId"], document["clientSecret"]
+        return str(document.get("clientId", "")), str(document.get("clientSecret", ""))
 
     return TokenCache(
         fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials, SystemClock()),

@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, **settings):
         self.clock = Clock()
-        self.simulator = Simulator(Settings(**settings), self.clock, random.Random(1))  # noqa: S311
+        self.simulator = Simulator(Settings(**settings), self.clock, random.Random(1))
 
     def call(self, method, path, json_body=None, **headers):
         body = b"" if json_body is None else json.dumps(json_body).encode()

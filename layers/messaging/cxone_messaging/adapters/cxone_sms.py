@@ -19,6 +19,7 @@ from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
 # Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
+_ID_LIMIT = 256
 _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -61,7 +62,7 @@ class CxoneSms:
             try:
                 token = self._tokens.get(give_up_at - self._clock.monotonic())
             except MessagingError as error:
-                return _TOKEN_REFUSED if error.code is Code.CXONE_AUTH_FAILED else _NO_TOKEN
+                return _NO_CREDENTIALS if error.code is Code.CXONE_AUTH_FAILED else _NO_TOKEN
             except StorageError:
                 return _NO_TOKEN
             outcome = self._post(sms, callback_url, token, give_up_at)
@@ -101,6 +102,7 @@ class CxoneSms:
 
 
 _NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
+_NO_CREDENTIALS = NotAccepted("cxone_auth_failed", "credentials_refused", tried=False)
 _TOKEN_REFUSED = Rejected("cxone_auth_failed", "the token was refused", HTTPStatus.UNAUTHORIZED)
 
 
@@ -132,6 +134,7 @@ def _accepted(status: int, answer: bytes) -> SendOutcome:
     except (ValueError, RecursionError):
         document = None
     id_ = document.get("id") if isinstance(document, dict) else None
-    if isinstance(id_, str) and id_:
+    # Whatever else stands there could not be an index key in the ledger, nor in an event be told from another.
+    if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable():
         return Accepted(id_)
     return OutcomeUnknown("unreadable_acceptance", status)

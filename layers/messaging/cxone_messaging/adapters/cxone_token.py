@@ -32,6 +32,10 @@ class TokenEndpoint:
         Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`.
         """
         client_id, client_secret = self._credentials()
+        if not (client_id and client_secret):
+            raise MessagingError(
+                Code.CXONE_AUTH_FAILED, "the credentials secret holds no clientId and clientSecret yet"
+            )
         try:
             with self._session.post(
                 self._url,

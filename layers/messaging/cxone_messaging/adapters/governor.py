@@ -134,7 +134,8 @@ class DynamoGovernor:
     def reserve(self, count: int, horizon: float) -> Slots:
         """Take consecutive slots of which the first begins within `horizon` seconds. Raises `NoSlotError`.
 
-        One write where this worker's view of the schedule is right, one more for each time that it wasn't.
+        A probe is one slot, however many were asked for. It takes one write where this worker's view of the schedule
+        is right, and one more for each time that it wasn't.
         """
         for _ in range(_MAX_RACES_LOST):
             now = self._now()
@@ -147,7 +148,7 @@ class DynamoGovernor:
                 error.schedule.refuse(now, horizon)
                 continue
             start = now if probe else taken.next_slot - count * self._slot
-            return Slots(start / _MICRO, count, now / _MICRO, taken.failures, probe)
+            return Slots(start / _MICRO, 1 if probe else count, now / _MICRO, taken.failures, probe)
         raise StorageError("the schedule is always taken")
 
     def check(self, slots: Slots) -> None:

@@ -27,7 +27,7 @@ class NotAccepted:
     `retry_after` is in seconds, where it is known; `http_status` is None when there was no answer.
     """
 
-    code: Literal["rate_limited", "cxone_unavailable"]
+    code: Literal["rate_limited", "cxone_unavailable", "cxone_auth_failed"]
     reason: str
     http_status: int | None = None
     retry_after: float | None = None

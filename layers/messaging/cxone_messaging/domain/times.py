@@ -11,7 +11,7 @@ def format_time(instant: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Read an RFC 3339 instant; one without a zone is taken as UTC. Raises `ValueError`."""
-    instant = datetime.fromisoformat(text)
+    instant = datetime.fromisoformat(text.upper())
     try:
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError as error:  # year 1 or 9999 with an offset

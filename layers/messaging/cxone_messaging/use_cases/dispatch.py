@@ -89,6 +89,7 @@ def tell_fleet(slot: Slots, outcome: SendOutcome, governor: Governor, telemetry:
                 governor.give_back(slot)
             case NotAccepted(code=Code.RATE_LIMITED):
                 telemetry.add(Metric.THROTTLED)
+                governor.succeeded(slot)  # it answers
                 governor.throttled(outcome.retry_after)
             case NotAccepted() | OutcomeUnknown():
                 governor.failed(slot)

@@ -54,8 +54,7 @@ class RecordDelivery:
         entries = append(self._ledger, self._clock, subject, decide)
         if seen:
             return Recorded.DUPLICATE
-        if message_id is not None:
-            self._measure(message_id, event, entries)
+        self._measure(event, entries)
         return Recorded.ACCEPTED
 
     def _subject(self, event: DeliveryEvent, message_id: str | None) -> str:
@@ -64,7 +63,7 @@ class RecordDelivery:
         known = self._ledger.subject_of_cxone_message(event.cxone_message_id)
         return known or f"delivery#{event.cxone_message_id}"
 
-    def _measure(self, message_id: str, event: DeliveryEvent, entries: Sequence[Entry]) -> None:
+    def _measure(self, event: DeliveryEvent, entries: Sequence[Entry]) -> None:
         """Count a message when it first becomes final."""
         if event.word not in FINAL_WORDS:
             return
@@ -72,6 +71,6 @@ class RecordDelivery:
             return
         delivered = event.word == DELIVERED_WORD
         self._telemetry.add(Metric.MESSAGES_DELIVERED if delivered else Metric.MESSAGES_FAILED)
-        latency_ms = fold(message_id, entries).delivery_latency_ms
+        latency_ms = fold("", entries).delivery_latency_ms
         if latency_ms is not None:
             self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)

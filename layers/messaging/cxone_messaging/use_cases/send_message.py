@@ -205,7 +205,7 @@ class SendMessage:
         try:
             return append(self._ledger, self._clock, subject, lambda _: draft, known=entries)
         except StorageError:
-            if not isinstance(outcome, Accepted):
+            if isinstance(outcome, NotAccepted):
                 raise
             # What CXone said stays true, and the caller may know it. The ledger says `sending`, which turns `unknown`
             # at its deadline, is sent by nobody again, and is settled by a delivery event.
@@ -216,8 +216,9 @@ class SendMessage:
         delay = outcome.retry_after
         if delay is None:
             delay = self._rng.uniform(0, min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempts))
-        if self._seconds_left(attempt) < delay + _LEAST_SECONDS:
-            raise not_now(replace(outcome, retry_after=delay))
+        hopeless = outcome.code == "cxone_auth_failed"
+        if hopeless or self._seconds_left(attempt) < delay + _LEAST_SECONDS:
+            raise not_now(replace(outcome, retry_after=delay), attempt.message_id)
         self._clock.sleep(delay)
 
     def _seconds_left(self, attempt: "_Attempt") -> float:
@@ -238,10 +239,11 @@ class _Attempt:
     give_up_at: float
 
 
-def not_now(outcome: NotAccepted) -> MessagingError:
-    """Make the answer to a send that may simply be asked for again."""
+def not_now(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
+    """Make the answer to a send that may simply be asked for again; its id, where the ledger has heard of it."""
     told = f"the message was not taken and may be sent again ({outcome.reason})"
-    return MessagingError(Code(outcome.code), told, retry_after=max(1, math.ceil(outcome.retry_after or 0)))
+    wait = max(1, math.ceil(outcome.retry_after or 0))
+    return MessagingError(Code(outcome.code), told, message_id=message_id, retry_after=wait)
 
 
 def rejected(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:

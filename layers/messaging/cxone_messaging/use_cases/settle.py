@@ -21,12 +21,16 @@ def settle_overdue(
 ) -> Message:
     """Enter that an overdue message's outcome is unknown, unless its sender or an event has spoken meanwhile."""
 
+    ours = False
+
     def decide(known: Sequence[Entry]) -> Draft | None:
-        if not is_overdue(fold(message_id, known), clock):
+        nonlocal ours
+        ours = is_overdue(fold(message_id, known), clock)
+        if not ours:
             return None
         return Draft(EntryType.UNKNOWN, {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"})
 
     settled = append(ledger, clock, subject_of(message_id), decide, known=entries)
-    if len(settled) > len(entries) and settled[-1].type == EntryType.UNKNOWN:
+    if ours:
         telemetry.add(Metric.MESSAGES_UNKNOWN)
     return fold(message_id, settled)

@@ -1,0 +1,273 @@
+"""The template's rules: what must hold of every function, route, role, table and parameter in it."""
+
+import importlib
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+from pydantic.alias_generators import to_pascal
+
+from cxone_messaging.platform import settings
+from tests import template
+
+TEMPLATE = template.load()
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+GLOBALS = TEMPLATE["Globals"]["Function"]
+(API,) = template.resources("AWS::Serverless::Api").values()
+PATHS = API["DefinitionBody"]["paths"]
+OPERATIONS = {
+    (method, path): operation
+    for path, methods in PATHS.items()
+    for method, operation in methods.items()
+    if method != "parameters"
+}
+GATEWAY_SECONDS = 29
+OPEN = "/webhooks/cxone/"
+
+each_function = pytest.mark.parametrize("function", FUNCTIONS)
+each_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def statements(function):
+    return [each for policy in FUNCTIONS[function].get("Policies", []) for each in as_list(policy["Statement"])]
+
+
+def folder(function):
+    return FUNCTIONS[function]["CodeUri"].removeprefix("functions/")
+
+
+def is_of(resource, logical_id):
+    """Whether an ARN is a resource's, or of something within it."""
+    return bool(re.search(rf"\b{logical_id}\b", str(resource)))
+
+
+def invoked_by(operation):
+    """Name the function that a route's integration invokes, or None where there is none of that name."""
+    uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    (name,) = re.findall(r":function:(.+)/invocations$", uri)
+    return next((id_ for id_, each in FUNCTIONS.items() if each["FunctionName"] == {"Fn::Sub": name}), None)
+
+
+def routes_of(function):
+    return {f"{m.upper()} {p}" for (m, p), operation in OPERATIONS.items() if invoked_by(operation) == function}
+
+
+ON_THE_API = [function for function in FUNCTIONS if routes_of(function)]
+
+
+def test_there_is_a_function_for_each_folder_and_the_other_way_round():
+    folders = {each.parent.name for each in (template.ROOT / "functions").glob("*/handler.py")}
+    assert {folder(function) for function in FUNCTIONS} == folders
+    assert GLOBALS["Handler"] == "handler.handler"
+    assert not any("Handler" in each for each in FUNCTIONS.values())
+
+
+class TestFunctions:
+    @each_function
+    def test_has_a_log_group_of_its_own_with_retention(self, function):
+        log_group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
+        assert [each["LoggingConfig"]["LogGroup"]["Ref"] for each in FUNCTIONS.values()].count(log_group) == 1
+        properties = template.resources("AWS::Logs::LogGroup")[log_group]
+        assert properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        assert properties["LogGroupName"]["Fn::Sub"] == f"/aws/lambda/{FUNCTIONS[function]['FunctionName']['Fn::Sub']}"
+
+    @each_function
+    def test_its_environment_is_what_its_settings_read(self, function):
+        model = getattr(settings, to_pascal(folder(function)) + "Settings")
+        own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
+        assert set(own) == model.variables()
+        assert set(GLOBALS["Environment"]["Variables"]) == {"LOG_LEVEL"}
+
+    @each_function
+    def test_values_written_out_are_ones_that_its_settings_take(self, function):
+        model = getattr(settings, to_pascal(folder(function)) + "Settings")
+        own = FUNCTIONS[function]["Environment"]["Variables"]
+        defaults = {name: each.get("Default", "") for name, each in TEMPLATE["Parameters"].items()}
+        given = {name: defaults.get(v.get("Ref"), name) if isinstance(v, dict) else v for name, v in own.items()}
+        assert model.from_environment({name: str(value) for name, value in given.items()})
+
+    @each_function
+    def test_its_role_is_all_written_out(self, function):
+        assert "Role" not in FUNCTIONS[function]
+        assert "Policies" not in GLOBALS
+        for policy in FUNCTIONS[function].get("Policies", []):
+            assert set(policy) == {"Version", "Statement"}
+
+    @each_function
+    def test_its_role_names_just_the_actions_and_resources_it_uses(self, function):
+        assert statements(function)
+        for statement in statements(function):
+            assert statement["Effect"] == "Allow"
+            assert set(statement) <= {"Effect", "Action", "Resource", "Condition", "Sid"}
+            for action in as_list(statement["Action"]):
+                assert re.fullmatch(r"[a-z]+:[A-Za-z]+", action), action
+            for resource in as_list(statement["Resource"]):
+                assert isinstance(resource, dict), f"{resource} is written out"
+                assert "*" not in str(resource), resource
+
+    @each_function
+    def test_it_can_append_to_the_ledger_and_read_it_and_nothing_else(self, function):
+        allowed = {"dynamodb:PartiQLInsert", "dynamodb:Query", "dynamodb:GetItem"}
+        for statement in statements(function):
+            if any(is_of(resource, "LedgerTable") for resource in as_list(statement["Resource"])):
+                assert set(as_list(statement["Action"])) <= allowed
+
+    @each_function
+    def test_it_can_not_remove_a_consent(self, function):
+        for statement in statements(function):
+            if any(is_of(resource, "ConsentsTable") for resource in as_list(statement["Resource"])):
+                assert set(as_list(statement["Action"])) <= {"dynamodb:GetItem", "dynamodb:PutItem"}
+
+    @each_function
+    def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):
+        variables = FUNCTIONS[function]["Environment"]["Variables"]
+        calls_cxone = {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"} & set(variables)
+        for secret in ("CredentialsSecret", "SmsTokenSecret"):
+            allowed = any(is_of(each["Resource"], secret) for each in statements(function))
+            assert not allowed or calls_cxone
+
+    @pytest.mark.parametrize("function", ON_THE_API)
+    def test_it_ends_before_api_gateway_gives_up(self, function):
+        properties = {**GLOBALS, **FUNCTIONS[function]}
+        assert 3 < properties["Timeout"] < GATEWAY_SECONDS
+
+    def test_a_send_ends_before_its_function_does(self):
+        properties = FUNCTIONS["SendMessageFunction"]
+        assert float(properties["Environment"]["Variables"]["SEND_TIMEOUT_SECONDS"]) <= properties["Timeout"] - 5
+
+    def test_nobody_gets_a_role_in_another_way(self):
+        kinds = {each["Type"] for each in TEMPLATE["Resources"].values()}
+        assert not {kind for kind in kinds if kind.startswith("AWS::IAM::")}
+
+
+class TestApi:
+    @each_operation
+    def test_every_route_is_signed_but_the_webhooks(self, method, path):
+        if path.startswith(OPEN):
+            assert "security" not in OPERATIONS[method, path]
+        else:
+            assert OPERATIONS[method, path]["security"] == [{"sigv4": []}]
+
+    def test_signed_means_by_iam(self):
+        scheme = API["DefinitionBody"]["components"]["securitySchemes"]["sigv4"]
+        assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "Authorization")
+        assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+    @each_operation
+    def test_every_integration_hands_the_request_to_a_function_as_it_is(self, method, path):
+        integration = OPERATIONS[method, path]["x-amazon-apigateway-integration"]
+        assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
+        assert invoked_by(OPERATIONS[method, path]) in FUNCTIONS
+
+    @each_operation
+    def test_every_route_may_invoke_its_function(self, method, path):
+        function = invoked_by(OPERATIONS[method, path])
+        permissions = [
+            each
+            for each in template.resources("AWS::Lambda::Permission").values()
+            if each["FunctionName"] == {"Ref": function}
+        ]
+        asked = f"live/{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
+        granted = [each["SourceArn"]["Fn::Sub"].partition("${Api}/")[2] for each in permissions]
+        assert any(fnmatchcase(asked, pattern) for pattern in granted)
+        assert {each["Principal"] for each in permissions} == {"apigateway.amazonaws.com"}
+        assert all("${Api}" in each["SourceArn"]["Fn::Sub"] for each in permissions)
+
+    @pytest.mark.parametrize("function", ON_THE_API)
+    def test_the_handler_answers_just_the_routes_that_lead_to_it(self, function):
+        handler = importlib.import_module(f"functions.{folder(function)}.handler").handler
+        assert handler.routes == routes_of(function)
+
+    def test_the_routes_are_those_of_the_interface(self):
+        told = {f"{method.upper()} {path}" for method, path in OPERATIONS}
+        assert told >= {
+            "POST /messages",
+            "POST /messages/preview",
+            "GET /messages/{messageId}",
+            "PUT /consents/{phoneNumber}",
+            "GET /consents/{phoneNumber}",
+            "POST /webhooks/cxone/sms",
+        }
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_parameters_in_a_path_are_declared(self, path):
+        for method, operation in PATHS[path].items():
+            if method == "parameters":
+                continue
+            declared = operation.get("parameters", []) + PATHS[path].get("parameters", [])
+            assert {each["name"] for each in declared if each["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+
+    def test_throttling_is_told_for_all_and_only_for_routes_that_exist(self):
+        told = API["MethodSettings"]
+        for each in told:
+            assert 0 < each["ThrottlingRateLimit"] <= each["ThrottlingBurstLimit"]
+        named = {(each["HttpMethod"].lower(), each["ResourcePath"]) for each in told}
+        assert ("*", "/*") in named
+        assert named - {("*", "/*")} <= set(OPERATIONS)
+
+
+class TestTables:
+    @pytest.mark.parametrize("table", ["LedgerTable", "ConsentsTable"])
+    def test_what_must_not_be_lost_is_kept(self, table):
+        resource = TEMPLATE["Resources"][table]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert resource["Properties"]["DeletionProtectionEnabled"] is True
+        assert resource["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+    def test_the_pepper_outlives_the_stack_as_its_hashes_do(self):
+        resource = TEMPLATE["Resources"]["PepperSecret"]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+    @pytest.mark.parametrize("table", template.resources("AWS::DynamoDB::Table"))
+    def test_every_table_is_encrypted_and_paid_by_use(self, table):
+        properties = template.resources("AWS::DynamoDB::Table")[table]
+        assert properties["SSESpecification"] == {"SSEEnabled": True}
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+
+    def test_the_ledgers_keys_are_those_of_the_interface(self):
+        properties = template.resources("AWS::DynamoDB::Table")["LedgerTable"]
+        types = {each["AttributeName"]: each["AttributeType"] for each in properties["AttributeDefinitions"]}
+        keys = [(each["AttributeName"], each["KeyType"]) for each in properties["KeySchema"]]
+        assert keys == [("subject", "HASH"), ("sequence", "RANGE")]
+        assert (types["subject"], types["sequence"]) == ("S", "N")
+
+    def test_no_entry_expires(self):
+        for table in ("LedgerTable", "ConsentsTable"):
+            assert "TimeToLiveSpecification" not in TEMPLATE["Resources"][table]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "default"),
+    [
+        ("CxoneAccount", None),
+        ("CxoneOrg", None),
+        ("CxoneSmsBaseUrl", ""),
+        ("CxoneApiBaseUrl", ""),
+        ("CxoneFromNumber", None),
+        ("CxoneCampaignId", None),
+        ("CxoneOperatorId", None),
+        ("CxoneRequestsPerSecond", 100),
+        ("Architecture", "arm64"),
+        ("LogRetentionDays", None),
+    ],
+)
+def test_a_parameter_of_the_interface(parameter, default):
+    assert parameter in TEMPLATE["Parameters"]
+    if default is not None:
+        assert TEMPLATE["Parameters"][parameter]["Default"] == default
+
+
+# BulkQueueUrl and BulkDeadLetterQueueUrl come with the bulk queue.
+@pytest.mark.parametrize(
+    "output", ["ApiUrl", "LedgerTableName", "ConsentsTableName", "CredentialsSecretArn", "WebhookSecretArn"]
+)
+def test_an_output_of_the_interface(output):
+    assert TEMPLATE["Outputs"][output]["Value"]
+
+
+def test_no_parameter_is_a_secret():
+    assert not [name for name in TEMPLATE["Parameters"] if re.search("secret|token|password|pepper", name.lower())]

@@ -1,0 +1,39 @@
+"""What a send costs in AWS calls."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from cxone_messaging import assembly
+from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.settings import SendMessageSettings
+from tests.fakes import FakeTelemetry
+
+RECIPIENT = "+15551234567"
+
+
+@pytest.fixture
+def use_case(environment, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    factories = (aws.dynamodb, aws.secrets_manager)
+    for factory in factories:
+        factory.cache_clear()
+    yield assembly.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
+    for factory in factories:
+        factory.cache_clear()
+
+
+@pytest.mark.usefixtures("opted_in")
+def test_a_single_send_makes_four_aws_calls(use_case):
+    calls = Counter()
+    for client in (aws.dynamodb(), aws.secrets_manager()):
+        client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
+    use_case.send(SmsRequest(RECIPIENT, "the first one fetches a token"), "first", seconds_left=lambda: 28.0)
+    time.sleep(0.05)
+    calls.clear()
+    receipt = use_case.send(SmsRequest(RECIPIENT, "hello"), "second", seconds_left=lambda: 28.0)
+    assert receipt.message.cxone_message_id
+    assert calls == {"GetItem": 1, "UpdateItem": 1, "ExecuteStatement": 2}

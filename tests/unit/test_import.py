@@ -1,0 +1,66 @@
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_socket import SocketBlockedError
+
+LAYER = Path(__file__).parents[2] / "layers" / "messaging"
+MODULES = sorted(
+    ".".join(path.relative_to(LAYER).with_suffix("").parts).removesuffix(".__init__")
+    for path in (LAYER / "cxone_messaging").rglob("*.py")
+)
+# Everything that reaches out of the process, or looks for credentials, ends it.
+FORBIDDEN = """
+import sys
+def watch(event, arguments):
+    reaching = event.startswith(("socket.connect", "socket.getaddrinfo", "socket.gethostby", "subprocess."))
+    credentials = event == "open" and ".aws" in str(arguments[0])
+    if reaching or credentials:
+        print("forbidden:", event, arguments, flush=True)
+        __import__("os")._exit(9)
+sys.addaudithook(watch)
+"""
+
+
+def run(code, *paths):
+    """Run code in a fresh interpreter with an empty environment."""
+    program = f"{FORBIDDEN}\nsys.path[:0] = {[str(path) for path in paths]!r}\n{code}"
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-B", "-c", program], env={}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_watch_does_watch():
+    done = run("import socket; socket.create_connection(('127.0.0.1', 9))")
+    assert done.returncode == 9
+    assert "forbidden: socket." in done.stdout
+
+
+def test_segments_is_a_library_that_needs_nothing():
+    code = """
+from cxone_messaging.segments import count
+import json
+size = count("hello")
+print(json.dumps([size.encoding, size.units, size.segments, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+    done = run(code, LAYER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *size, modules = json.loads(done.stdout)
+    assert size == ["GSM-7", 5, 1]
+    assert not {"boto3", "botocore", "requests", "pydantic", "aws_lambda_powertools", "phonenumbers"} & set(modules)
+
+
+def test_every_module_imports_without_environment_credentials_or_network():
+    assert "cxone_messaging.use_cases.send_message" in MODULES
+    done = run(f"import importlib\nfor name in {MODULES!r}: importlib.import_module(name)\nprint('all')", LAYER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "all\n"
+
+
+@pytest.mark.filterwarnings("ignore:A test tried to use socket")
+def test_unit_tests_open_no_socket():
+    with pytest.raises(SocketBlockedError):
+        socket.socket()

@@ -1,0 +1,184 @@
+import hmac
+import json
+
+import pytest
+
+from cxone_messaging.adapters.secret_store import WebhookSecrets
+from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.signatures import sign_reference
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.record_delivery import RecordDelivery, Recorded
+from tests.building import MESSAGE_ID, SUBJECT
+from tests.fakes import FakeClock, FakeLedger, FakeSecretStore, FakeTelemetry
+
+ARN = "arn:webhook"
+SECRET, PREVIOUS = "c0" * 32, "b1" * 32
+BODY = b'{"messageId": "cx-1"}'
+GOOD = {"ref": MESSAGE_ID, "sig": sign_reference(SECRET, MESSAGE_ID)}
+
+
+class Door:
+    def __init__(self):
+        self.clock = FakeClock()
+        self.ledger = FakeLedger()
+        self.telemetry = FakeTelemetry()
+        self.store = FakeSecretStore(**{ARN: json.dumps({"current": SECRET, "previous": PREVIOUS})})
+        secrets = WebhookSecrets(self.store, ARN, self.clock)
+        record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.receive = ReceiveEvent(record, secrets, self.clock, self.telemetry)
+
+    def lets_in(self, query=None, headers=None, body=BODY):
+        return self.receive.authenticate(query or {}, headers or {}, body)
+
+    def refuses(self, query=None, headers=None, body=BODY):
+        before = len(self.telemetry[Metric.WEBHOOKS_REFUSED])
+        with pytest.raises(MessagingError) as raised:
+            self.lets_in(query, headers, body)
+        assert raised.value.code is Code.INVALID_SIGNATURE
+        assert len(self.telemetry[Metric.WEBHOOKS_REFUSED]) == before + 1
+        assert len(self.ledger) == 0
+        return raised.value.detail
+
+
+@pytest.fixture
+def door():
+    return Door()
+
+
+def signed(body=BODY, secret=SECRET, timestamp=None):
+    payload = body if timestamp is None else f"{timestamp}.".encode() + body
+    headers = {"x-cxone-signature": "sha256=" + hmac.new(secret.encode(), payload, "sha256").hexdigest()}
+    return headers if timestamp is None else {**headers, "x-cxone-timestamp": str(timestamp)}
+
+
+WRONG = {"x-cxone-signature": "sha256=" + "0" * 64}
+
+
+def test_a_signed_url_lets_in_and_names_the_message(door):
+    assert door.lets_in(GOOD) == MESSAGE_ID
+    assert door.telemetry.values == {}
+
+
+def test_a_signed_body_lets_in_and_names_none(door):
+    assert door.lets_in(headers=signed()) is None
+    assert door.lets_in(headers=signed(timestamp=int(door.clock.now()))) is None
+
+
+def test_both_together_let_in(door):
+    assert door.lets_in(GOOD, signed()) == MESSAGE_ID
+
+
+def test_nothing_signed_is_refused(door):
+    door.refuses()
+    door.refuses(headers={"authorization": "Bearer x"})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"ref": MESSAGE_ID},
+        {"sig": GOOD["sig"]},
+        {"ref": "", "sig": sign_reference(SECRET, "")},  # well signed, but of no message
+        {"ref": "msg_2", "sig": GOOD["sig"]},
+        {"ref": MESSAGE_ID, "sig": "0" * 64},
+        {"ref": MESSAGE_ID, "sig": GOOD["sig"][:-1]},
+        {"ref": MESSAGE_ID, "sig": GOOD["sig"].upper()},
+        {"ref": MESSAGE_ID + " ", "sig": GOOD["sig"]},
+        {"ref": MESSAGE_ID, "sig": "é" * 64},
+        {"ref": "\ud800", "sig": GOOD["sig"]},
+    ],
+)
+def test_a_url_that_we_never_gave_away_is_refused(door, query):
+    door.refuses(query)
+
+
+@pytest.mark.parametrize("headers", [WRONG, {"x-cxone-signature": ""}, {"x-cxone-timestamp": "1"}, signed(secret="x")])
+def test_a_wrong_signature_is_refused_even_when_the_url_is_good(door, headers):
+    door.refuses(GOOD, headers)
+
+
+def test_a_good_signature_of_the_body_makes_a_wrong_url_no_name(door):
+    assert door.lets_in({"ref": "msg_2", "sig": "0" * 64}, signed()) is None
+
+
+def test_an_old_body_is_refused_even_when_the_url_is_good(door):
+    now = int(door.clock.now())
+    assert door.lets_in(GOOD, signed(timestamp=now - 300)) == MESSAGE_ID
+    door.refuses(GOOD, signed(timestamp=now - 301))
+    door.refuses(GOOD, signed(timestamp=now + 301))
+
+
+def test_a_body_that_was_changed_on_its_way_is_refused(door):
+    door.refuses(GOOD, signed(), BODY + b"\n")
+
+
+def test_the_previous_secret_is_accepted(door):
+    assert door.lets_in(headers=signed(secret=PREVIOUS)) is None
+    assert door.lets_in({"ref": MESSAGE_ID, "sig": sign_reference(PREVIOUS, MESSAGE_ID)}) == MESSAGE_ID
+
+
+def test_what_is_too_long_to_be_ours_is_refused_before_the_secret_is_even_read(door):
+    long = "m" * 101
+    door.refuses({"ref": long, "sig": sign_reference(SECRET, long)})
+    door.refuses({"ref": MESSAGE_ID, "sig": "0" * 513})
+    door.refuses(GOOD, {"x-cxone-signature": "sha256=" + "0" * 513})
+    door.refuses(GOOD, {**signed(), "x-cxone-timestamp": "1" * 513})
+    assert door.store.reads == 0
+    longest = "m" * 100
+    assert door.lets_in({"ref": longest, "sig": sign_reference(SECRET, longest)}) == longest
+
+
+def test_no_answer_tells_why(door):
+    reasons = {
+        door.refuses(),
+        door.refuses(GOOD, WRONG),
+        door.refuses({"ref": MESSAGE_ID, "sig": "0"}),
+        door.refuses({"ref": "m" * 101}),
+        door.refuses(GOOD, signed(timestamp=1)),
+    }
+    assert len(reasons) == 1
+
+
+def test_a_rotated_secret_is_known_within_five_seconds(door):
+    assert door.lets_in(headers=signed()) is None
+    new = "d2" * 32
+    door.store.secrets[ARN] = json.dumps({"current": new, "previous": SECRET})
+    door.clock.advance(5)
+    assert door.lets_in(headers=signed(secret=new)) is None
+    assert door.lets_in(headers=signed()) is None
+    door.refuses(headers=signed(secret=PREVIOUS))
+
+
+def test_a_flood_of_forged_events_reads_the_secret_once_in_five_seconds(door):
+    for _ in range(100):
+        door.refuses(headers=WRONG)
+        door.clock.advance(0.1)
+    assert door.store.reads <= 3
+
+
+def told(timestamp):
+    return DeliveryEvent("cx-1", "delivered", "+15551234567", timestamp)
+
+
+def test_an_event_that_was_let_in_is_recorded(door):
+    assert door.receive.record(told("2026-11-22T13:12:00Z"), MESSAGE_ID) is Recorded.ACCEPTED
+    assert door.receive.record(told("2026-11-22T13:12:00Z"), MESSAGE_ID) is Recorded.DUPLICATE
+    assert door.ledger.subjects() == [SUBJECT]
+
+
+@pytest.mark.parametrize("timestamp", ["2026-11-22T13:12:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_a_timestamp_without_zone_or_of_another_age_is_recorded_and_can_be_read_again(door, timestamp):
+    door.receive.record(told(timestamp), MESSAGE_ID)
+    (entry,) = door.ledger.read(SUBJECT)
+    assert len(entry.data["instant"]) == 24
+    assert door.receive.record(told("2026-11-22T13:12:01Z"), MESSAGE_ID) is Recorded.ACCEPTED
+
+
+@pytest.mark.parametrize("timestamp", ["", "yesterday", "1795000000", "0001-01-01T00:00:00+01:00", "\ud800"])
+def test_a_timestamp_that_is_none_is_malformed_and_nothing_is_stored(door, timestamp):
+    with pytest.raises(MessagingError) as raised:
+        door.receive.record(told(timestamp), MESSAGE_ID)
+    assert raised.value.code is Code.MALFORMED_REQUEST
+    assert len(door.ledger) == 0

@@ -1,0 +1,246 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxone_messaging.adapters.ledger import Draft, SequenceTakenError, append
+from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.record_delivery import RecordDelivery, Recorded
+from tests.building import MESSAGE_ID, SUBJECT, at, dispatched, outcome, sending
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
+
+NUMBER = "+15551234567"
+
+
+class Desk:
+    """The use case on a ledger in memory."""
+
+    def __init__(self):
+        self.ledger = FakeLedger()
+        self.clock = FakeClock()
+        self.telemetry = FakeTelemetry()
+        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+
+    def write(self, told, subject=SUBJECT, index=None):
+        type_, data = told
+        append(self.ledger, self.clock, subject, lambda _: Draft(type_, data, index))
+
+    def dispatched(self):
+        self.write(sending())
+        self.write(dispatched(), index={"cxoneMessageId": "cx-1"})
+
+    def message(self):
+        return fold(MESSAGE_ID, self.ledger.read(SUBJECT))
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def event(status="delivered", seconds=60, error=None, cxone_message_id="cx-1"):
+    return DeliveryEvent(cxone_message_id, status, NUMBER, at(seconds), error)
+
+
+def test_an_event_is_an_entry_of_its_message(desk):
+    desk.dispatched()
+    assert desk.record(event("Delivered"), MESSAGE_ID) is Recorded.ACCEPTED
+    entry = desk.ledger.read(SUBJECT)[-1]
+    assert (entry.sequence, entry.type) == (3, "delivery")
+    assert dict(entry.data) == {
+        "eventId": event("Delivered").identity,
+        "cxoneMessageId": "cx-1",
+        "status": "Delivered",  # as it came
+        "word": "delivered",
+        "instant": at(60),
+    }
+    assert desk.message().status is Status.DELIVERED
+
+
+def test_the_recipients_number_stands_nowhere_not_even_in_an_error(desk):
+    desk.dispatched()
+    desk.record(event("failed", error=f"unreachable: {NUMBER} (+1 555-123-4567)"), MESSAGE_ID)
+    entry = desk.ledger.read(SUBJECT)[-1]
+    assert entry.data["error"] == "unreachable: +*** (+***)"
+    assert "4567" not in repr(entry)
+
+
+def test_a_long_error_is_cut(desk):
+    desk.record(event("failed", error="é" * 5000), MESSAGE_ID)
+    assert desk.ledger.read(SUBJECT)[-1].data["error"] == "é" * 200
+
+
+def test_the_same_event_again_is_a_duplicate_and_no_entry(desk):
+    desk.dispatched()
+    assert desk.record(event(), MESSAGE_ID) is Recorded.ACCEPTED
+    desk.clock.advance(86_400)
+    assert desk.record(event(), MESSAGE_ID) is Recorded.DUPLICATE
+    assert len(desk.ledger) == 3
+    assert desk.telemetry[Metric.MESSAGES_DELIVERED] == [1]
+
+
+@pytest.mark.parametrize("other", [event("sent"), event(seconds=61), event(error="30007"), event("DELIVERED")])
+def test_an_event_that_differs_in_anything_is_another(desk, other):
+    desk.dispatched()
+    desk.record(event(), MESSAGE_ID)
+    assert desk.record(other, MESSAGE_ID) is Recorded.ACCEPTED
+    assert len(desk.ledger) == 4
+
+
+def test_an_event_that_comes_before_our_own_record_of_the_202(desk):
+    desk.write(sending())
+    assert desk.record(event("sent", 1), MESSAGE_ID) is Recorded.ACCEPTED
+    assert desk.message().status is Status.DISPATCHED
+    assert desk.record(event("delivered", 2), MESSAGE_ID) is Recorded.ACCEPTED
+    desk.write(dispatched(), index={"cxoneMessageId": "cx-1"})
+    assert desk.message().status is Status.DELIVERED
+    assert first_broken(SUBJECT, desk.ledger.read(SUBJECT)) is None
+
+
+def test_an_event_settles_an_unknown_outcome(desk):
+    desk.write(sending())
+    desk.write(outcome(EntryType.UNKNOWN, "outcome_unknown"))
+    assert desk.message().status is Status.UNKNOWN
+    desk.record(event(), MESSAGE_ID)
+    assert desk.message().status is Status.DELIVERED
+
+
+def test_without_a_name_the_message_is_found_by_cxones_id(desk):
+    desk.dispatched()
+    assert desk.record(event(), None) is Recorded.ACCEPTED
+    assert desk.record(event(), None) is Recorded.DUPLICATE
+    assert desk.record(event(), MESSAGE_ID) is Recorded.DUPLICATE
+    assert desk.message().status is Status.DELIVERED
+
+
+def test_an_event_of_a_message_that_nobody_knows_is_kept(desk):
+    desk.dispatched()
+    stray = event(cxone_message_id="cx-2")
+    assert desk.record(stray, None) is Recorded.ACCEPTED
+    assert desk.record(stray, None) is Recorded.DUPLICATE
+    assert desk.ledger.subjects() == ["delivery#cx-2", SUBJECT]
+    (kept,) = desk.ledger.read("delivery#cx-2")
+    assert kept.data["eventId"] == stray.identity
+    assert desk.message().status is Status.DISPATCHED
+
+
+def test_the_name_in_the_url_beats_cxones_id(desk):
+    desk.dispatched()
+    desk.write(sending(), subject="message#msg_2")
+    desk.record(event(), "msg_2")
+    assert desk.message().status is Status.DISPATCHED
+    assert fold("msg_2", desk.ledger.read("message#msg_2")).status is Status.DELIVERED
+
+
+def test_a_message_is_counted_when_it_first_becomes_final(desk):
+    desk.dispatched()
+    for each in (event("sent", 1), event("delivered", 60), event("failed", 61), event("queued", 62)):
+        desk.record(each, MESSAGE_ID)
+    assert desk.telemetry[Metric.MESSAGES_DELIVERED] == [1]
+    assert desk.telemetry[Metric.MESSAGES_FAILED] == []
+    assert len(desk.telemetry[Metric.DELIVERY_LATENCY]) == 1
+
+
+@pytest.mark.parametrize("word", ["failed", "undelivered", "expired", "rejected"])
+def test_a_failed_message_is_counted_as_one(desk, word):
+    desk.dispatched()
+    desk.record(event(word), MESSAGE_ID)
+    assert desk.telemetry[Metric.MESSAGES_FAILED] == [1]
+    assert desk.telemetry[Metric.MESSAGES_DELIVERED] == []
+
+
+def test_delivery_latency_runs_from_dispatch_to_the_events_time(desk):
+    desk.dispatched()
+    told = DeliveryEvent("cx-1", "delivered", NUMBER, format_time(instant(desk.clock.now() + 1.5)))
+    desk.clock.advance(3600)  # it comes late
+    desk.record(told, MESSAGE_ID)
+    assert desk.telemetry[Metric.DELIVERY_LATENCY] == [1500]
+
+
+def test_whoever_was_first_is_followed(desk):
+    desk.dispatched()
+    ahead = [event("queued", 1), event("sent", 2)]
+
+    class Overtaken(FakeLedger):
+        def insert(self, entry):
+            if ahead:
+                RecordDelivery(desk.ledger, desk.clock, desk.telemetry)(ahead.pop(), MESSAGE_ID)
+            desk.ledger.insert(entry)
+
+        def read(self, subject):
+            return desk.ledger.read(subject)
+
+    RecordDelivery(Overtaken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+    entries = desk.ledger.read(SUBJECT)
+    assert [entry.data.get("word") for entry in entries] == [None, None, "sent", "queued", "delivered"]
+    assert first_broken(SUBJECT, entries) is None
+
+
+def test_a_duplicate_that_was_first_leaves_one_entry(desk):
+    desk.dispatched()
+
+    class Overtaken(FakeLedger):
+        def insert(self, entry):
+            if len(desk.ledger) == 2:
+                desk.record(event(), MESSAGE_ID)
+            desk.ledger.insert(entry)
+
+        def read(self, subject):
+            return desk.ledger.read(subject)
+
+    desk.clock.advance(1)
+    late = RecordDelivery(Overtaken(), FakeClock(desk.clock.now() + 1), desk.telemetry)
+    assert late(event(), MESSAGE_ID) is Recorded.DUPLICATE
+    assert len(desk.ledger) == 3
+
+
+def test_a_place_that_is_always_taken_is_a_fault_and_no_endless_race(desk):
+    class Full(FakeLedger):
+        tries = 0
+
+        def insert(self, entry):
+            self.tries += 1
+            raise SequenceTakenError
+
+    full = Full()
+    with pytest.raises(StorageError):
+        RecordDelivery(full, desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+    assert 16 <= full.tries <= 1000
+
+
+def test_what_could_not_be_stored_is_not_called_accepted(desk):
+    class Broken(FakeLedger):
+        def insert(self, entry):
+            raise StorageError("down")
+
+    with pytest.raises(StorageError):
+        RecordDelivery(Broken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+    assert desk.telemetry.values == {}
+
+
+told_events = st.lists(
+    st.tuples(st.sampled_from(["queued", "sent", "delivered", "failed", "Odd"]), st.integers(0, 3)), max_size=5
+)
+
+
+@settings(max_examples=50)
+@given(told_events, st.randoms(use_true_random=False))
+def test_any_order_and_any_duplicates_end_alike_with_each_event_once(told, rng):
+    def run(events):
+        desk = Desk()
+        desk.dispatched()
+        for each in events:
+            desk.record(event(*each), MESSAGE_ID)
+        entries = desk.ledger.read(SUBJECT)
+        assert first_broken(SUBJECT, entries) is None
+        message = desk.message()
+        return (message.status, message.error), sorted(str(entry.data.get("eventId")) for entry in entries)
+
+    mixed = rng.choices(told, k=2 * len(told)) + list(told) if told else []
+    rng.shuffle(mixed)
+    assert run(told) == run(mixed)

@@ -1,0 +1,125 @@
+import json
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
+from cxone_messaging.domain.errors import StorageError
+from tests.fakes import FakeClock, FakeSecretStore
+
+ARN = "arn:secret"
+
+
+@pytest.fixture
+def stub():
+    client = boto3.Session("x", "x", region_name="us-east-1").client("secretsmanager")
+    with Stubber(client) as stubber:
+        stubber.store = SecretsManagerStore(client)
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+class TestSecretsManagerStore:
+    def test_a_secret_is_read_by_its_arn(self, stub):
+        stub.add_response("get_secret_value", {"SecretString": "text"}, {"SecretId": ARN})
+        assert stub.store.read(ARN) == "text"
+
+    def test_a_secret_is_replaced(self, stub):
+        stub.add_response("put_secret_value", {}, {"SecretId": ARN, "SecretString": "new"})
+        stub.store.write(ARN, "new")
+
+    @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "InternalServiceError"])
+    def test_what_aws_refuses_is_a_storage_error(self, stub, code):
+        stub.add_client_error("get_secret_value", code)
+        stub.add_client_error("put_secret_value", code)
+        with pytest.raises(StorageError):
+            stub.store.read(ARN)
+        with pytest.raises(StorageError) as raised:
+            stub.store.write(ARN, "the secret's text")
+        assert "the secret's text" not in str(raised.value)
+
+    def test_a_secret_that_is_no_text_is_a_storage_error(self, stub):
+        stub.add_response("get_secret_value", {"SecretBinary": b"\x00"}, {"SecretId": ARN})
+        with pytest.raises(StorageError):
+            stub.store.read(ARN)
+
+
+@pytest.mark.parametrize("text", ["", "hush", "[]", '"hush"', "null", "{"])
+def test_a_secret_that_is_no_object_is_a_storage_error_that_quotes_nothing(text):
+    with pytest.raises(StorageError) as raised:
+        read_object(FakeSecretStore(**{ARN: text}), ARN)
+    assert "hush" not in str(raised.value)
+
+
+def test_a_secret_that_is_an_object():
+    assert read_object(FakeSecretStore(**{ARN: '{"a": 1}'}), ARN) == {"a": 1}
+
+
+class TestWebhookSecrets:
+    @pytest.fixture
+    def clock(self):
+        return FakeClock()
+
+    @pytest.fixture
+    def store(self):
+        return FakeSecretStore(**{ARN: json.dumps({"current": "c1", "previous": ""})})
+
+    @pytest.fixture
+    def secrets(self, store, clock):
+        return WebhookSecrets(store, ARN, clock)
+
+    def rotate(self, store):
+        store.secrets[ARN] = json.dumps({"current": "c2", "previous": "c1"})
+
+    def test_nothing_is_read_before_it_is_needed(self, secrets, store):
+        assert store.reads == 0
+        assert secrets.current == "c1"
+        assert store.reads == 1
+
+    def test_an_empty_previous_value_signs_nothing(self, secrets, store):
+        assert secrets.accepted() == ("c1",)
+
+    def test_both_values_are_accepted_the_current_one_first(self, secrets, store):
+        self.rotate(store)
+        assert secrets.accepted() == ("c2", "c1")
+        assert secrets.current == "c2"
+
+    def test_they_are_read_once_a_minute(self, secrets, store, clock):
+        for _ in range(60):
+            assert secrets.accepted() == ("c1",)
+            clock.advance(0.99)
+        assert store.reads == 1
+        clock.advance(1)
+        self.rotate(store)
+        assert secrets.accepted() == ("c2", "c1")
+        assert store.reads == 2
+
+    def test_a_rotation_is_seen_at_once_by_who_rereads(self, secrets, store, clock):
+        assert secrets.accepted() == ("c1",)
+        self.rotate(store)
+        clock.advance(WebhookSecrets.MIN_AGE_SECONDS)
+        assert secrets.accepted() == ("c1",)
+        assert secrets.reread() == ("c2", "c1")
+        assert secrets.accepted() == ("c2", "c1")
+
+    def test_a_flood_of_rereads_is_one_read_in_five_seconds(self, secrets, store, clock):
+        for _ in range(1000):
+            secrets.reread()
+            clock.advance(0.05)
+        assert 10 <= store.reads <= 11
+
+    @pytest.mark.parametrize("document", ["{}", '{"current": "", "previous": ""}', '{"current": null}', "[]", "hush"])
+    def test_an_empty_secret_signs_nothing_and_accepts_nothing(self, secrets, store, document):
+        store.secrets[ARN] = document
+        with pytest.raises(StorageError):
+            secrets.accepted()
+        with pytest.raises(StorageError):
+            _ = secrets.current
+
+    def test_after_a_failed_read_it_is_read_again(self, secrets, store):
+        store.secrets[ARN] = "{}"
+        with pytest.raises(StorageError):
+            secrets.accepted()
+        self.rotate(store)
+        assert secrets.accepted() == ("c2", "c1")

@@ -1,0 +1,93 @@
+import pytest
+from pydantic import ValidationError
+
+from cxone_messaging.platform import settings
+from cxone_messaging.platform.settings import ReceiveWebhookSettings, SendMessageSettings, Settings
+
+SEND = {
+    "LEDGER_TABLE": "ledger",
+    "CONSENTS_TABLE": "consents",
+    "COORDINATION_TABLE": "coordination",
+    "PEPPER_SECRET_ARN": "arn:pepper",
+    "CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "SMS_TOKEN_SECRET_ARN": "arn:token",
+    "WEBHOOK_SECRET_ARN": "arn:webhook",
+    "CXONE_SMS_BASE_URL": "https://acme.my.cxone.com",
+    "WEBHOOK_BASE_URL": "https://api.example/live",
+}
+
+
+class Sample(Settings):
+    table_name: str
+    how_many: int = 3
+
+
+def test_a_setting_is_the_variable_of_its_name_in_capitals():
+    assert Sample.from_environment({"TABLE_NAME": "t", "HOW_MANY": "5"}) == Sample(TABLE_NAME="t", HOW_MANY=5)
+    assert Sample.variables() == {"TABLE_NAME", "HOW_MANY"}
+
+
+def test_variables_of_others_are_passed_over():
+    assert Sample.from_environment({"TABLE_NAME": "t", "PATH": "/bin", "table_name": "x"}).table_name == "t"
+
+
+def test_an_empty_variable_is_a_setting_left_out():
+    assert Sample.from_environment({"TABLE_NAME": "t", "HOW_MANY": ""}).how_many == 3
+    with pytest.raises(ValidationError, match="TABLE_NAME"):
+        Sample.from_environment({"TABLE_NAME": ""})
+
+
+def test_the_processs_own_environment_is_read_when_asked_and_not_before(monkeypatch):
+    monkeypatch.setenv("TABLE_NAME", "from the process")
+    assert Sample.from_environment().table_name == "from the process"
+
+
+def test_a_setting_can_not_be_changed():
+    sample = Sample.from_environment({"TABLE_NAME": "t"})
+    with pytest.raises(ValidationError, match="frozen"):
+        sample.table_name = "u"
+
+
+def required(model):
+    return sorted(str(field.alias) for field in model.model_fields.values() if field.is_required())
+
+
+MODELS = [each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, Settings)]
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"), [(model, name) for model in MODELS if model is not Settings for name in required(model)]
+)
+def test_a_missing_setting_is_named(model, missing):
+    given = dict.fromkeys(required(model), "1")
+    del given[missing]
+    with pytest.raises(ValidationError) as raised:
+        model.from_environment(given)
+    assert [error["loc"] for error in raised.value.errors()] == [(missing,)]
+
+
+def test_what_sending_needs():
+    assert set(required(SendMessageSettings)) == set(SEND)
+    told = SendMessageSettings.from_environment(SEND)
+    assert (told.cxone_from_number, told.cxone_campaign_id) == ("", "")
+    assert told.max_segments == 10
+    assert told.send_timeout_seconds == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_SEGMENTS", "0"),
+        ("MAX_SEGMENTS", "256"),
+        ("MAX_SEGMENTS", "many"),
+        ("SEND_TIMEOUT_SECONDS", "0"),
+        ("SEND_TIMEOUT_SECONDS", "20.1"),  # API Gateway gives up at 29 s, and the outcome is still to be written
+    ],
+)
+def test_a_setting_out_of_its_bounds_is_named(name, value):
+    with pytest.raises(ValidationError, match=name):
+        SendMessageSettings.from_environment({**SEND, name: value})
+
+
+def test_what_delivery_events_need():
+    assert set(required(ReceiveWebhookSettings)) == {"LEDGER_TABLE", "WEBHOOK_SECRET_ARN"}
