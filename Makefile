@@ -10,8 +10,6 @@ BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local tests
 
-export PYTHONDONTWRITEBYTECODE := 1
-
 .PHONY: help demo test histories proof up down lint format lock build clean
 
 help: ## show what there is
@@ -63,7 +61,7 @@ clean: ## remove everything that was installed or built here
 $(READY): requirements.lock | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"
 	@$(UV) venv --quiet --allow-existing --python 3.13 .venv
-	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	@touch $@
 
 .tools/bin/uv:

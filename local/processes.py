@@ -3,13 +3,15 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+_START_SECONDS = 60
 _STOP_SECONDS = 10
 
 
@@ -28,23 +30,38 @@ class Servers:
         """Name the servers that were started and still run."""
         return [name for name, process in self._recorded().items() if _is_same(process)]
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], port: int) -> None:
-        """Start a server and wait until its port on 127.0.0.1 takes connections. Raises `ServerError`."""
-        if _answers(port):
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        port: int,
+        folder: Path | None = None,
+    ) -> None:
+        """Start a server in a working folder, wait until its port on 127.0.0.1 takes connections.
+
+        Raises `ServerError`.
+        """
+        if answers(port):
             raise ServerError(f"port {port}, which the {name} needs, is in use by another program")
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
+                cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._record(name, process.pid)
-        give_up_at = time.monotonic() + 60
-        while not _answers(port):
+        try:
+            self._record(name, process.pid)
+        except BaseException:
+            _stop_group(process.pid)  # what is not on record would never be stopped
+            raise
+        give_up_at = time.monotonic() + _START_SECONDS
+        while not answers(port):
             if process.poll() is not None or time.monotonic() > give_up_at:
                 raise ServerError(f"the {name} did not start:\n{tail(log)}")
             time.sleep(0.05)
@@ -66,15 +83,75 @@ class Servers:
         self._file.write_text(json.dumps({**self._recorded(), name: {"pid": str(pid), "started": _started(pid)}}))
 
 
+def answers(port: int) -> bool:
+    """Whether something takes connections at a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """Give a log's last lines."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
+def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:
+    """Run a command to its end, its output going to a log, and give its exit code.
+
+    Whatever interrupts us ends the command and all that it started.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        return process.wait()
+    except BaseException:
+        _stop_group(process.pid)
+        raise
+
+
+def interrupt_when_told_to_end() -> None:
+    """Let a closed terminal and a polite `kill` end this program as Ctrl-C does: with all its cleaning up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Clean up to the end, however impatient somebody gets meanwhile."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _started(pid: int) -> str:
-    """Tell when a process was started, in words; empty where there is none: a pid alone may be another's by now."""
-    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    """Tell when a process was started, in some form; empty where there is none: a pid alone may be another's by now."""
+    if shutil.which("ps"):
+        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return told.stdout.strip()
+    # Slim containers have no ps. Field 22 (proc_pid_stat(5)), counted after the second, a name that may hold spaces.
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
 
 
 def _is_same(process: Mapping[str, str]) -> bool:
@@ -82,20 +159,12 @@ def _is_same(process: Mapping[str, str]) -> bool:
 
 
 def _stop_group(pid: int) -> None:
-    os.killpg(pid, signal.SIGTERM)
-    give_up_at = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < give_up_at:
-        with contextlib.suppress(ChildProcessError):  # unless the server is our own child
-            os.waitpid(pid, os.WNOHANG)
-        try:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+        give_up_at = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < give_up_at:
+            with contextlib.suppress(ChildProcessError):  # unless the server is our own child
+                os.waitpid(pid, os.WNOHANG)
             os.killpg(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    os.killpg(pid, signal.SIGKILL)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+            time.sleep(0.05)
+        os.killpg(pid, signal.SIGKILL)

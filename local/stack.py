@@ -5,188 +5,113 @@
 
 import json
 import os
-import platform
-import subprocess
+import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import requests
-from rich.console import Console
 
-from local.processes import ServerError, Servers, tail
+from local import sam
+from local.deployed import Deployed, aws_client
+from local.options import FOLDER, ROOT, Options
+from local.processes import ServerError, Servers, answers, interrupt_when_told_to_end, uninterrupted
+from local.progress import Progress
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / ".local"
-STACK_FILE = FOLDER / "stack.json"
-STACK_NAME = "cxone-messaging"
-REGION = "us-east-1"
-CAMPAIGN_ID = "local-campaign"
-SENDER = "+15550100000"
-CLIENT_ID = "local-client"
-CLIENT_SECRET = "local-secret&=+%"  # noqa: S105  the simulator's; with all that a form must encode
-
-_ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+INTERRUPTED = 130  # as a shell tells it
+_TEMPORARY = "tmp"
+_PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `make up` can be told by its environment."""
+def up(options: Options, progress: Progress) -> Deployed:
+    """Bring the stack up, or deploy anew to the one that runs in the folder.
 
-    ministack_port: int
-    simulator_port: int
-    client_id: str
-    client_secret: str
-    sms_base_url: str | None
-    api_base_url: str | None
-
-    @classmethod
-    def from_environment(cls) -> "Options":
-        """Read the options. Raises `ServerError` for a base URL without the other one."""
-        sms, api = os.environ.get("CXONE_SMS_BASE_URL"), os.environ.get("CXONE_API_BASE_URL")
-        if bool(sms) != bool(api):
-            raise ServerError("give both CXONE_SMS_BASE_URL and CXONE_API_BASE_URL, or neither")
-        return cls(
-            ministack_port=int(os.environ.get("MINISTACK_PORT", "4566")),
-            simulator_port=int(os.environ.get("SIMULATOR_PORT", "8090")),
-            client_id=os.environ.get("CXONE_CLIENT_ID") or CLIENT_ID,
-            client_secret=os.environ.get("CXONE_CLIENT_SECRET") or CLIENT_SECRET,
-            sms_base_url=sms or None,
-            api_base_url=api or None,
-        )
-
-    @property
-    def endpoint(self) -> str:
-        """Where the emulator is."""
-        return f"http://127.0.0.1:{self.ministack_port}"
-
-    @property
-    def simulator_url(self) -> str | None:
-        """Where the simulator is, or None when a real CXone stands in its place."""
-        return None if self.sms_base_url else f"http://127.0.0.1:{self.simulator_port}"
-
-
-def up(options: Options, console: Console) -> dict[str, Any]:
-    """Bring the stack up, or deploy anew to the one that runs. Raises `ServerError`, with nothing left running."""
-    FOLDER.mkdir(exist_ok=True)
-    servers = Servers(FOLDER)
+    Raises `ServerError`; whatever goes wrong, nothing that was started here is left running, and what ran before is
+    left alone.
+    """
+    options.folder.mkdir(parents=True, exist_ok=True)
+    servers = Servers(options.folder)
+    starting = not _runs_already(servers, options)
     try:
-        if not servers.running():
-            _start(servers, options, console)
-        with console.status("building the layer and the functions"):
-            _run_sam(["build"], options)
-        console.print("built the layer and the functions")
-        with console.status("deploying template.yaml"):
-            _run_sam(_deploy_command(options), options)
-        stack = _describe(options)
-        _store_credentials(options, stack["outputs"])
-        with console.status("waiting for the API"):
-            _wait_for(stack["apiUrl"])
+        if starting:
+            down(options.folder)  # a part of it may have survived the other
+            _start(servers, options, progress)
+        with progress.step("building the layer and the functions", "built the layer and the functions"):
+            sam.build(options)
+        with progress.step("deploying template.yaml", "deployed template.yaml") as outcome:
+            sam.deploy(options)
+            description = _describe(options)
+            _store_credentials(options, description["outputs"])
+            deployed = Deployed(description)
+            _wait_for(deployed)
+            outcome.text += f"\n{deployed.api_url}"
     except BaseException:
-        servers.stop()
-        STACK_FILE.unlink(missing_ok=True)
+        if starting:
+            down(options.folder)
         raise
-    STACK_FILE.write_text(json.dumps(stack, indent=2) + "\n")
-    console.print(f"deployed template.yaml: [bold]{stack['apiUrl']}[/bold]")
-    return stack
+    _stack_file(options.folder).write_text(json.dumps(description, indent=2) + "\n")
+    return deployed
 
 
-def down(console: Console) -> None:
-    """Stop what `up` started."""
-    stopped = Servers(FOLDER).stop()
-    STACK_FILE.unlink(missing_ok=True)
-    console.print(f"stopped the {' and the '.join(stopped)}" if stopped else "nothing was running")
+def down(folder: Path) -> list[str]:
+    """Stop what `up` started, and name what still ran."""
+    with uninterrupted():
+        _stack_file(folder).unlink(missing_ok=True)
+        stopped = Servers(folder).stop()
+        # The emulator unpacks the layer for each process of each function, and leaves that behind.
+        shutil.rmtree(folder / _TEMPORARY, ignore_errors=True)
+        return stopped
 
 
-def client(options: Options, service: str) -> Any:
-    """Make an AWS client for the emulator."""
-    session: Any = boto3.Session("local", "local", region_name=REGION)  # the emulator takes any credentials
-    return session.client(service, endpoint_url=options.endpoint)
+def _runs_already(servers: Servers, options: Options) -> bool:
+    """Whether all of this stack runs. Raises `ServerError` where it does, but at other addresses."""
+    file = _stack_file(options.folder)
+    if not set(options.ports) <= set(servers.running()) or not file.exists():
+        return False
+    running = json.loads(file.read_text())
+    if (running["awsEndpointUrl"], running["simulatorUrl"]) != (options.endpoint, options.simulator_url):
+        where = f"{running['awsEndpointUrl']} with CXone at {running['simulatorUrl'] or 'its own address'}"
+        raise ServerError(f"a stack runs already on {where}; `make down` stops it")
+    return True
 
 
-def _start(servers: Servers, options: Options, console: Console) -> None:
-    with console.status("starting the emulator"):
-        temporary = FOLDER / "tmp"
+def _start(servers: Servers, options: Options, progress: Progress) -> None:
+    for name, port in options.ports.items():
+        if answers(port):
+            told = f"stop that, or set {_PORT_VARIABLES[name]} to a free port"
+            raise ServerError(f"port {port}, which the {name} needs, is in use by another program; {told}")
+    with progress.step("starting the AWS emulator", f"started the AWS emulator on {options.endpoint}"):
+        temporary = options.folder / _TEMPORARY
         temporary.mkdir(exist_ok=True)
         emulator = {
-            **_aws_environment(options),
+            **sam.environment(options),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(options.ministack_port),
+            "IOT_MTLS_ENABLED": "0",  # this listener and the next would be open to the network
+            "SFTP_ENABLED": "0",
             "TMPDIR": str(temporary),
             "LOG_LEVEL": "WARNING",
         }
-        servers.start("emulator", [sys.executable, "-m", "ministack"], emulator, options.ministack_port)
-    console.print(f"started the AWS emulator on {options.endpoint}")
+        servers.start("emulator", [sys.executable, "-m", "ministack"], emulator, options.ministack_port, ROOT)
     if options.simulator_url:
-        with console.status("starting the CXone simulator"):
+        with progress.step("starting the CXone simulator", f"started the CXone simulator on {options.simulator_url}"):
             credentials = {"CXONE_CLIENT_ID": options.client_id, "CXONE_CLIENT_SECRET": options.client_secret}
             command = [sys.executable, "-m", "local.simulator", "--port", str(options.simulator_port)]
-            servers.start("simulator", command, {**os.environ, **credentials}, options.simulator_port)
-        console.print(f"started the CXone simulator on {options.simulator_url}")
-
-
-def _aws_environment(options: Options) -> dict[str, str]:
-    """Make an environment in which nothing can reach a real AWS account."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {
-        **kept,
-        "AWS_ENDPOINT_URL": options.endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "SAM_CLI_TELEMETRY": "0",
-    }
-
-
-def _deploy_command(options: Options) -> list[str]:
-    parameters = {
-        "Architecture": _ARCHITECTURES[platform.machine()],
-        "CxoneSmsBaseUrl": options.sms_base_url or options.simulator_url,
-        "CxoneApiBaseUrl": options.api_base_url or options.simulator_url,
-        "CxoneCampaignId": os.environ.get("CXONE_CAMPAIGN_ID", CAMPAIGN_ID),
-        "CxoneFromNumber": os.environ.get("CXONE_FROM_NUMBER", SENDER),
-        "EmulatorEndpoint": options.endpoint,
-    }
-    overrides = [f"{name}={value}" for name, value in parameters.items()]
-    flags = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--resolve-s3"]
-    return [
-        *("deploy", "--stack-name", STACK_NAME, "--region", REGION, "--capabilities", "CAPABILITY_IAM"),
-        *flags,
-        *("--parameter-overrides", *overrides),
-    ]
-
-
-def _run_sam(arguments: list[str], options: Options) -> None:
-    """Run the SAM CLI, its output going to a log that is shown when it fails."""
-    log = FOLDER / f"sam-{arguments[0]}.log"
-    binaries = Path(sys.executable).parent
-    environment = _aws_environment(options) | {
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "ARCHITECTURE": _ARCHITECTURES[platform.machine()],
-    }
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [str(binaries / "sam"), *arguments], cwd=ROOT, env=environment, stdout=output, stderr=output, check=False
-        )
-    if done.returncode != 0:
-        raise ServerError(f"sam {arguments[0]} failed:\n{tail(log)}")
+            servers.start("simulator", command, {**os.environ, **credentials}, options.simulator_port, ROOT)
 
 
 def _describe(options: Options) -> dict[str, Any]:
-    described = client(options, "cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    cloudformation = aws_client("cloudformation", options.endpoint, sam.REGION)
+    described = cloudformation.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     return {
         "apiUrl": outputs["ApiUrl"].rstrip("/"),
         "awsEndpointUrl": options.endpoint,
-        "region": REGION,
+        "region": sam.REGION,
         "simulatorUrl": options.simulator_url,
         "outputs": outputs,
     }
@@ -194,38 +119,62 @@ def _describe(options: Options) -> dict[str, Any]:
 
 def _store_credentials(options: Options, outputs: dict[str, str]) -> None:
     credentials = {"clientId": options.client_id, "clientSecret": options.client_secret}
-    client(options, "secretsmanager").put_secret_value(
+    aws_client("secretsmanager", options.endpoint, sam.REGION).put_secret_value(
         SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(credentials)
     )
 
 
-def _wait_for(api_url: str) -> None:
-    """Wait until the API knows that it has never heard of a message."""
+def _wait_for(deployed: Deployed) -> None:
+    """Wait until each function has answered once, which also spares the first message all of their cold starts."""
+    signature = deployed.signature(b"none")
+    probes: list[tuple[str, str, object, int]] = [
+        ("GET", "/messages/none", None, 404),
+        ("POST", "/messages/preview", {}, 200),
+        ("GET", "/consents/%2B12025550100", None, 404),
+        ("POST", f"/webhooks/cxone/sms?ref=none&sig={signature}", b"", 400),  # ours, but no event
+    ]
+    with ThreadPoolExecutor(len(probes)) as pool:
+        list(pool.map(lambda probe: _wait_for_answer(deployed, *probe), probes))
+
+
+def _wait_for_answer(deployed: Deployed, method: str, path: str, body: object, status: int) -> None:
     give_up_at = time.monotonic() + 60
-    answer: requests.Response | None = None
-    while time.monotonic() < give_up_at:
-        answer = requests.get(f"{api_url}/messages/none", headers={"Authorization": "local"}, timeout=30)
-        if answer.status_code == requests.codes.not_found and "message_not_found" in answer.text:
-            return
+    while (answer := deployed.call(method, path, body)).status_code != status:
+        if time.monotonic() > give_up_at:
+            route = f"{method} {path.partition('?')[0]}"
+            raise ServerError(f"{route} answers {answer.status_code}: {answer.text[:500]}")
         time.sleep(0.2)
-    raise ServerError(f"the API does not answer: {answer.text[:500] if answer is not None else ''}")
+
+
+def _stack_file(folder: Path) -> Path:
+    return folder / "stack.json"
 
 
 def main() -> int:
     """Run the command that is named."""
-    console = Console()
+    progress = Progress()
+
+    def stop() -> None:
+        with progress.step("stopping", "nothing was running") as outcome:
+            if stopped := down(FOLDER):
+                outcome.text = f"stopped the {' and the '.join(stopped)}"
+
     commands: dict[str, Callable[[], object]] = {
-        "up": lambda: up(Options.from_environment(), console),
-        "down": lambda: down(console),
+        "up": lambda: up(Options.from_environment(), progress),
+        "down": stop,
     }
     if len(sys.argv) != 2 or sys.argv[1] not in commands:  # noqa: PLR2004
-        console.print("usage: python -m local.stack up|down")
+        progress.error("usage: python -m local.stack up|down")
         return 2
+    interrupt_when_told_to_end()
     try:
         commands[sys.argv[1]]()
-    except ServerError as error:
-        console.print(str(error), style="red", markup=False)
+    except (ServerError, requests.RequestException) as error:
+        progress.error(str(error))
         return 1
+    except KeyboardInterrupt:
+        progress.error("interrupted")
+        return INTERRUPTED
     return 0
 
 

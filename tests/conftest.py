@@ -47,6 +47,8 @@ def emulator(tmp_path_factory):
         "GATEWAY_PORT": str(port),
         "TMPDIR": str(folder),
         "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",  # these two would listen on every interface
+        "SFTP_ENABLED": "0",
     }
     servers = Servers(folder)
     try:

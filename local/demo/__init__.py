@@ -1,0 +1,1 @@
+"""`make demo`: from nothing to a delivered, audited message, every step checked."""

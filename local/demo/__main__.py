@@ -1,0 +1,91 @@
+"""Run the demo: `python -m local.demo`.
+
+Its stack is its own, on free ports: one that `make up` left running is neither used nor stopped.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+
+from local.demo.steps import STEPS
+from local.demo.story import Story, UnexpectedError
+from local.deployed import Deployed
+from local.options import FOLDER, Options
+from local.processes import ServerError, interrupt_when_told_to_end
+from local.progress import Progress
+from local.stack import INTERRUPTED, down, up
+
+
+def main() -> int:
+    """Run every step; 0 only if each held, and nothing left running in any case."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description="Send SMS through a bundle of one's own.")
+    parser.add_argument("--folder", type=Path, default=FOLDER / "demo", help="for its files (default: .local/demo)")
+    folder: Path = parser.parse_args().folder
+    progress = Progress()
+    interrupt_when_told_to_end()
+    try:
+        with _only_demo(folder):
+            return _run(folder, progress)
+    except ServerError as error:
+        progress.error(str(error))
+        return 1
+    except KeyboardInterrupt:
+        progress.error("interrupted")
+        return INTERRUPTED
+
+
+def _run(folder: Path, progress: Progress) -> int:
+    down(folder)  # what a demo that was killed could not stop
+    stack: Deployed | None = None
+    try:
+        stack = up(Options.apart(folder), progress)
+        story = Story(stack)
+        for step in STEPS:
+            with progress.step(step.doing, step.doing) as outcome:
+                step.run(story, outcome)
+    except (UnexpectedError, requests.RequestException) as error:
+        progress.error(str(error))
+        return 1
+    finally:
+        if stack:
+            with progress.step("stopping what was started", "stopped what was started") as outcome:
+                if _keep_logs(folder / "functions.log", stack):
+                    outcome.text += f"\nthe functions' log lines are in {_short(folder / 'functions.log')}"
+                down(folder)
+    progress.end("every step held")
+    return 0
+
+
+def _keep_logs(file: Path, stack: Deployed) -> bool:
+    """Leave the functions' log lines in a file, for whoever wants to look into them."""
+    file.unlink(missing_ok=True)
+    with contextlib.suppress(Exception):  # the emulator may be what failed
+        groups = stack.log_lines().items()
+        file.write_text("".join(f"{group} {line}\n" for group, lines in groups for line in lines))
+    return file.exists()
+
+
+def _short(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@contextlib.contextmanager
+def _only_demo(folder: Path) -> Iterator[None]:
+    """Be the only demo in a folder. Raises `ServerError` where another one runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServerError("a demo runs already; wait for it, or give this one another --folder") from None
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The demo's steps, in their order. Another one is another function here: `@step("what it does")`."""
+
+import hashlib
+import json
+import statistics
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from rich import box
+from rich.table import Table
+
+from local.demo.story import Sent, Step, Story, expect, wait_until
+from local.progress import Outcome
+
+GUESTS = ("+12025550123", "+12025550147")
+STRANGER = "+12025550188"
+ENGLISH = "Your table for two is ready at 7 pm. Reply STOP to opt out."
+JAPANESE = "19時のご予約を承りました。🍣"
+
+STEPS: list[Step] = []
+
+
+def step(doing: str) -> Callable[[Callable[[Story, Outcome], None]], Callable[[Story, Outcome], None]]:
+    """Make a function the demo's next step."""
+
+    def add(run: Callable[[Story, Outcome], None]) -> Callable[[Story, Outcome], None]:
+        STEPS.append(Step(doing, run))
+        return run
+
+    return add
+
+
+@step("opting two numbers in")
+def opt_in(story: Story, outcome: Outcome) -> None:
+    """Record two recipients' consent, without which nothing is sent to them."""
+    for guest in GUESTS:
+        body = {"status": "opted_in", "source": "booking form"}
+        consent = story.call("PUT", f"/consents/{quote(guest, safe='')}", body, status=200).json()
+        expect("the consent's status", "opted_in", consent["status"])
+    outcome.text = f"opted two numbers in\n{', '.join(GUESTS)}"
+
+
+@step("previewing a text")
+def preview(story: Story, outcome: Outcome) -> None:
+    """Ask what a text would take, which sends nothing."""
+    told = story.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
+    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, told)
+    expect("messages that CXone took", 0, story.taken_by_cxone())
+    size = f"{told['encoding']}, {told['units']} of 160 septets, 1 segment; nothing sent"
+    outcome.text = f"previewed an English text\n“{ENGLISH}”\n{size}"
+
+
+@step("sending an English text")
+def send_english(story: Story, outcome: Outcome) -> None:
+    """Send what was previewed."""
+    told = _send(story, GUESTS[0], ENGLISH, "GSM-7")
+    outcome.text = f"sent it to {GUESTS[0]}\n{told}"
+
+
+@step("repeating the request with its Idempotency-Key")
+def send_again(story: Story, outcome: Outcome) -> None:
+    """Repeat a request, as a client does that missed the answer."""
+    first = story.sent[0]
+    headers = {"Idempotency-Key": first.idempotency_key}
+    answer = story.call("POST", "/messages", {"to": first.to, "text": ENGLISH}, headers=headers, status=202)
+    expect("Idempotency-Replayed", "true", answer.headers.get("Idempotency-Replayed"))
+    expect("the message's id", first.message_id, answer.json()["messageId"])
+    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
+    told = "202 the first answer, replayed; CXone took nothing new"
+    outcome.text = f"repeated the request with its Idempotency-Key\n{told}"
+
+
+@step("sending a Japanese text")
+def send_japanese(story: Story, outcome: Outcome) -> None:
+    """Send a text that the GSM alphabet can't spell."""
+    told = _send(story, GUESTS[1], JAPANESE, "UCS-2")
+    outcome.text = f"sent a Japanese text to {GUESTS[1]}\n“{JAPANESE}”\n{told}"
+
+
+@step("trying a number that has not opted in")
+def refuse_stranger(story: Story, outcome: Outcome) -> None:
+    """Have a send refused for want of consent."""
+    _refused(story, outcome, STRANGER, "not_opted_in")
+
+
+@step("trying a malformed number")
+def refuse_malformed(story: Story, outcome: Outcome) -> None:
+    """Have a send refused that could go nowhere."""
+    _refused(story, outcome, "+1555", "invalid_recipient")
+
+
+@step("waiting for the delivery events")
+def wait_for_delivery(story: Story, outcome: Outcome) -> None:
+    """Wait until CXone has told of both messages, and all that it told is recorded."""
+    wait_until(
+        "the messages' statuses",
+        ["delivered"] * len(story.sent),
+        lambda: [story.message(sent.message_id)["status"] for sent in story.sent],
+    )
+    wait_until("delivery events still to come", 0, lambda: story.stack.simulator("health")["openEvents"])
+    latencies = [story.message(sent.message_id)["deliveryLatencyMs"] for sent in story.sent]
+    outcome.text = f"both messages delivered\n{' and '.join(f'{each} ms' for each in latencies)} after dispatch"
+
+
+@step("reading the ledger of the English message")
+def audit(story: Story, outcome: Outcome) -> None:
+    """Show a message's audit trail, its hash chain computed anew from what the API gave."""
+    message = story.message(story.sent[0].message_id)
+    expect("auditVerified", True, message["auditVerified"])
+    entries = message["audit"]
+    previous = "0" * 64
+    for sequence, entry in enumerate(entries, start=1):
+        expect("an entry's sequence", sequence, entry["sequence"])
+        expect(f"entry {sequence}'s previousHash", previous, entry["previousHash"])
+        expect(f"entry {sequence}'s hash", _hash_of(entry), entry["hash"])
+        previous = entry["hash"]
+    types = ["sending", "dispatched", *["delivery"] * 3]
+    expect("the entries", sorted(types), sorted(entry["type"] for entry in entries))
+    told = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
+    outcome.text = f"verified the audit trail of the English message\n{told}"
+    outcome.shown = _ledger_table(message["messageId"], entries)
+
+
+@step("reading the latencies from the functions' metrics")
+def latencies(story: Story, outcome: Outcome) -> None:
+    """Show the latencies that the functions wrote to their logs in the embedded metric format."""
+    names = {"DispatchLatency": "request to CXone's 202", "DeliveryLatency": "CXone's 202 to delivered"}
+    count = len(story.sent)
+    wait_until(
+        "values of each latency",
+        [count] * len(names),
+        lambda: [len(story.stack.metrics().get(name, [])) for name in names],
+    )
+    metrics = story.stack.metrics()
+    table = _table()
+    table.add_column("metric")
+    table.add_column("from … to")
+    for heading in ("count", "median", "max"):
+        table.add_column(heading, justify="right")
+    for name, meaning in names.items():
+        values = metrics[name]
+        table.add_row(name, meaning, str(len(values)), f"{statistics.median(values):.0f} ms", f"{max(values):.0f} ms")
+    outcome.text = "read the latencies that the functions measured"
+    outcome.shown = table
+
+
+def _send(story: Story, to: str, text: str, encoding: str) -> str:
+    key = str(uuid.uuid4())
+    headers = {"Idempotency-Key": key}
+    told = story.call("POST", "/messages", {"to": to, "text": text}, headers=headers, status=202).json()
+    expect("the message's status", "dispatched", told["status"])
+    expect("its size", _size(encoding, 1), {name: told[name] for name in ("encoding", "segments")})
+    story.sent.append(Sent(told["messageId"], to, key))
+    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
+    return f"202 dispatched in {told['dispatchLatencyMs']} ms: {encoding}, 1 segment"
+
+
+def _refused(story: Story, outcome: Outcome, to: str, code: str) -> None:
+    told = story.call("POST", "/messages", {"to": to, "text": ENGLISH}, status=422).json()
+    expect("the problem's code", "validation_failed", told["code"])
+    expect("the errors' codes", [code], [error["code"] for error in told["errors"]])
+    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
+    outcome.text = f"{to} was refused\n422 {code}: {told['errors'][0]['message']}"
+
+
+def _size(encoding: str, segments: int) -> dict[str, object]:
+    return {"encoding": encoding, "segments": segments}
+
+
+def _hash_of(entry: Mapping[str, Any]) -> str:
+    """Hash an entry as an auditor would who has only our description of the ledger to go by."""
+    sealed = {name: value for name, value in entry.items() if name != "hash"}
+    canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _ledger_table(message_id: str, entries: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(f"ledger of {message_id}")
+    table.add_column("#", justify="right")
+    for heading in ("type", "time (UTC)", "data", "previous → hash"):
+        table.add_column(heading, no_wrap=heading != "data")
+    for entry in entries:
+        hashes = f"{entry['previousHash'][:7]} → {entry['hash'][:7]}"
+        time = entry["timestamp"][11:-1]
+        table.add_row(str(entry["sequence"]), entry["type"], time, _essential(entry["data"]), hashes)
+    return table
+
+
+def _table(title: str | None = None) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _essential(data: Mapping[str, Any]) -> str:
+    """Say in short what an entry records."""
+    if "word" in data:
+        return str(data["word"])
+    if "cxoneMessageId" in data:
+        return f"{data['latencyMs']} ms, {data['cxoneMessageId'][:8]}…"
+    return f"to {data['recipient']}, {data['encoding']}"

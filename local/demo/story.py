@@ -1,0 +1,78 @@
+"""What the demo's steps share: the stack, what was sent so far, and how a step insists on what it expects."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from local.deployed import Deployed
+from local.progress import Outcome
+
+_WAIT_SECONDS = 30
+
+
+class UnexpectedError(Exception):
+    """A step did not hold; its text says what was expected and what came."""
+
+    def __init__(self, what: str, expected: object, got: object) -> None:
+        super().__init__(f"{what}\n  expected: {expected}\n  got:      {got}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that was dispatched."""
+
+    message_id: str
+    to: str
+    idempotency_key: str
+
+
+@dataclass
+class Story:
+    """The demo so far."""
+
+    stack: Deployed
+    sent: list[Sent] = field(default_factory=list)
+
+    def call(
+        self, method: str, path: str, body: object = None, *, status: int, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """Call the API and insist on the answer's status."""
+        answer = self.stack.call(method, path, body, headers)
+        if answer.status_code != status:
+            raise UnexpectedError(f"{method} {path}", status, f"{answer.status_code} {answer.text}")
+        return answer
+
+    def taken_by_cxone(self) -> int:
+        """Count the messages that CXone really took."""
+        return len(self.stack.simulator("messages")["messages"])
+
+    def message(self, message_id: str) -> dict[str, Any]:
+        """Read a message with its audit trail."""
+        document: dict[str, Any] = self.call("GET", f"/messages/{message_id}", status=200).json()
+        return document
+
+
+def expect(what: str, expected: object, got: object) -> None:
+    """Insist. Raises `UnexpectedError`."""
+    if expected != got:
+        raise UnexpectedError(what, expected, got)
+
+
+def wait_until[T](what: str, expected: T, look: Callable[[], T]) -> None:
+    """Insist on what may take a moment. Raises `UnexpectedError`."""
+    give_up_at = time.monotonic() + _WAIT_SECONDS
+    while (got := look()) != expected:
+        if time.monotonic() > give_up_at:
+            raise UnexpectedError(f"{what}, after {_WAIT_SECONDS} s", expected, got)
+        time.sleep(0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step; what it does is said while it works, what came of it is in the outcome."""
+
+    doing: str
+    run: Callable[[Story, Outcome], None]

@@ -1,0 +1,87 @@
+"""What a local stack can be told: where it keeps its files, where it listens, and whose CXone it speaks to."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from local.processes import ServerError, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".local"
+CLIENT_ID = "local-client"
+CLIENT_SECRET = "local-secret&=+%"  # noqa: S105  the simulator's; with all that a form must encode
+CAMPAIGN_ID = "local-campaign"
+SENDER = "+15550100000"
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One stack's options; two stacks with folders and ports of their own know nothing of each other."""
+
+    folder: Path
+    ministack_port: int
+    simulator_port: int
+    client_id: str = CLIENT_ID
+    client_secret: str = CLIENT_SECRET
+    sms_base_url: str | None = None
+    api_base_url: str | None = None
+    campaign_id: str = CAMPAIGN_ID
+    sender: str = SENDER
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the options of `make up`. Raises `ServerError` where they make no sense."""
+        sms, api = environment.get("CXONE_SMS_BASE_URL"), environment.get("CXONE_API_BASE_URL")
+        if bool(sms) != bool(api):
+            raise ServerError("give both CXONE_SMS_BASE_URL and CXONE_API_BASE_URL, or neither")
+        ministack_port = _port(environment, "MINISTACK_PORT", 4566)
+        simulator_port = _port(environment, "SIMULATOR_PORT", 8090)
+        if ministack_port == simulator_port and not sms:
+            raise ServerError("MINISTACK_PORT and SIMULATOR_PORT are the same")
+        return cls(
+            folder=FOLDER,
+            ministack_port=ministack_port,
+            simulator_port=simulator_port,
+            client_id=environment.get("CXONE_CLIENT_ID") or CLIENT_ID,
+            client_secret=environment.get("CXONE_CLIENT_SECRET") or CLIENT_SECRET,
+            sms_base_url=sms or None,
+            api_base_url=api or None,
+            campaign_id=environment.get("CXONE_CAMPAIGN_ID", CAMPAIGN_ID),
+            sender=environment.get("CXONE_FROM_NUMBER", SENDER),
+        )
+
+    @classmethod
+    def apart(cls, folder: Path, *, campaign_id: str = CAMPAIGN_ID) -> Self:
+        """Make options for a stack beside any other: on free ports, always with the simulator."""
+        return cls(
+            folder=folder.resolve(),
+            ministack_port=free_port(),
+            simulator_port=free_port(),
+            campaign_id=campaign_id,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where the emulator is."""
+        return f"http://127.0.0.1:{self.ministack_port}"
+
+    @property
+    def simulator_url(self) -> str | None:
+        """Where the simulator is, or None when a real CXone stands in its place."""
+        return None if self.sms_base_url else f"http://127.0.0.1:{self.simulator_port}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Give each server's port."""
+        simulator = {} if self.sms_base_url else {"simulator": self.simulator_port}
+        return {"emulator": self.ministack_port, **simulator}
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
+        raise ServerError(f"{name} is {text!r}, but a port is a number from 1 to {_HIGHEST_PORT}")
+    return int(text)

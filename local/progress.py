@@ -1,0 +1,68 @@
+"""What a person sees while something works: a spinner, then a line for each finished step."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import TextIOWrapper
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+_WIDTH = 80
+
+
+@dataclass
+class Outcome:
+    """What a finished step says: a line, more lines of details, and where that is not enough, more to look at."""
+
+    text: str
+    shown: RenderableType | None = None
+
+
+class Progress:
+    """Steps on a console; without a terminal there are no spinners, but the same lines."""
+
+    def __init__(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that can't show a tick shows something else
+        self.console = Console(highlight=False)
+
+    @contextlib.contextmanager
+    def step(self, doing: str, done: str) -> Iterator[Outcome]:
+        """Run a step: `doing` is shown meanwhile and if it fails; `done`, or what the step makes of it, afterwards."""
+        started = time.monotonic()
+        outcome = Outcome(done)
+        try:
+            with self.console.status(f"{escape(doing)} …"):
+                yield outcome
+        except BaseException:
+            self._line("[bold red]✗[/]", doing, time.monotonic() - started)
+            raise
+        self._line("[green]✓[/]", outcome.text, time.monotonic() - started)
+        if outcome.shown is not None:
+            self.console.print(Padding(outcome.shown, (1, 0, 1, 2), expand=False))
+
+    def end(self, text: str) -> None:
+        """Say how it ended."""
+        self.console.print(text, style="bold green", markup=False, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Say what went wrong."""
+        self.console.print(text, style="red", markup=False, soft_wrap=True)
+
+    def _line(self, mark: str, text: str, seconds: float) -> None:
+        line = Table.grid(padding=(0, 1))
+        line.width = min(_WIDTH, self.console.width)
+        line.add_column(width=1)
+        line.add_column(ratio=1, overflow="fold")
+        line.add_column(justify="right", style="dim", no_wrap=True)
+        first, *details = text.splitlines()
+        line.add_row(mark, escape(first), f"{seconds:.1f} s")
+        for detail in details:
+            line.add_row("", f"[dim]{escape(detail)}[/]")
+        self.console.print(line)

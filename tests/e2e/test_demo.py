@@ -1,0 +1,68 @@
+"""`make demo`, run as somebody would run it, beside whatever else runs on the machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.demo import steps
+from local.deployed import Deployed
+from local.options import ROOT
+from local.processes import Servers
+from tests.e2e.privacy import leaks, secrets_of, signatures_of
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(folder):
+    """Run the demo; its secrets are read while it waits for the first delivery, for they end with its stack."""
+    command = [sys.executable, "-m", "local.demo", "--folder", str(folder)]
+    forbidden: list[str] = []
+    output = ""
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            output += line
+            if "sent it to" in line:
+                stack = Deployed.at(folder)
+                forbidden = [*secrets_of(stack).values(), *signatures_of(stack)]
+    return process.returncode, output, forbidden
+
+
+def test_every_step_holds(demo):
+    code, output, _ = demo
+    assert code == 0, output
+    assert "every step held" in output
+    assert "✗" not in output
+
+
+def test_it_shows_what_it_is_for(demo):
+    _, output, _ = demo
+    for shown in ("both messages delivered", "422 not_opted_in", "422 invalid_recipient", "replayed", "GSM-7", "UCS-2"):
+        assert shown in output
+    for entry in ("sending", "dispatched", "delivery"):
+        assert entry in output
+    assert "verified the audit trail" in output
+    assert all(metric in output for metric in ("DispatchLatency", "DeliveryLatency", "median", "max"))
+    assert max(map(len, output.splitlines())) <= 80
+
+
+def test_it_leaves_nothing_running(demo, folder):
+    assert Servers(folder).running() == []
+    assert not (folder / "stack.json").exists()
+
+
+def test_its_log_lines_tell_nothing(demo, folder):
+    _, _, forbidden = demo
+    lines = (folder / "functions.log").read_text().splitlines()
+    assert len(lines) >= 50
+    assert any("DeliveryLatency" in line for line in lines)
+    numbers = [number.removeprefix("+") for number in (*steps.GUESTS, steps.STRANGER)]
+    assert len(forbidden) >= 5
+    assert leaks(lines, [*numbers, steps.ENGLISH[:20], steps.JAPANESE[:8], *forbidden]) == []
