@@ -45,6 +45,7 @@ def up(options: Options, progress: Progress) -> Deployed:
             sam.deploy(options)
             description = _describe(options)
             _store_credentials(options, description["outputs"])
+            _mend_concurrency(options)
             deployed = Deployed(description)
             _wait_for(deployed)
             outcome.text += f"\n{deployed.api_url}"
@@ -122,6 +123,14 @@ def _store_credentials(options: Options, outputs: dict[str, str]) -> None:
     aws_client("secretsmanager", options.endpoint, sam.REGION).put_secret_value(
         SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(credentials)
     )
+
+
+def _mend_concurrency(options: Options) -> None:
+    """Turn the queue's maximum concurrency into a number; the emulator leaves a parameter's value a text, and trips."""
+    functions = aws_client("lambda", options.endpoint, sam.REGION)
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
 def _wait_for(deployed: Deployed) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Collection, Sequence
 
 from cxone_messaging.adapters.governor import (
     FAILURES_TO_OPEN,
@@ -15,7 +16,8 @@ from cxone_messaging.adapters.governor import (
     SlotMissedError,
     Slots,
 )
-from cxone_messaging.adapters.ledger import SequenceTakenError
+from cxone_messaging.adapters.ledger import Insertion, SequenceTakenError
+from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.platform.telemetry import Metric
@@ -54,6 +56,26 @@ class FakeLedger:
             if self._rows.setdefault(key, text) != text:
                 raise SequenceTakenError
 
+    def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
+        results = []
+        for entry in entries:
+            try:
+                self.insert(entry)
+            except SequenceTakenError:
+                results.append(Insertion.TAKEN)
+            else:
+                results.append(Insertion.INSERTED)
+        return results
+
+    def batch_entries(self, batch_id: str) -> list[Entry]:
+        with self._lock:
+            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
+        return [
+            entry_in_batch(row.subject, row.sequence, row.index[BATCH_STATE_KEY])
+            for row in rows
+            if row.index.get(BATCH_KEY) == batch_id
+        ]
+
     def read(self, subject: str) -> list[Entry]:
         with self._lock:
             return [
@@ -80,6 +102,9 @@ class FakeConsentStore:
 
     def find(self, recipient_hash: str) -> Consent | None:
         return self._consents.get(recipient_hash)
+
+    def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
+        return {each: self._consents[each] for each in recipient_hashes if each in self._consents}
 
     def store(self, consent: Consent) -> None:
         known = self._consents.get(consent.recipient_hash)
@@ -190,3 +215,22 @@ class FakeTelemetry:
 
     def __getitem__(self, metric: Metric) -> list[float]:
         return self.values.get(metric, [])
+
+
+class FakeBulkQueue:
+    """Remembers what was put on the queue, with its delay, and what was put aside, with its reason."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[BulkRecord, float]] = []
+        self.aside: list[tuple[str, str]] = []
+        self.broken = False
+
+    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+        if not self.broken:
+            self.waiting += [(record, delay) for record in records]
+        return [not self.broken] * len(records)
+
+    def put_aside(self, body: str, reason: str) -> bool:
+        if not self.broken:
+            self.aside.append((body, reason))
+        return not self.broken

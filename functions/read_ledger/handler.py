@@ -1,4 +1,4 @@
-"""`GET /messages/{messageId}`."""
+"""`GET /messages/{messageId}` and `GET /batches/{batchId}`."""
 
 from functools import cache
 from http import HTTPStatus
@@ -8,6 +8,7 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReadLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.submit_batch import ReadBatch
 
 metrics = EmbeddedMetrics("read_ledger")
 
@@ -16,6 +17,12 @@ metrics = EmbeddedMetrics("read_ledger")
 def use_case() -> ReadMessage:
     """Build the use case once an execution environment."""
     return assembly.read_message(ReadLedgerSettings.from_environment(), metrics)
+
+
+@cache
+def read_batch() -> ReadBatch:
+    """Build the use case once an execution environment."""
+    return assembly.read_batch(ReadLedgerSettings.from_environment())
 
 
 def get(request: HttpRequest) -> HttpResponse:
@@ -43,4 +50,11 @@ def get(request: HttpRequest) -> HttpResponse:
     )
 
 
-handler = HttpApi({"GET /messages/{messageId}": get}, metrics)
+def get_batch(request: HttpRequest) -> HttpResponse:
+    """Show how many of a batch's messages stand where."""
+    batch_id = request.path["batchId"]
+    total, counts = read_batch()(batch_id)
+    return HttpResponse(HTTPStatus.OK, {"batchId": batch_id, "total": total, "counts": counts})
+
+
+handler = HttpApi({"GET /messages/{messageId}": get, "GET /batches/{batchId}": get_batch}, metrics)

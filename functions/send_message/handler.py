@@ -6,14 +6,11 @@ from http import HTTPStatus
 from pydantic import Field
 
 from cxone_messaging import assembly
-from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SendMessageSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.send_message import SendMessage
-
-KEY_LIMIT = 255
 
 metrics = EmbeddedMetrics("send_message")
 
@@ -40,10 +37,7 @@ def use_case() -> SendMessage:
 def send(request: HttpRequest) -> HttpResponse:
     """Send one message, at most once for each `Idempotency-Key`."""
     asked = request.parse(MessageBody).asked()
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= KEY_LIMIT:
-        raise MessagingError(Code.MALFORMED_REQUEST, f"an Idempotency-Key has 1 to {KEY_LIMIT} characters")
-    receipt = use_case().send(asked, key, request.seconds_left)
+    receipt = use_case().send(asked, request.idempotency_key(), request.seconds_left)
     message = receipt.message
     return HttpResponse(
         HTTPStatus.ACCEPTED,

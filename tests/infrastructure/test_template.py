@@ -120,7 +120,7 @@ class TestFunctions:
     def test_it_can_not_remove_a_consent(self, function):
         for statement in statements(function):
             if any(is_of(resource, "ConsentsTable") for resource in as_list(statement["Resource"])):
-                assert set(as_list(statement["Action"])) <= {"dynamodb:GetItem", "dynamodb:PutItem"}
+                assert set(as_list(statement["Action"])) <= {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"}
 
     @each_function
     def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):

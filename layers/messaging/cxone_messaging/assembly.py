@@ -1,7 +1,9 @@
 """How the floors are put together for each function. Each use case is built once, at a function's first request."""
 
 import random
+from collections.abc import Callable
 
+from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
 from cxone_messaging.adapters.consent_store import DynamoConsentStore
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.cxone_sms import CxoneSms
@@ -20,17 +22,23 @@ from cxone_messaging.platform.settings import (
     ManageConsentsSettings,
     ReadLedgerSettings,
     ReceiveWebhookSettings,
+    SendBulkSettings,
+    SenderSettings,
     SendMessageSettings,
+    SubmitBulkSettings,
 )
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.manage_consents import ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.send_batch import SendBatch
 from cxone_messaging.use_cases.send_message import SendMessage
+from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
+from cxone_messaging.use_cases.work_queue import WorkQueue
 
 
-def sms_tokens(settings: SendMessageSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
+def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
     """Put together what gives the SMS family's token."""
     secrets = SecretsManagerStore(aws.secrets_manager())
 
@@ -49,56 +57,104 @@ def sms_tokens(settings: SendMessageSettings, session: CxoneSession, telemetry: 
     )
 
 
-def sms_gateway(settings: SendMessageSettings, telemetry: Telemetry) -> CxoneSms:
+def sms_gateway(settings: SenderSettings, telemetry: Telemetry) -> CxoneSms:
     """Put together what speaks CXone's SMS API."""
     session = CxoneSession(SystemClock())
     tokens = sms_tokens(settings, session, telemetry)
     return CxoneSms(settings.cxone_sms_base_url, tokens, session, SystemClock(), settings.send_timeout_seconds)
 
 
-def governor(settings: SendMessageSettings, telemetry: Telemetry) -> DynamoGovernor:
+def pace(settings: SenderSettings) -> Pace:
+    """Say how fast the account may send."""
+    return Pace(settings.cxone_requests_per_second, settings.rate_utilisation_percent / 100)
+
+
+def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
     """Put together what says who may send when."""
     return DynamoGovernor(
         client=aws.dynamodb(),
         table=settings.coordination_table,
-        pace=Pace(settings.cxone_requests_per_second, settings.rate_utilisation_percent / 100),
+        pace=pace(settings),
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )
 
 
-def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
-    """Put together what sends."""
-    secrets = SecretsManagerStore(aws.secrets_manager())
-    webhook_secrets = WebhookSecrets(secrets, settings.webhook_secret_arn, SystemClock())
+def callback_urls(settings: SenderSettings) -> Callable[[str], str]:
+    """Put together what makes the URLs that messages' delivery events are posted to."""
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, SystemClock())
 
     def callback_url(message_id: str) -> str:
-        signature = sign_reference(webhook_secrets.current, message_id)
+        signature = sign_reference(secrets.current, message_id)
         return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
+    return callback_url
+
+
+def pseudonyms(pepper_secret_arn: str) -> Pseudonyms:
+    """Put together what names what must not be stored in the clear."""
+    return Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(pepper_secret_arn))
+
+
+def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
+    """Put together what sends one message."""
     return SendMessage(
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),
         horizon_seconds=settings.slot_horizon_seconds,
-        pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
+        pseudonyms=pseudonyms(settings.pepper_secret_arn),
         rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
-        callback_url=callback_url,
+        callback_url=callback_urls(settings),
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )
 
 
+def work_queue(settings: SendBulkSettings, telemetry: Telemetry) -> WorkQueue:
+    """Put together what works off the bulk queue."""
+    send = SendBatch(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        gateway=sms_gateway(settings, telemetry),
+        governor=governor(settings, telemetry),
+        slot_seconds=pace(settings).slot_seconds,
+        pseudonyms=pseudonyms(settings.pepper_secret_arn),
+        rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
+        callback_url=callback_urls(settings),
+        clock=SystemClock(),
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+    return WorkQueue(send, SqsBulkQueue(aws.sqs(), settings.bulk_queue_url, settings.bulk_dead_letter_queue_url))
+
+
+def submit_batch(settings: SubmitBulkSettings) -> SubmitBatch:
+    """Put together what takes a batch."""
+    return SubmitBatch(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        queue=SqsBulkQueue(aws.sqs(), settings.bulk_queue_url),
+        pseudonyms=pseudonyms(settings.pepper_secret_arn),
+        rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
+        clock=SystemClock(),
+    )
+
+
+def read_batch(settings: ReadLedgerSettings) -> ReadBatch:
+    """Put together what counts a batch."""
+    return ReadBatch(DynamoLedger(aws.dynamodb(), settings.ledger_table))
+
+
 def manage_consents(settings: ManageConsentsSettings) -> ManageConsents:
     """Put together what records consent."""
-    secrets = SecretsManagerStore(aws.secrets_manager())
     return ManageConsents(
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
-        pseudonyms=Pseudonyms(secrets.read(settings.pepper_secret_arn)),
+        pseudonyms=pseudonyms(settings.pepper_secret_arn),
         clock=SystemClock(),
     )
 

@@ -1,6 +1,7 @@
 """Consents: one small item a recipient, the ledger's latest word on them, quick to read before each send."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,11 +13,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 
+# DynamoDB gives as many items in one call, and may leave some for the next.
+_READ_LIMIT = 100
+_READ_ATTEMPTS = 5
+
+
 class ConsentStore(Protocol):
     """Each recipient's latest consent."""
 
     def find(self, recipient_hash: str) -> Consent | None:
         """Read a recipient's consent, as it was last stored."""
+        ...
+
+    def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
+        """Read the consents of many recipients; who has none is missing."""
         ...
 
     def store(self, consent: Consent) -> None:
@@ -41,6 +51,15 @@ class DynamoConsentStore:
             raise StorageError("the consents could not be read") from error
         item = found.get("Item")
         return None if item is None else _consent(item)
+
+    def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
+        """Read the consents of many recipients, a hundred in one call; who has none is missing."""
+        hashes = sorted(set(recipient_hashes))
+        found: dict[str, Consent] = {}
+        for first in range(0, len(hashes), _READ_LIMIT):
+            for consent in map(_consent, self._read_some(hashes[first : first + _READ_LIMIT])):
+                found[consent.recipient_hash] = consent
+        return found
 
     def store(self, consent: Consent) -> None:
         """Store a consent unless a later one is stored already.
@@ -69,6 +88,22 @@ class DynamoConsentStore:
             return
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the consent could not be stored") from error
+
+    def _read_some(self, hashes: Sequence[str]) -> "list[dict[str, AttributeValueTypeDef]]":
+        items: list[dict[str, AttributeValueTypeDef]] = []
+        keys: Any = [{"recipientHash": {"S": each}} for each in hashes]
+        for _ in range(_READ_ATTEMPTS):
+            asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            try:
+                answer = self._client.batch_get_item(RequestItems=asked)
+            except (ClientError, BotoCoreError) as error:
+                raise StorageError("the consents could not be read") from error
+            items += answer["Responses"].get(self._table, [])
+            rest = answer.get("UnprocessedKeys", {}).get(self._table)
+            if not rest:
+                return items
+            keys = rest["Keys"]
+        raise StorageError("the consents could not all be read")
 
 
 def _consent(item: "dict[str, AttributeValueTypeDef]") -> Consent:

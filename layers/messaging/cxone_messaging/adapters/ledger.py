@@ -7,11 +7,13 @@ whoever appends reads again and decides again. So one condition serves the hash 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum, auto
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.times import format_time
@@ -21,11 +23,26 @@ if TYPE_CHECKING:
     from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
     from mypy_boto3_dynamodb import DynamoDBClient
 
+BATCH_INDEX = "by-batch"
 CXONE_MESSAGE_INDEX = "by-cxone-message-id"
 CXONE_MESSAGE_KEY = "cxoneMessageId"
 
 # Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
 _MAX_RACES_LOST = 100
+
+
+# DynamoDB takes as many statements in one call.
+_INSERT_LIMIT = 25
+_INSERT_ATTEMPTS = 4
+_WORTH_ANOTHER_TRY = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"})
+
+
+class Insertion(Enum):
+    """What became of one of several inserts; `FAILED` where nobody knows."""
+
+    INSERTED = auto()
+    TAKEN = auto()
+    FAILED = auto()
 
 
 class SequenceTakenError(Exception):
@@ -59,8 +76,16 @@ class Ledger(Protocol):
         """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
         ...
 
+    def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
+        """Append entries of different subjects, each by itself, and tell what became of each."""
+        ...
+
     def read(self, subject: str) -> list[Entry]:
         """Read all of a subject's entries in their order, those just written included."""
+        ...
+
+    def batch_entries(self, batch_id: str) -> list[Entry]:
+        """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
         ...
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
@@ -77,19 +102,21 @@ class DynamoLedger:
 
     def insert(self, entry: Entry) -> None:
         """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
-        attributes = entry.attributes()
-        names = ", ".join(f"'{name}': ?" for name in attributes)
         try:
-            self._client.execute_statement(
-                Statement=f'INSERT INTO "{self._table}" VALUE {{{names}}}',
-                Parameters=[_serializer().serialize(value) for value in attributes.values()],
-            )
+            self._client.execute_statement(**self._statement(entry))
         except self._client.exceptions.DuplicateItemException as error:
             # The SDK repeats a call whose answer was lost, so the entry in our place may be our own.
             if not self._holds(entry):
                 raise SequenceTakenError from error
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be written") from error
+
+    def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
+        """Append entries of different subjects, 25 in one call, each by itself, and tell what became of each."""
+        results: list[Insertion] = []
+        for first in range(0, len(entries), _INSERT_LIMIT):
+            results += self._insert_some(entries[first : first + _INSERT_LIMIT])
+        return results
 
     def read(self, subject: str) -> list[Entry]:
         """Read all of a subject's entries in their order, those just written included."""
@@ -117,6 +144,54 @@ class DynamoLedger:
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be read") from error
         return found["Items"][0]["subject"]["S"] if found["Items"] else None
+
+    def batch_entries(self, batch_id: str) -> list[Entry]:
+        """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=BATCH_INDEX,
+            KeyConditionExpression=f"{BATCH_KEY} = :id",
+            ExpressionAttributeValues={":id": {"S": batch_id}},
+        )
+        try:
+            return [
+                entry_in_batch(item["subject"]["S"], int(item["sequence"]["N"]), item[BATCH_STATE_KEY]["S"])
+                for page in pages
+                for item in page["Items"]
+            ]
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be read") from error
+
+    def _insert_some(self, entries: Sequence[Entry]) -> list[Insertion]:
+        results = [Insertion.FAILED] * len(entries)
+        pending = list(range(len(entries)))
+        for _ in range(_INSERT_ATTEMPTS):
+            statements = [self._statement(entries[number]) for number in pending]
+            try:
+                answer = self._client.batch_execute_statement(Statements=statements)
+            except (ClientError, BotoCoreError):
+                return results
+            codes = {
+                number: response.get("Error", {}).get("Code")
+                for number, response in zip(pending, answer["Responses"], strict=True)
+            }
+            for number, code in codes.items():
+                if code is None or (code == "DuplicateItem" and self._holds(entries[number])):
+                    results[number] = Insertion.INSERTED
+                elif code == "DuplicateItem":
+                    results[number] = Insertion.TAKEN
+            pending = [number for number, code in codes.items() if code in _WORTH_ANOTHER_TRY]
+            if not pending:
+                break
+        return results
+
+    def _statement(self, entry: Entry) -> Any:
+        attributes = entry.attributes()
+        names = ", ".join(f"'{name}': ?" for name in attributes)
+        return {
+            "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
+            "Parameters": [_serializer().serialize(value) for value in attributes.values()],
+        }
 
     def _holds(self, entry: Entry) -> bool:
         return any(stored.hash == entry.hash for stored in self.read(entry.subject))

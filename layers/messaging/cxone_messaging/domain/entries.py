@@ -26,6 +26,9 @@ class EntryType(StrEnum):
     UNKNOWN = "unknown"
     DELIVERY = "delivery"
     CONSENT = "consent"
+    BATCH = "batch"
+    BATCH_QUEUED = "batch_queued"
+    BATCH_SUBMITTED = "batch_submitted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ class Code(StrEnum):
     INVALID_SIGNATURE = "invalid_signature"
     ROUTE_NOT_FOUND = "route_not_found"
     MESSAGE_NOT_FOUND = "message_not_found"
+    BATCH_NOT_FOUND = "batch_not_found"
     CONSENT_NOT_FOUND = "consent_not_found"
     IN_PROGRESS = "in_progress"
     REQUEST_TOO_LARGE = "request_too_large"

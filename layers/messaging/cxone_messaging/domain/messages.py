@@ -17,8 +17,12 @@ from cxone_messaging.domain.times import milliseconds_between
 
 
 class Status(StrEnum):
-    """Where a message stands. `delivered` and `failed` are final; `unknown` is settled by a delivery event only."""
+    """Where a message stands; `queued` where a batch holds it and no sender has taken it yet.
 
+    `delivered` and `failed` are final; `unknown` is settled by a delivery event only.
+    """
+
+    QUEUED = "queued"
     SENDING = "sending"
     RETRYING = "retrying"
     DISPATCHED = "dispatched"

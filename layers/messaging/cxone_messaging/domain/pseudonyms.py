@@ -7,6 +7,7 @@ hash is the key of their consent.
 
 import hmac
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 
 from cxone_messaging.domain.messages import SmsRequest
@@ -30,6 +31,15 @@ class Pseudonyms:
     def message_id(self, idempotency_key: str) -> str:
         """Derive the one id that all requests with this key share."""
         return "msg_" + self._hmac("key:" + idempotency_key)[:32]
+
+    def batch_id(self, idempotency_key: str) -> str:
+        """Derive the one id that all submissions of a batch with this key share."""
+        return "bat_" + self._hmac("batch:" + idempotency_key)[:32]
+
+    def batch_fingerprint(self, requests: Sequence[SmsRequest], references: Sequence[str | None]) -> str:
+        """Hash all that a batch asks for."""
+        asked = [[each.to, each.text, each.campaign_id, each.sender] for each in requests]
+        return self._hmac("batch-request:" + json.dumps([asked, list(references)]))
 
     def fingerprint(self, request: SmsRequest) -> str:
         """Hash all that was asked, so that another request under the same key is told apart."""

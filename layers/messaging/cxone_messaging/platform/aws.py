@@ -9,6 +9,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
 
 # Both services answer in milliseconds; a call that takes seconds is better made again while the caller still waits.
 _CONFIG = Config(
@@ -34,3 +35,9 @@ def dynamodb() -> "DynamoDBClient":
 def secrets_manager() -> "SecretsManagerClient":
     """Give the Secrets Manager client."""
     return _session().client("secretsmanager", config=_CONFIG)
+
+
+@cache
+def sqs() -> "SQSClient":
+    """Give the SQS client."""
+    return _session().client("sqs", config=_CONFIG)

@@ -22,6 +22,7 @@ from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 
 KIBIBYTE = 1024
 DEFAULT_BODY_LIMIT = 64 * KIBIBYTE
+KEY_LIMIT = 255
 
 _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.MALFORMED_REQUEST: (HTTPStatus.BAD_REQUEST, "The request can't be read"),
@@ -29,6 +30,7 @@ _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.INVALID_SIGNATURE: (HTTPStatus.UNAUTHORIZED, "The signature is not valid"),
     Code.ROUTE_NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is no such route"),
     Code.MESSAGE_NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is no such message"),
+    Code.BATCH_NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is no such batch"),
     Code.CONSENT_NOT_FOUND: (HTTPStatus.NOT_FOUND, "There is no consent for this number"),
     Code.IN_PROGRESS: (HTTPStatus.CONFLICT, "The first request with this key is still in flight"),
     Code.REQUEST_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"),
@@ -65,6 +67,13 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     seconds_left: Callable[[], float]
+
+    def idempotency_key(self) -> str | None:
+        """Give the caller's key for this request. Raises `malformed_request` for one that is empty or too long."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY_LIMIT:
+            raise MessagingError(Code.MALFORMED_REQUEST, f"an Idempotency-Key has 1 to {KEY_LIMIT} characters")
+        return key
 
     def parse[B: BaseModel](self, model: type[B]) -> B:
         """Read the body. Raises `malformed_request`, naming each field but quoting none."""

@@ -27,8 +27,8 @@ class Settings(BaseModel):
         return frozenset(str(field.alias) for field in cls.model_fields.values())
 
 
-class SendMessageSettings(Settings):
-    """What sending and previewing need. Timeouts are in seconds."""
+class SenderSettings(Settings):
+    """What every send needs. Timeouts are in seconds."""
 
     ledger_table: str
     consents_table: str
@@ -45,7 +45,31 @@ class SendMessageSettings(Settings):
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
     cxone_requests_per_second: float = Field(default=100, gt=0)
     rate_utilisation_percent: float = Field(default=97, gt=0, le=100)
+
+
+class SendMessageSettings(SenderSettings):
+    """What sending and previewing one message need; the horizon says how long it may wait for its slot, in seconds."""
+
     slot_horizon_seconds: float = Field(default=5.0, gt=0)
+
+
+class SendBulkSettings(SenderSettings):
+    """What working off the bulk queue needs."""
+
+    bulk_queue_url: str
+    bulk_dead_letter_queue_url: str
+
+
+class SubmitBulkSettings(Settings):
+    """What taking a batch needs."""
+
+    ledger_table: str
+    consents_table: str
+    pepper_secret_arn: str
+    cxone_from_number: str = ""
+    cxone_campaign_id: str = ""
+    max_segments: int = Field(default=10, ge=1, le=255)
+    bulk_queue_url: str
 
 
 class ManageConsentsSettings(Settings):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.domain.bulk import batch_index, batch_of
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.messages import fold, subject_of
@@ -49,7 +50,9 @@ class RecordDelivery:
         def decide(known: Sequence[Entry]) -> Draft | None:
             nonlocal seen
             seen = any(entry.data.get("eventId") == event.identity for entry in known)
-            return None if seen else Draft(EntryType.DELIVERY, data)
+            if seen:
+                return None
+            return Draft(EntryType.DELIVERY, data, batch_index(batch_of(known), EntryType.DELIVERY, data))
 
         entries = append(self._ledger, self._clock, subject, decide)
         if seen:

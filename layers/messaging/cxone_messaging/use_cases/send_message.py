@@ -187,7 +187,7 @@ class SendMessage:
         if is_overdue(message, self._clock):
             message = settle_overdue(self._ledger, self._clock, self._telemetry, message.message_id, entries)
         match message.status:
-            case Status.SENDING | Status.RETRYING:
+            case Status.QUEUED | Status.SENDING | Status.RETRYING:
                 told = "ask again in a moment"
                 raise MessagingError(Code.IN_PROGRESS, told, message_id=message.message_id, retry_after=1)
             case Status.UNKNOWN:

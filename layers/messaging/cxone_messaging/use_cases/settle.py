@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.bulk import batch_index, batch_of
+from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import Message, Status, fold, subject_of
 from cxone_messaging.domain.times import format_time
@@ -28,7 +29,8 @@ def settle_overdue(
         ours = is_overdue(fold(message_id, known), clock)
         if not ours:
             return None
-        return Draft(EntryType.UNKNOWN, {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"})
+        data: dict[str, Value] = {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"}
+        return Draft(EntryType.UNKNOWN, data, batch_index(batch_of(known), EntryType.UNKNOWN, data))
 
     settled = append(ledger, clock, subject_of(message_id), decide, known=entries)
     if ours:

@@ -1,0 +1,58 @@
+"""The bulk queue's records: sent, put back for later, or put aside; only what none of that worked for is failed."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from cxone_messaging import assembly
+from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.platform.http_api import Body
+from cxone_messaging.platform.settings import SendBulkSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.use_cases.work_queue import WorkQueue
+
+metrics = EmbeddedMetrics("send_bulk")
+logger = make_logger()
+
+
+class RecordBody(Body):
+    """One message on the queue, whoever put it there; `reference` is its idempotency key."""
+
+    reference: str = Field(min_length=1, max_length=255)
+    to: str
+    text: str
+    campaign_id: str | None = Field(default=None, max_length=100)
+    sender: str | None = Field(default=None, alias="from", max_length=100)
+    batch_id: str | None = Field(default=None, min_length=1, max_length=100)
+
+    def record(self) -> BulkRecord:
+        """Give the record in the domain's words."""
+        request = SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
+        return BulkRecord(self.reference, request, self.batch_id)
+
+
+@cache
+def use_case() -> WorkQueue:
+    """Build the use case once an execution environment."""
+    return assembly.work_queue(SendBulkSettings.from_environment(), metrics)
+
+
+def read(body: str) -> BulkRecord | None:
+    """Read a record's body; None where it is malformed."""
+    try:
+        return RecordBody.model_validate_json(body).record()
+    except ValidationError:
+        return None
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Work off one batch of records."""
+    bodies = {record["messageId"]: record["body"] for record in event["Records"]}
+    try:
+        failed = use_case()(bodies, read, lambda: context.get_remaining_time_in_millis() / 1000)
+    finally:
+        metrics.flush()
+    logger.info("worked off", records=len(bodies), failed=len(failed), requestId=context.aws_request_id)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -1,0 +1,83 @@
+"""The bulk queue: records put on it, put back for later, or put aside for a person to look at."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cxone_messaging.domain.bulk import BulkRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+# SQS takes as many messages in one call, and delays none for longer.
+_SEND_LIMIT = 10
+_MAX_DELAY_SECONDS = 900
+_SEND_ATTEMPTS = 3
+
+
+class BulkQueue(Protocol):
+    """Where bulk sends wait."""
+
+    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+        """Put records on the queue, to be seen after `delay` seconds; tells which ones are certainly there."""
+        ...
+
+    def put_aside(self, body: str, reason: str) -> bool:
+        """Put what can't be read into the dead-letter queue; tells whether it is there."""
+        ...
+
+
+class SqsBulkQueue:
+    """The queue in SQS, with its dead-letter queue."""
+
+    def __init__(self, client: "SQSClient", queue_url: str, dead_letter_queue_url: str = "") -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._dead_letter_queue_url = dead_letter_queue_url
+
+    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+        """Put records on the queue, to be seen after `delay` seconds; tells which ones are certainly there.
+
+        A record that is there without our knowing may be put a second time; it is not sent a second time.
+        """
+        seconds = min(_MAX_DELAY_SECONDS, max(0, round(delay)))
+        there = [False] * len(records)
+        for _ in range(_SEND_ATTEMPTS):
+            missing = [number for number, is_there in enumerate(there) if not is_there]
+            for first in range(0, len(missing), _SEND_LIMIT):
+                self._put_some(records, missing[first : first + _SEND_LIMIT], seconds, there)
+            if all(there):
+                break
+        return there
+
+    def put_aside(self, body: str, reason: str) -> bool:
+        """Put what can't be read into the dead-letter queue; tells whether it is there."""
+        try:
+            self._client.send_message(
+                QueueUrl=self._dead_letter_queue_url,
+                MessageBody=body,
+                MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+            )
+        except (ClientError, BotoCoreError):
+            return False
+        return True
+
+    def _put_some(self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, there: list[bool]) -> None:
+        try:
+            answer = self._client.send_message_batch(
+                QueueUrl=self._queue_url,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "MessageBody": json.dumps(records[number].body(), ensure_ascii=False),
+                        "DelaySeconds": seconds,
+                    }
+                    for number in numbers
+                ],
+            )
+        except (ClientError, BotoCoreError):
+            return
+        for entry in answer.get("Successful", []):
+            there[int(entry["Id"])] = True

@@ -1,0 +1,65 @@
+"""Bulk sends: the records on the queue, which are anybody's to put there, and the batches that some belong to."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.messages import SmsRequest, Status, fold
+
+# The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
+BATCH_KEY, BATCH_STATE_KEY = "batchId", "batchState"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRecord:
+    """One message on the bulk queue; `reference` is its idempotency key, `batch_id` the batch that it counts in."""
+
+    reference: str
+    request: SmsRequest
+    batch_id: str | None = None
+
+    def body(self) -> dict[str, str]:
+        """Write the record as it stands on the queue."""
+        fields = {
+            "reference": self.reference,
+            "to": self.request.to,
+            "text": self.request.text,
+            "campaignId": self.request.campaign_id,
+            "from": self.request.sender,
+            "batchId": self.batch_id,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def batch_of(entries: Iterable[Entry]) -> str | None:
+    """Find the batch that a message belongs to."""
+    return next((entry.index[BATCH_KEY] for entry in entries if BATCH_KEY in entry.index), None)
+
+
+def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]) -> dict[str, str]:  # noqa: A002
+    """Make the index keys that let a batch's messages be counted by status without reading them one by one."""
+    if batch_id is None:
+        return {}
+    event = f"|{data['instant']}|{data['word']}" if type is EntryType.DELIVERY else ""
+    return {BATCH_KEY: batch_id, BATCH_STATE_KEY: type.value + event}
+
+
+def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
+    """Make of an index's keys as much of an entry as a message's status is folded from."""
+    type_, _, event = state.partition("|")
+    instant, _, word = event.partition("|")
+    data: dict[str, Value] = {"instant": instant, "word": word} if event else {}
+    return Entry(subject, sequence, type_, "", data, "", "")
+
+
+def count_by_status(entries: Iterable[Entry], total: int) -> dict[str, int]:
+    """Count a batch's messages by status; those without any entry are still queued. The counts add up to `total`."""
+    messages: dict[str, list[Entry]] = {}
+    for entry in entries:
+        messages.setdefault(entry.subject, []).append(entry)
+    counts = Counter(
+        fold("", sorted(each, key=lambda entry: entry.sequence)).status.value for each in messages.values()
+    )
+    queued = total - counts.total()
+    return dict(counts) | ({Status.QUEUED.value: queued} if queued > 0 else {})

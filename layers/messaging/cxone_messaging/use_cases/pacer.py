@@ -1,0 +1,37 @@
+"""Use a chunk's slots one by one, each at its time."""
+
+from dataclasses import replace
+
+from cxone_messaging.adapters.governor import Governor, SlotMissedError, Slots
+from cxone_messaging.platform.clock import Clock
+
+# The schedule is looked at again after so many slots: an eighth of a second at 100 a second.
+_LOOK_EVERY = 12
+# Slots that were missed are exchanged for others no further ahead than this, in seconds.
+_HORIZON_SECONDS = 5.0
+
+
+class Pacer:
+    """Hands out consecutive slots; when they are missed, since this process was held up, it reserves others."""
+
+    def __init__(self, slots: Slots, slot_seconds: float, governor: Governor, clock: Clock) -> None:
+        self._slots = slots
+        self._slot_seconds = slot_seconds
+        self._governor = governor
+        self._clock = clock
+        self._used = 0
+
+    def wait_for_next(self, still_needed: int) -> Slots:
+        """Wait for the next slot's time. Raises `NoSlotError` when nothing more may be sent now, and `StorageError`."""
+        while True:
+            start = self._slots.start + self._used * self._slot_seconds
+            slot = replace(self._slots, start=start, count=1)
+            self._clock.sleep(max(0.0, start - self._clock.now()))
+            try:
+                if self._used % _LOOK_EVERY == 0:
+                    self._governor.check(slot)
+            except SlotMissedError:
+                self._slots, self._used = self._governor.reserve(still_needed, _HORIZON_SECONDS), 0
+                continue
+            self._used += 1
+            return slot
