@@ -8,9 +8,9 @@ BIN := .venv/bin
 # The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
 # is none.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
-CODE := functions layers local tests
+CODE := functions layers local bench tests
 
-.PHONY: help demo test histories proof up down lint format lock build clean
+.PHONY: help demo test histories proof bench up down lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,10 +33,13 @@ histories: $(READY) ## 10,000 random histories of faults around a send
 proof: $(READY) histories ## senders killed, racing, paced and cold, at full size
 	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py
 
+bench: $(READY) ## the measurements, as a table and as bench/results/latest.json
+	PYTHONPATH=layers/messaging:. $(BIN)/python -m bench $(BENCH_FLAGS)
+
 lint: $(READY) ## formatter, linter, types, import contracts, template
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy functions layers local
+	$(BIN)/mypy functions layers local bench
 	PYTHONPATH=layers/messaging:. $(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/sam validate --lint --region us-east-1

@@ -1,7 +1,8 @@
-"""`template.yaml` as plain dictionaries, so that tests hold the template itself against the code."""
+"""`template.yaml` as plain dictionaries, for whoever holds it against the code or builds from it."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,9 +13,9 @@ class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags, written out as their long forms."""
 
 
-def _intrinsic(loader, tag, node):
+def _intrinsic(loader: Any, tag: str, node: yaml.Node) -> dict[str, Any]:
     if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
+        value: Any = loader.construct_scalar(node)
         if tag == "GetAtt":
             value = value.split(".", 1)
     elif isinstance(node, yaml.SequenceNode):
@@ -28,17 +29,18 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 @cache
-def load():
+def load() -> dict[str, Any]:
     """Give the template; nobody may change it."""
-    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506  a SafeLoader
+    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506  a SafeLoader
+    return document
 
 
-def resources(type_):
+def resources(type_: str) -> dict[str, Any]:
     """Give the properties of all resources of a type by their logical ids."""
     return {id_: each.get("Properties", {}) for id_, each in load()["Resources"].items() if each["Type"] == type_}
 
 
-def table(logical_id, name):
+def table(logical_id: str, name: str) -> dict[str, Any]:
     """Give what `CreateTable` takes for a table of the template; what an emulator has no use for is left out."""
     properties = resources("AWS::DynamoDB::Table")[logical_id]
     kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")

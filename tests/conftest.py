@@ -11,7 +11,7 @@ from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
 from local.processes import Servers
-from tests import template
+from local import template
 
 REGION = "us-east-1"
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic.alias_generators import to_pascal
 
 from cxone_messaging.platform import settings
-from tests import template
+from local import template
 
 TEMPLATE = template.load()
 FUNCTIONS = template.resources("AWS::Serverless::Function")
@@ -120,7 +120,11 @@ class TestFunctions:
     def test_it_can_not_remove_a_consent(self, function):
         for statement in statements(function):
             if any(is_of(resource, "ConsentsTable") for resource in as_list(statement["Resource"])):
-                assert set(as_list(statement["Action"])) <= {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"}
+                assert set(as_list(statement["Action"])) <= {
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:PutItem",
+                }
 
     @each_function
     def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):

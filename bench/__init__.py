@@ -1,0 +1,1 @@
+"""The measurements: `make bench` prints them as a table and writes `bench/results/latest.json`."""

@@ -1,0 +1,1 @@
+"""What a developer writes first; measured beside ours."""

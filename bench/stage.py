@@ -1,0 +1,147 @@
+"""What the measurements run on: the emulator, the simulator, and what a sending function finds in its environment."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.domain.consents import Consent, ConsentStatus
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from local import template
+from local.deployed import aws_client
+from local.processes import Servers
+
+REGION = "us-east-1"
+PEPPER = "pepper"
+RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where everything is; `environment` is the functions'."""
+
+    endpoint: str
+    simulator_url: str
+    environment: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """Make an AWS client for the emulator."""
+        return aws_client(service, self.endpoint, REGION)
+
+    def simulate(self, **settings: object) -> None:
+        """Change the simulator's settings."""
+        requests.put(f"{self.simulator_url}/_simulator/settings", json=settings, timeout=10).raise_for_status()
+
+    def log(self, operation: str) -> list[dict[str, Any]]:
+        """Read what CXone was asked, and what it answered."""
+        answer = requests.get(f"{self.simulator_url}/_simulator/log", params={"operation": operation}, timeout=120)
+        entries: list[dict[str, Any]] = answer.json()["entries"]
+        return entries
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """Read the messages that CXone took."""
+        messages: list[dict[str, Any]] = requests.get(f"{self.simulator_url}/_simulator/messages", timeout=120).json()[
+            "messages"
+        ]
+        return messages
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Set a fresh stage up, its tables as the template defines them, and take it down again."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        servers = Servers(folder)
+        ports = [_free_port(), _free_port()]
+        emulator, simulator = (f"http://127.0.0.1:{port}" for port in ports)
+        try:
+            command = [sys.executable, "-m"]
+            environment = _emulator_environment(ports[0], folder)
+            servers.start("emulator", [*command, "ministack"], environment, ports[0])
+            arguments = ["local.simulator", "--port", str(ports[1])]
+            servers.start("simulator", [*command, *arguments], dict(os.environ), ports[1])
+            yield Stage(emulator, simulator, _furnish(emulator, simulator))
+        finally:
+            servers.stop()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _emulator_environment(port: int, folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **kept,
+        **_credentials(),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(folder),
+        "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+
+
+def _credentials() -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
+
+
+def _furnish(emulator: str, simulator: str) -> dict[str, str]:
+    dynamodb, secrets, sqs = (aws_client(name, emulator, REGION) for name in ("dynamodb", "secretsmanager", "sqs"))
+    for table in ("LedgerTable", "ConsentsTable", "CoordinationTable"):
+        dynamodb.create_table(**template.table(table, table))
+    given = {
+        "PEPPER_SECRET_ARN": PEPPER,
+        "CREDENTIALS_SECRET_ARN": json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"}),
+        "SMS_TOKEN_SECRET_ARN": "{}",
+        "WEBHOOK_SECRET_ARN": json.dumps({"current": "ab" * 32, "previous": ""}),
+    }
+    arns = {name: secrets.create_secret(Name=name, SecretString=text)["ARN"] for name, text in given.items()}
+    queue = sqs.create_queue(QueueName="bulk", Attributes={"VisibilityTimeout": "360"})["QueueUrl"]
+    dead = sqs.create_queue(QueueName="bulk-dead")["QueueUrl"]
+    _opt_in(DynamoConsentStore(dynamodb, "ConsentsTable"))
+    return {
+        **_credentials(),
+        **arns,
+        "AWS_ENDPOINT_URL": emulator,
+        "LEDGER_TABLE": "LedgerTable",
+        "CONSENTS_TABLE": "ConsentsTable",
+        "COORDINATION_TABLE": "CoordinationTable",
+        "CXONE_SMS_BASE_URL": simulator,
+        "CXONE_FROM_NUMBER": "12345",
+        "CXONE_CAMPAIGN_ID": "campaign",
+        "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
+        "BULK_QUEUE_URL": queue,
+        "BULK_DEAD_LETTER_QUEUE_URL": dead,
+    }
+
+
+def _opt_in(consents: DynamoConsentStore) -> None:
+    pseudonyms = Pseudonyms(PEPPER)
+    for text in RECIPIENTS:
+        number = PhoneNumber.parse(text)
+        consents.store(
+            Consent(
+                recipient_hash=pseudonyms.recipient_hash(number),
+                recipient=number.masked,
+                status=ConsentStatus.OPTED_IN,
+                source="bench",
+                campaign_id=None,
+                updated_at="2026-01-01T00:00:00.000Z",
+                sequence=1,
+            )
+        )

@@ -1,0 +1,142 @@
+"""Execution environments as processes: what Lambda's poller, the functions and a caller do."""
+
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.client import BaseClient
+
+BATCH_SIZE = 100
+WINDOW_SECONDS = 1.0
+TIMEOUT_SECONDS = 60.0
+
+processes = multiprocessing.get_context("spawn")
+
+
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    aws_request_id = "bench"
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Give the time left."""
+        return max(0, round((self._ends_at - time.monotonic()) * 1000))
+
+
+def work_off(environment: Mapping[str, str], handler: str, results: str) -> None:
+    """Feed a handler from the bulk queue until a while after it is empty; write its calls, its CPU and its batches."""
+    _become_function(environment)
+    module = importlib.import_module(handler)
+    poller = _Poller(environment)
+    calls = _Calls()
+    cpu = 0.0
+    records = 0
+    while batch := poller.receive():
+        began = time.process_time()
+        with calls.counted():
+            answer = module.handler({"Records": batch}, Context(TIMEOUT_SECONDS))
+        cpu += time.process_time() - began
+        records += len(batch)
+        failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
+        poller.delete([record for record in batch if record["messageId"] not in failed])
+    Path(results).write_text(json.dumps({"calls": calls.counts, "cpuSeconds": cpu, "records": records}))
+
+
+class _Poller:
+    """Lambda's event source for SQS: gathers records for a window or until a batch is full. Its calls are free."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._sqs: Any = boto3.Session().client("sqs")
+        self._url = environment["BULK_QUEUE_URL"]
+
+    def receive(self, patience: float = 6.0) -> list[dict[str, Any]]:
+        began = time.monotonic()
+        first: float | None = None
+        batch: list[dict[str, Any]] = []
+        while len(batch) < BATCH_SIZE:
+            received = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", [])
+            batch += [
+                {"messageId": each["MessageId"], "body": each["Body"], "receipt": each["ReceiptHandle"]}
+                for each in received
+            ]
+            now = time.monotonic()
+            first = first or (now if batch else None)
+            if (first and now - first > WINDOW_SECONDS) or (not batch and now - began > patience):
+                break
+            if not received:
+                time.sleep(0.1)
+        return batch
+
+    def delete(self, batch: list[dict[str, Any]]) -> None:
+        for first in range(0, len(batch), 10):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": each["receipt"]}
+                for number, each in enumerate(batch[first : first + 10])
+            ]
+            self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+
+def send_singles(environment: Mapping[str, str], to: str, seconds: float, results: str) -> None:
+    """Send a single message about twice a second, as a caller with one-time passwords does; write each one's wait."""
+    _become_function(environment)
+    module = importlib.import_module("functions.send_message.handler")
+    rng = random.Random(1)  # noqa: S311  no secret
+    waits = []
+    statuses: Counter[int] = Counter()
+    stop_at = time.monotonic() + seconds
+    while time.monotonic() < stop_at:
+        event = {
+            "httpMethod": "POST",
+            "resource": "/messages",
+            "headers": {},
+            "body": json.dumps({"to": to, "text": "Your code is 849201"}),
+        }
+        began = time.monotonic()
+        statuses[module.handler(event, Context(28))["statusCode"]] += 1
+        waits.append(time.monotonic() - began)
+        time.sleep(rng.uniform(0.2, 0.6))
+    Path(results).write_text(json.dumps({"waits": waits[1:], "statuses": statuses}))
+
+
+def _become_function(environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    os.environ["LOG_LEVEL"] = "ERROR"
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for good: a function prints its metrics
+
+
+class _Calls:
+    """Counts AWS calls by operation, of whatever client, while a function works; not those of the poller."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._counting = False
+        original: Any = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place that all share
+
+        def counted(client: Any, operation: str, parameters: Any) -> Any:
+            if self._counting:
+                self.counts[operation] += 1
+            return original(client, operation, parameters)
+
+        BaseClient._make_api_call = counted  # type: ignore[attr-defined]
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what happens inside."""
+        self._counting = True
+        try:
+            yield
+        finally:
+            self._counting = False
