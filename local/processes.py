@@ -146,8 +146,10 @@ def uninterrupted() -> Iterator[None]:
 def _started(pid: int) -> str:
     """Tell when a process was started, in some form; empty where there is none: a pid alone may be another's by now."""
     if shutil.which("ps"):
-        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return told.stdout.strip()
+        command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        state, _, started = told.stdout.strip().partition(" ")
+        return "" if state.startswith("Z") else started.strip()  # Z: dead, and nobody has looked yet
     # Slim containers have no ps. Field 22 (proc_pid_stat(5)), counted after the second, a name that may hold spaces.
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

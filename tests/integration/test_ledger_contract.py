@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from cxone_messaging.adapters.ledger import CXONE_MESSAGE_INDEX, Draft, DynamoLedger, SequenceTakenError, append
+from cxone_messaging.adapters.ledger import (
+    BATCH_INDEX,
+    CXONE_MESSAGE_INDEX,
+    Draft,
+    DynamoLedger,
+    Insertion,
+    SequenceTakenError,
+    append,
+)
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import SystemClock
@@ -17,6 +25,9 @@ from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched,
 from tests.fakes import FakeLedger, FakeTelemetry
 
 READS = {"Query"}
+
+
+INSERTS = {"ExecuteStatement", "BatchExecuteStatement"}
 
 
 class Watched:
@@ -31,8 +42,9 @@ class Watched:
 
     def _called(self, params, model, **_):
         self.operations.append(model.name)
-        if model.name == "ExecuteStatement":
-            assert re.fullmatch(r'INSERT INTO "[^"]+" VALUE \{.*\}', params["Statement"]), params["Statement"]
+        if model.name in INSERTS:
+            for each in params.get("Statements", [params]):
+                assert re.fullmatch(r'INSERT INTO "[^"]+" VALUE \{.*\}', each["Statement"]), each["Statement"]
         else:
             assert model.name in READS, f"{model.name} is more than appending and reading"
 
@@ -258,7 +270,7 @@ class TestTampering:
 
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):
     public = {name for name in vars(DynamoLedger) if not name.startswith("_")}
-    assert public == {"insert", "read", "subject_of_cxone_message"}
+    assert public == {"insert", "insert_many", "read", "subject_of_cxone_message", "batch_entries"}
     before = len(watched.operations)
     (entry,) = inserted(real_ledger, chain(sending()))
     real_ledger.insert(entry)
@@ -266,11 +278,13 @@ def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched)
         real_ledger.insert(chain(dispatched())[0])
     real_ledger.read(SUBJECT)
     real_ledger.subject_of_cxone_message("cx-1")
-    assert set(watched.operations[before:]) == {"ExecuteStatement", "Query"}
+    assert real_ledger.insert_many([entry, chain(sending(), dispatched())[1]]) == [Insertion.INSERTED] * 2
+    assert real_ledger.batch_entries("batch") == []
+    assert set(watched.operations[before:]) == {*INSERTS, "Query"}
 
 
 def test_what_it_did_in_all_of_these_tests(watched):
-    assert set(watched.operations) <= {"ExecuteStatement", "Query"}
+    assert set(watched.operations) <= {*INSERTS, "Query"}
 
 
 def test_a_value_can_not_break_out_of_its_statement(real_ledger):
@@ -290,5 +304,5 @@ def test_a_table_that_is_not_there_is_a_storage_error(watched):
 
 
 def test_the_index_is_the_templates(dynamodb, ledger_table):
-    (index,) = dynamodb.describe_table(TableName=ledger_table)["Table"]["GlobalSecondaryIndexes"]
-    assert index["IndexName"] == CXONE_MESSAGE_INDEX
+    indexes = dynamodb.describe_table(TableName=ledger_table)["Table"]["GlobalSecondaryIndexes"]
+    assert {index["IndexName"] for index in indexes} == {CXONE_MESSAGE_INDEX, BATCH_INDEX}

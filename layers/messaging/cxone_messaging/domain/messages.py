@@ -89,6 +89,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     size: segments.SegmentCount | None = None
     if not request.text.strip():
         errors.append(FieldError(Code.TEXT_REQUIRED, "text", "the text is empty"))
+    elif "\0" in request.text:
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", "U+0000 can't be sent in a message"))
     else:
         try:
             size = segments.count(request.text)

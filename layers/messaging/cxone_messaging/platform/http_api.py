@@ -35,7 +35,7 @@ _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.IN_PROGRESS: (HTTPStatus.CONFLICT, "The first request with this key is still in flight"),
     Code.REQUEST_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"),
     Code.IDEMPOTENCY_KEY_REUSED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The key was used for another request"),
-    Code.VALIDATION_FAILED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The message breaks a rule"),
+    Code.VALIDATION_FAILED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The request breaks a rule"),
     Code.RATE_LIMITED: (HTTPStatus.TOO_MANY_REQUESTS, "The account's rate is used up"),
     Code.CXONE_REJECTED: (HTTPStatus.BAD_GATEWAY, "CXone rejected the message"),
     Code.CXONE_AUTH_FAILED: (HTTPStatus.BAD_GATEWAY, "CXone refused our credentials"),
