@@ -10,7 +10,7 @@ BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories proof bench up down lint format lock build clean
+.PHONY: help demo test histories proof bench up down campaign lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,13 @@ up: $(READY) ## deploy template.yaml to a local emulator, beside a CXone simulat
 
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m local.stack down
+
+# The text goes through the environment, where neither make nor a shell reads anything into its dollars and quotes.
+campaign: export CAMPAIGN_TEXT := $(value TEXT)
+campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}', STACK=…, YES=1
+	@$(if $(FILE),,$(error give a file: make campaign FILE=people.csv TEXT='Hello {name}'))
+	@$(BIN)/python -m local.campaign "$(FILE)" $(if $(STACK),--stack "$(STACK)") $(if $(filter 1,$(YES)),--yes) \
+	  $(CAMPAIGN_FLAGS)
 
 test: $(READY) ## all tests
 	$(BIN)/pytest

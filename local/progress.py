@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
 
@@ -17,10 +17,14 @@ _WIDTH = 80
 
 @dataclass
 class Outcome:
-    """What a finished step says: a line, more lines of details, and where that is not enough, more to look at."""
+    """What a finished step says: a line, more lines of details, and where that is not enough, more to look at.
+
+    While it works, `show_meanwhile` puts something else in place of what the step does.
+    """
 
     text: str
     shown: RenderableType | None = None
+    show_meanwhile: Callable[[RenderableType], object] = lambda _: None
 
 
 class Progress:
@@ -38,7 +42,8 @@ class Progress:
         started = time.monotonic()
         outcome = Outcome(done)
         try:
-            with self.console.status(f"{escape(doing)} …"):
+            with self.console.status(f"{escape(doing)} …") as status:
+                outcome.show_meanwhile = status.update
                 yield outcome
         except BaseException:
             self._line("[bold red]✗[/]", doing, time.monotonic() - started)

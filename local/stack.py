@@ -23,6 +23,8 @@ from local.progress import Progress
 
 INTERRUPTED = 130  # as a shell tells it
 _TEMPORARY = "tmp"
+# The emulator starts a process for each event that comes while all others are at work.
+_EVENT_WORKERS = 6
 _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
@@ -37,7 +39,8 @@ def up(options: Options, progress: Progress) -> Deployed:
     starting = not _runs_already(servers, options)
     try:
         if starting:
-            down(options.folder)  # a part of it may have survived the other
+            if down(options.folder):  # a part of it has survived the other
+                progress.console.print("  a server of an earlier stack was gone: messages and consents start anew")
             _start(servers, options, progress)
         with progress.step("building the layer and the functions", "built the layer and the functions"):
             sam.build(options)
@@ -102,6 +105,7 @@ def _start(servers: Servers, options: Options, progress: Progress) -> None:
         with progress.step("starting the CXone simulator", f"started the CXone simulator on {options.simulator_url}"):
             credentials = {"CXONE_CLIENT_ID": options.client_id, "CXONE_CLIENT_SECRET": options.client_secret}
             command = [sys.executable, "-m", "local.simulator", "--port", str(options.simulator_port)]
+            command += ["--event-workers", str(_EVENT_WORKERS)]
             servers.start("simulator", command, {**os.environ, **credentials}, options.simulator_port, ROOT)
 
 
@@ -134,11 +138,12 @@ def _mend_concurrency(options: Options) -> None:
 
 
 def _wait_for(deployed: Deployed) -> None:
-    """Wait until each function has answered once, which also spares the first message all of their cold starts."""
+    """Wait until all with a route have answered once, which also spares the first message their cold starts."""
     signature = deployed.signature(b"none")
     probes: list[tuple[str, str, object, int]] = [
         ("GET", "/messages/none", None, 404),
         ("POST", "/messages/preview", {}, 200),
+        ("POST", "/messages/bulk", {}, 400),  # no Idempotency-Key
         ("GET", "/consents/%2B12025550100", None, 404),
         ("POST", f"/webhooks/cxone/sms?ref=none&sig={signature}", b"", 400),  # ours, but no event
     ]

@@ -10,8 +10,8 @@ import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
-from local.processes import Servers
 from local import template
+from local.processes import Servers
 
 REGION = "us-east-1"
 

@@ -2,7 +2,11 @@
 
 import json
 import threading
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
 
 from cxone_messaging.adapters.governor import (
     FAILURES_TO_OPEN,
@@ -16,6 +20,7 @@ from cxone_messaging.adapters.governor import (
     SlotMissedError,
     Slots,
 )
+from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS
 from cxone_messaging.adapters.ledger import Insertion, SequenceTakenError
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
@@ -26,10 +31,11 @@ EPOCH = 1_795_000_000.0
 
 
 class FakeClock:
-    """Time stands still unless somebody sleeps or advances it."""
+    """Time stands still unless somebody sleeps or advances it; threads may share it."""
 
     def __init__(self, now: float = EPOCH) -> None:
         self.time = now
+        self._lock = threading.Lock()
 
     def now(self) -> float:
         return self.time
@@ -38,9 +44,19 @@ class FakeClock:
         return self.time - EPOCH
 
     def sleep(self, seconds: float) -> None:
-        self.time += max(0.0, seconds)
+        with self._lock:
+            self.time += max(0.0, seconds)
 
     advance = sleep
+
+
+class InlineExecutor(Executor):
+    """Runs each task when it is submitted, one after the other: on a fake clock a history is then always the same."""
+
+    def submit[T](self, task: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_result(task(*args, **options))
+        return future
 
 
 class FakeLedger:
@@ -135,20 +151,22 @@ class FakeRefreshLease:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.owner: str | None = None
-        self.until = float("-inf")
+        self.until = self.released_at = float("-inf")
         self.generation = 0
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> bool:
+    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> int | None:
         with self._lock:
-            if (self.owner is not None and self.until >= now) or self.generation > generation:
-                return False
+            held = self.owner not in {None, owner} and self.until >= now
+            outdated = self.generation > generation and self.released_at >= now - JUST_RELEASED_SECONDS
+            if held or (outdated and self.owner != owner):
+                return None
             self.owner, self.until = owner, now + seconds
-            return True
+            return self.generation
 
-    def release(self, owner: str, generation: int) -> None:
+    def release(self, owner: str, generation: int, now: float) -> None:
         with self._lock:
             if self.owner == owner:
-                self.owner, self.until, self.generation = None, float("-inf"), generation
+                self.owner, self.until, self.generation, self.released_at = None, float("-inf"), generation, now
 
 
 class FakeGovernor:
@@ -160,16 +178,18 @@ class FakeGovernor:
         self._lock = threading.Lock()
         self.next_slot = self.held_until = self.open_until = self.probe_until = 0.0
         self.failures = 0
+        self.probe_owner = ""
 
     def reserve(self, count: int, horizon: float) -> Slots:
         with self._lock:
             now = self._clock.now()
             if self.failures >= FAILURES_TO_OPEN:
-                closed_until = max(self.open_until, self.probe_until)
+                closed_until = max(self.open_until, self.probe_until, self.held_until)
                 if closed_until > now:
                     raise CircuitOpenError(closed_until - now)
                 self.probe_until = now + PROBE_SECONDS
-                return Slots(now, 1, now, self.failures, probe=True)
+                self.probe_owner = uuid.uuid4().hex
+                return Slots(now, 1, now, self.failures, probe=self.probe_owner)
             start = max(now, self.next_slot)
             if start - now > horizon:
                 raise RateUsedUpError(start - now - horizon)
@@ -178,29 +198,32 @@ class FakeGovernor:
 
     def check(self, slots: Slots) -> None:
         now = self._clock.now()
-        if slots.probe or slots.start - slots.reserved_at < LOOK_AGAIN_SECONDS:
+        if slots.probe:
+            return
+        if now - slots.start > MISSED_SECONDS:
+            raise SlotMissedError
+        if now - slots.reserved_at < LOOK_AGAIN_SECONDS:
             return
         if self.failures >= FAILURES_TO_OPEN:
             raise CircuitOpenError(max(0.0, self.open_until - now))
         if self.held_until > now:
             raise RateUsedUpError(self.held_until - now)
-        if now - slots.start > MISSED_SECONDS:
-            raise SlotMissedError
 
     def succeeded(self, slots: Slots) -> None:
-        if slots.probe or slots.failures:
+        if slots.probe == self.probe_owner if slots.probe else self.failures < FAILURES_TO_OPEN:
             self.failures, self.open_until, self.probe_until = 0, 0.0, 0.0
 
     def failed(self, slots: Slots) -> None:
-        self.failures += 1
-        self.open_until, self.probe_until = self._clock.now() + MIN_OPEN_SECONDS, 0.0
+        if slots.probe == self.probe_owner if slots.probe else self.failures < FAILURES_TO_OPEN:
+            self.failures += 1
+            self.open_until, self.probe_until = self._clock.now() + MIN_OPEN_SECONDS, 0.0
 
     def throttled(self, retry_after: float | None) -> None:
         until = self._clock.now() + (THROTTLE_SECONDS if retry_after is None else retry_after)
         self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
 
     def give_back(self, slots: Slots) -> None:
-        if slots.probe:
+        if slots.probe and slots.probe == self.probe_owner:
             self.probe_until = 0.0
 
 
@@ -218,19 +241,93 @@ class FakeTelemetry:
 
 
 class FakeBulkQueue:
-    """Remembers what was put on the queue, with its delay, and what was put aside, with its reason."""
+    """Remembers what was put on the queue, with its delay, and what was put aside, with its reason.
 
-    def __init__(self) -> None:
+    `room` is how many records it takes, `broken` that it takes nothing at all.
+    """
+
+    def __init__(self, room: int | None = None) -> None:
         self.waiting: list[tuple[BulkRecord, float]] = []
         self.aside: list[tuple[str, str]] = []
+        self.room = room
         self.broken = False
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        if not self.broken:
-            self.waiting += [(record, delay) for record in records]
-        return [not self.broken] * len(records)
+        left = 0 if self.broken else len(records) if self.room is None else max(0, self.room - len(self.waiting))
+        self.waiting += [(record, delay) for record in records[:left]]
+        return [number < left for number in range(len(records))]
 
     def put_aside(self, body: str, reason: str) -> bool:
         if not self.broken:
             self.aside.append((body, reason))
         return not self.broken
+
+
+@dataclass(slots=True)
+class _Queued:
+    body: str
+    visible_at: float
+    receives: int = 0
+
+
+class FakeSqs:
+    """SQS on a fake clock: each receive hides a record until its visibility ends, or until it is deleted.
+
+    Received more often than `max_receives`, it is among the `dead`, as is what was put aside; those have a reason.
+    """
+
+    def __init__(self, clock: FakeClock, visibility: float = 360, max_receives: int = 5) -> None:
+        self._clock = clock
+        self._visibility = visibility
+        self._max_receives = max_receives
+        self._queued: dict[str, _Queued] = {}
+        self.dead: list[tuple[str, str | None]] = []
+        self.most_receives = 0
+
+    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+        for record in records:
+            self.send(json.dumps(record.body()), round(delay))
+        return [True] * len(records)
+
+    def put_aside(self, body: str, reason: str) -> bool:
+        self.dead.append((body, reason))
+        return True
+
+    def send(self, body: str, delay: float = 0) -> None:
+        assert delay <= 900, "SQS delays nothing for longer"
+        self._queued[uuid.uuid4().hex] = _Queued(body, self._clock.now() + delay)
+
+    def receive(self, limit: int) -> dict[str, str]:
+        received: dict[str, str] = {}
+        for id_, record in list(self._queued.items()):
+            if record.visible_at > self._clock.now() or len(received) == limit:
+                continue
+            if record.receives == self._max_receives:
+                self.dead.append((self._queued.pop(id_).body, None))
+                continue
+            record.receives += 1
+            record.visible_at = self._clock.now() + self._visibility
+            self.most_receives = max(self.most_receives, record.receives)
+            received[id_] = record.body
+        return received
+
+    def delete(self, ids: Iterable[str]) -> None:
+        for id_ in ids:
+            self._queued.pop(id_, None)
+
+    def show_all(self) -> None:
+        """Let every record be seen now, those under way included: SQS delivers at least once."""
+        for record in self._queued.values():
+            record.visible_at = self._clock.now()
+
+    def redrive(self) -> None:
+        """Put the dead letters back, under new ids, as an operator may."""
+        dead, self.dead = self.dead, []
+        for body, _ in dead:
+            self.send(body)
+
+    def next_visible(self) -> float | None:
+        return min((record.visible_at for record in self._queued.values()), default=None)
+
+    def __len__(self) -> int:
+        return len(self._queued)

@@ -1,15 +1,20 @@
 """Senders in processes of their own, as execution environments are: started with the environment a function has."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 from cxone_messaging import assembly, segments
 from cxone_messaging.adapters.cxone_http import CxoneSession
@@ -17,9 +22,12 @@ from cxone_messaging.adapters.governor import NoSlotError, Slots
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms, SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.platform.settings import SendMessageSettings
+from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings
+from cxone_messaging.use_cases import chunk, send_batch
 from cxone_messaging.use_cases.dispatch import send_in_slot, tell_fleet
+from functions.send_bulk.handler import read
 from tests.fakes import FakeTelemetry
 
 # A fork server with everything imported: a new sender takes milliseconds, not a second.
@@ -108,3 +116,72 @@ def get_tokens(environment: Mapping[str, str], threads: int, log: Path) -> None:
         caller.join()
     with log.open("a") as file:
         file.write("".join(json.dumps(wait) + "\n" for wait in waits))
+
+
+class EventSource:
+    """A queue polled as Lambda polls it for `send_bulk`: ten at a time, until a batch is full or its window is over."""
+
+    BATCH, WINDOW_SECONDS, TIMEOUT_SECONDS = 100, 1.0, 60.0
+    _LIMIT = 10
+
+    def __init__(self, queue_url: str, visibility_seconds: int | None = None) -> None:
+        # A client of its own: what Lambda asks of the queue are not the function's calls.
+        self._client: Any = boto3.session.Session().client("sqs")
+        self._queue_url = queue_url
+        self._options = {} if visibility_seconds is None else {"VisibilityTimeout": visibility_seconds}
+        self.calls = 0
+
+    def work_off_one(self, work: Callable[[dict[str, str], Callable[[], float]], Collection[str]]) -> int:
+        """Hand one batch over, delete what is not failed, and give how many records there were."""
+        records = self._receive()
+        if records:
+            give_up_at = time.monotonic() + self.TIMEOUT_SECONDS
+            bodies = {id_: record["Body"] for id_, record in records.items()}
+            failed = work(bodies, lambda: give_up_at - time.monotonic())
+            self._delete([record["ReceiptHandle"] for id_, record in records.items() if id_ not in failed])
+        return len(records)
+
+    def _receive(self) -> dict[str, dict[str, str]]:
+        records: dict[str, dict[str, str]] = {}
+        until = time.monotonic() + self.WINDOW_SECONDS
+        while len(records) < self.BATCH and time.monotonic() < until:
+            self.calls += 1
+            answer = self._client.receive_message(
+                QueueUrl=self._queue_url, MaxNumberOfMessages=self._LIMIT, WaitTimeSeconds=1, **self._options
+            )
+            records |= {message["MessageId"]: message for message in answer.get("Messages", [])}
+        return records
+
+    def _delete(self, handles: Sequence[str]) -> None:
+        for some in itertools.batched(handles, self._LIMIT, strict=False):
+            self.calls += 1
+            entries = [{"Id": str(number), "ReceiptHandle": handle} for number, handle in enumerate(some)]
+            self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+
+
+def work_off_queue(
+    environment: Mapping[str, str],
+    stop: Path,
+    report: Path | None = None,
+    visibility_seconds: int | None = None,
+    hurry: bool = False,
+) -> None:
+    """Work the bulk queue off as one execution environment of `send_bulk` does, until the file `stop` is there.
+
+    Then write a line into `report`: the AWS calls that the function made, by operation, and its CPU seconds. In a
+    `hurry`, deadlines and waits are seconds, so that a test sees them pass.
+    """
+    os.environ.update(environment)
+    if hurry:
+        send_batch._SEND_SECONDS, send_batch._OUTCOME_SECONDS, send_batch._CLOCK_SKEW_SECONDS = 5.0, 1.0, 1.0
+        chunk._MIN_LATER_SECONDS, chunk._MAX_LATER_SECONDS = 0.5, 2.0
+    work = assembly.work_queue(SendBulkSettings.from_environment(), FakeTelemetry())
+    calls: Counter[str] = Counter()
+    for client in (aws.dynamodb(), aws.secrets_manager(), aws.sqs()):
+        client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
+    source = EventSource(environment["BULK_QUEUE_URL"], visibility_seconds)
+    while not stop.exists():
+        source.work_off_one(lambda bodies, seconds_left: work(bodies, read, seconds_left))
+    if report:
+        with report.open("a") as file:
+            file.write(json.dumps({"calls": calls, "cpu": time.process_time(), "polls": source.calls}) + "\n")

@@ -5,7 +5,8 @@ Every I/O goes through `Injector`, which can kill the sender before or after it,
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +17,7 @@ from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.cxone_sms import CxoneSms
 from cxone_messaging.adapters.cxone_token import TokenEndpoint
 from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import StorageError
@@ -25,7 +27,11 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.send_batch import SendBatch
 from cxone_messaging.use_cases.send_message import SendMessage
+from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
+from cxone_messaging.use_cases.work_queue import WorkQueue
+from functions.send_bulk.handler import read
 from local.simulator import Message, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import (
@@ -35,12 +41,17 @@ from tests.fakes import (
     FakeLedger,
     FakeRefreshLease,
     FakeSecretStore,
+    FakeSqs,
     FakeTelemetry,
+    InlineExecutor,
 )
 
 BASE_URL = "http://simulator.test"
 RECIPIENT = PhoneNumber.parse("+15551234567")
 CLIENT = ("client", "secret&=")
+RULES = SmsRules("campaign", "12345", 10)
+SLOT_SECONDS = 1 / 97
+BATCH_SIZE, TIMEOUT_SECONDS = 100, 60.0
 
 
 class Killed(BaseException):
@@ -106,6 +117,27 @@ class Injected:
         return lambda *args, **options: self._injector.call(method, *args, **options)
 
 
+class InjectedQueue:
+    """Puts an injector between a worker and the queue; what is lost here is not certainly on the queue."""
+
+    def __init__(self, queue: Any, injector: Injector) -> None:
+        self._queue = queue
+        self._injector = injector
+
+    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+        try:
+            there: list[bool] = self._injector.call(self._queue.put, records, delay)
+        except StorageError:
+            return [False] * len(records)
+        return there
+
+    def put_aside(self, body: str, reason: str) -> bool:
+        try:
+            return bool(self._injector.call(self._queue.put_aside, body, reason))
+        except StorageError:
+            return False
+
+
 class InjectedTransport(requests.adapters.BaseAdapter):
     """Puts an injector between a sender and CXone; what is lost here is lost on the wire."""
 
@@ -138,11 +170,13 @@ class World:
         self.consents = FakeConsentStore()
         self.secrets = FakeSecretStore(token=json.dumps({}))
         self.lease = FakeRefreshLease()
-        self.governor = FakeGovernor(self.clock)
+        self.governor = FakeGovernor(self.clock, SLOT_SECONDS)
+        self.queue = FakeSqs(self.clock)
         self.telemetry = FakeTelemetry()
         self.pseudonyms = Pseudonyms("pepper")
         self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
         self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.read_batch = ReadBatch(self.ledger)
         self._manage = ManageConsents(
             ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
         )
@@ -153,10 +187,77 @@ class World:
     def sender(self, injector: Injector | None = None) -> SendMessage:
         """Start a new process: it remembers nothing."""
         injector = injector or Injector()
+        return SendMessage(
+            ledger=Injected(self.ledger, injector),
+            consents=Injected(self.consents, injector),
+            gateway=self._gateway(injector),
+            governor=Injected(self.governor, injector),
+            horizon_seconds=5,
+            pseudonyms=self.pseudonyms,
+            rules=RULES,
+            callback_url=callback_url,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rng=self.rng,
+        )
+
+    def batch_sender(
+        self, injector: Injector | None = None, executor: Executor | None = None, slot_seconds: float = SLOT_SECONDS
+    ) -> SendBatch:
+        """Start a new process that sends in bulk; its sends are made one after the other unless told otherwise."""
+        injector = injector or Injector()
+        return SendBatch(
+            ledger=Injected(self.ledger, injector),
+            consents=Injected(self.consents, injector),
+            gateway=self._gateway(injector),
+            governor=Injected(self.governor, injector),
+            slot_seconds=slot_seconds,
+            pseudonyms=self.pseudonyms,
+            rules=RULES,
+            callback_url=callback_url,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rng=self.rng,
+            executor=executor or InlineExecutor(),
+        )
+
+    def submitter(self, injector: Injector | None = None, queue: Any = None) -> SubmitBatch:
+        """Start a new process that takes batches."""
+        injector = injector or Injector()
+        return SubmitBatch(
+            ledger=Injected(self.ledger, injector),
+            consents=Injected(self.consents, injector),
+            queue=InjectedQueue(self.queue if queue is None else queue, injector),
+            pseudonyms=self.pseudonyms,
+            rules=RULES,
+            clock=self.clock,
+        )
+
+    def poll(self, injector: Injector | None = None, seconds: float = TIMEOUT_SECONDS) -> int:
+        """Hand a batch of records to a new process, as the queue's event source does; gives how many there were.
+
+        What was failed, or handed to a process that is killed, is seen again when its visibility ends.
+        """
+        bodies = self.queue.receive(BATCH_SIZE)
+        if bodies:
+            injector = injector or Injector()
+            work = WorkQueue(self.batch_sender(injector), InjectedQueue(self.queue, injector))
+            give_up_at = self.clock.monotonic() + seconds
+            failed = work(bodies, read, lambda: give_up_at - self.clock.monotonic())
+            self.queue.delete(set(bodies) - set(failed))
+        return len(bodies)
+
+    def work_off(self, until: float = float("inf")) -> None:
+        """Let time pass, and poll whenever a record can be seen, until there is none or the time has come."""
+        while (visible_at := self.queue.next_visible()) is not None and max(visible_at, self.clock.now()) < until:
+            self.clock.advance(visible_at - self.clock.now())
+            self.poll()
+
+    def _gateway(self, injector: Injector) -> CxoneSms:
         session = CxoneSession(self.clock)
         session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
         tokens = TokenCache(
-            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT, self.clock),
+            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT),
             secrets=Injected(self.secrets, injector),
             secret_arn="token",
             lease=Injected(self.lease, injector),
@@ -164,19 +265,7 @@ class World:
             telemetry=self.telemetry,
             rng=self.rng,
         )
-        return SendMessage(
-            ledger=Injected(self.ledger, injector),
-            consents=Injected(self.consents, injector),
-            gateway=CxoneSms(BASE_URL, tokens, session, self.clock, 20),
-            governor=Injected(self.governor, injector),
-            horizon_seconds=5,
-            pseudonyms=self.pseudonyms,
-            rules=SmsRules("campaign", "12345", 10),
-            callback_url=lambda message_id: f"http://us.test/webhooks/cxone/sms?ref={message_id}",
-            clock=self.clock,
-            telemetry=self.telemetry,
-            rng=self.rng,
-        )
+        return CxoneSms(BASE_URL, tokens, session, self.clock, 20)
 
     def deliver(self, limit: int | None = None) -> None:
         """Bring the delivery events that are due, as the webhook would."""
@@ -192,6 +281,11 @@ class World:
         for message in self.simulator.accepted_messages():
             taken.setdefault(reference(message.webhook_url or ""), []).append(message)
         return taken
+
+
+def callback_url(message_id: str) -> str:
+    """Make a URL that delivery events are posted to."""
+    return f"http://us.test/webhooks/cxone/sms?ref={message_id}"
 
 
 def reference(url: str) -> str:

@@ -5,6 +5,7 @@ import json
 import statistics
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -13,13 +14,19 @@ from rich.table import Table
 
 from local.demo.story import Sent, Step, Story, expect, wait_until
 from local.progress import Outcome
+from local.status_bar import StatusBar, told
 
 GUESTS = ("+12025550123", "+12025550147")
 STRANGER = "+12025550188"
 ENGLISH = "Your table for two is ready at 7 pm. Reply STOP to opt out."
 JAPANESE = "19時のご予約を承りました。🍣"
+REGULARS = tuple(f"+1202555{number:04}" for number in range(3000, 3200))
+REMINDER = "Table {} is yours tonight. Reply STOP to opt out."
 
 STEPS: list[Step] = []
+_CALLERS = 4
+_BULK_SECONDS = 90
+_BATCH_ANSWER = ("accepted", "rejected")
 
 
 def step(doing: str) -> Callable[[Callable[[Story, Outcome], None]], Callable[[Story, Outcome], None]]:
@@ -144,6 +151,54 @@ def latencies(story: Story, outcome: Outcome) -> None:
         table.add_row(name, meaning, str(len(values)), f"{statistics.median(values):.0f} ms", f"{max(values):.0f} ms")
     outcome.text = "read the latencies that the functions measured"
     outcome.shown = table
+
+
+@step("opting 200 regular guests in")
+def opt_regulars_in(story: Story, outcome: Outcome) -> None:
+    """Record the consents that the bulk send needs."""
+    body = {"status": "opted_in", "source": "booking form"}
+
+    def opt_in(number: str) -> None:
+        story.call("PUT", f"/consents/{quote(number, safe='')}", body, status=200)
+
+    with ThreadPoolExecutor(_CALLERS) as pool:
+        list(pool.map(opt_in, REGULARS))
+    outcome.text = f"opted {len(REGULARS)} regular guests in\n{REGULARS[0]} to {REGULARS[-1]}"
+
+
+@step("sending 200 messages in bulk")
+def send_in_bulk(story: Story, outcome: Outcome) -> None:
+    """Send many messages with one request, twice with one key, and watch until all are delivered."""
+    before = story.taken_by_cxone()
+    # Each event is a call of a function, and the emulator has a process for each that comes at the same time.
+    story.stack.simulator("settings", {"delivery_steps": [{"status": "delivered", "delay_seconds": 0.5}]}, "PUT")
+    messages = [{"to": number, "text": REMINDER.format(table)} for table, number in enumerate(REGULARS, start=1)]
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [
+        story.call("POST", "/messages/bulk", {"messages": messages}, headers=headers, status=202) for _ in range(2)
+    ]
+    batch = answers[0].json()
+    expect("the batch", {"accepted": len(messages), "rejected": []}, {name: batch[name] for name in _BATCH_ANSWER})
+    expect("the batch, asked for again", batch, answers[1].json())
+    counts = _watch(story, outcome, batch["batchId"], len(messages))
+    expect("messages that CXone took", before + len(messages), story.taken_by_cxone())
+    asked = "202, all accepted; the request repeated queued nothing more"
+    outcome.text = f"sent {len(messages)} messages in bulk\n{asked}\n{told(counts)}; CXone took each once"
+    outcome.shown = StatusBar(counts, len(messages))
+
+
+def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[str, int]:
+    """Show where a batch's messages stand until all are delivered."""
+
+    def look() -> dict[str, int]:
+        document = story.call("GET", f"/batches/{batch_id}", status=200).json()
+        counts: dict[str, int] = document["counts"]
+        expect("the sum of the batch's counts", total, sum(counts.values()))
+        outcome.show_meanwhile(StatusBar(counts, total))
+        return counts
+
+    wait_until("the batch's messages", {"delivered": total}, look, _BULK_SECONDS)
+    return look()
 
 
 def _send(story: Story, to: str, text: str, encoding: str) -> str:

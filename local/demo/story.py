@@ -61,12 +61,12 @@ def expect(what: str, expected: object, got: object) -> None:
         raise UnexpectedError(what, expected, got)
 
 
-def wait_until[T](what: str, expected: T, look: Callable[[], T]) -> None:
+def wait_until[T](what: str, expected: T, look: Callable[[], T], seconds: float = _WAIT_SECONDS) -> None:
     """Insist on what may take a moment. Raises `UnexpectedError`."""
-    give_up_at = time.monotonic() + _WAIT_SECONDS
+    give_up_at = time.monotonic() + seconds
     while (got := look()) != expected:
         if time.monotonic() > give_up_at:
-            raise UnexpectedError(f"{what}, after {_WAIT_SECONDS} s", expected, got)
+            raise UnexpectedError(f"{what}, after {seconds} s", expected, got)
         time.sleep(0.5)
 
 

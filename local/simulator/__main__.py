@@ -6,7 +6,7 @@ import os
 import sys
 
 from local.simulator.server import Server
-from local.simulator.settings import Settings
+from local.simulator.settings import MAXIMUM_EVENT_WORKERS, Settings
 from local.simulator.simulator import Simulator
 
 
@@ -14,9 +14,15 @@ def main() -> int:
     """Serve until interrupted; credentials come from CXONE_CLIENT_ID and CXONE_CLIENT_SECRET where set."""
     parser = argparse.ArgumentParser(prog="python -m local.simulator", description="A stand-in for CXone.")
     parser.add_argument("--port", type=int, default=8090, help="on 127.0.0.1; 0 takes a free one (default: 8090)")
-    port = parser.parse_args().port
+    workers = Settings().event_workers
+    told = f"delivery events posted at the same time (default: {workers})"
+    allowed = range(1, MAXIMUM_EVENT_WORKERS + 1)
+    parser.add_argument("--event-workers", type=int, default=workers, choices=allowed, metavar="N", help=told)
+    arguments = parser.parse_args()
+    port = arguments.port
     names = {"client_id": "CXONE_CLIENT_ID", "client_secret": "CXONE_CLIENT_SECRET"}
-    settings = Settings().changed({field: os.environ[name] for field, name in names.items() if os.environ.get(name)})
+    credentials = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    settings = Settings().changed({**credentials, "event_workers": arguments.event_workers})
     try:
         server = Server(Simulator(settings), port, lambda url: print(f"CXone simulator ready on {url}", flush=True))
     except OSError as error:

@@ -19,12 +19,12 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from local.simulator.events import Event
+from local.simulator.settings import MAXIMUM_EVENT_WORKERS
 from local.simulator.simulator import MAXIMUM_BODY_BYTES, Simulator
 from local.simulator.wire import Behaviour, Request
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.02
-_POSTERS = 32
 
 
 class _Protocol(H11Protocol):
@@ -81,14 +81,15 @@ def _reset(transport: asyncio.Transport) -> None:
 
 
 class EventPoster:
-    """POSTs due events from a bounded pool of threads, from `start` to `stop`."""
+    """POSTs due events, `event_workers` of them at the same time, from `start` to `stop`."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._free = threading.Semaphore(_POSTERS)
+        self._posting = 0
+        self._posted = threading.Condition()
         self._stopping = threading.Event()
-        self._http = urllib3.PoolManager(maxsize=_POSTERS, retries=False)
-        self._pool = ThreadPoolExecutor(_POSTERS, thread_name_prefix="event")
+        self._http = urllib3.PoolManager(maxsize=MAXIMUM_EVENT_WORKERS, retries=False)
+        self._pool = ThreadPoolExecutor(MAXIMUM_EVENT_WORKERS, thread_name_prefix="event")
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -108,13 +109,19 @@ class EventPoster:
                 self._pool.submit(self._post, event)
 
     def _take(self) -> Iterator[Event]:
-        """Due events, each taken only when a thread is free for it."""
-        while not self._stopping.is_set() and self._free.acquire(timeout=_POLL_SECONDS):
+        """Due events, each taken only when it may be posted at once."""
+        while not self._stopping.is_set() and self._may_post():
             events = self._simulator.due_events(limit=1)
             if not events:
-                self._free.release()
                 return
+            with self._posted:
+                self._posting += 1
             yield events[0]
+
+    def _may_post(self) -> bool:
+        """Wait a moment for a post to end where too many are under way."""
+        with self._posted:
+            return self._posted.wait_for(lambda: self._posting < self._simulator.settings.event_workers, _POLL_SECONDS)
 
     def _post(self, event: Event) -> None:
         try:
@@ -127,7 +134,9 @@ class EventPoster:
         except (urllib3.exceptions.HTTPError, OSError, ValueError):  # the last for a URL that is none
             status = None
         finally:
-            self._free.release()
+            with self._posted:
+                self._posting -= 1
+                self._posted.notify()
         self._simulator.event_answered(event, status)
 
 

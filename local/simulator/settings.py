@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
+MAXIMUM_EVENT_WORKERS = 64
+
 type RetryAfterFormat = Literal["seconds", "date", "absent"]
 type Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -66,6 +68,7 @@ class Settings(Strict):
     event_late_seconds: NonNegativeFloat = 5.0
     event_signing_secret: str | None = Field(None, exclude=True, repr=False)  # None: the URL authenticates itself
     event_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    event_workers: Annotated[int, Field(ge=1, le=MAXIMUM_EVENT_WORKERS)] = 32  # posts at the same time, over HTTP
     redelivery_first_seconds: NonNegativeFloat = 1.0
     redelivery_attempts: PositiveInt = 6
     subscription_delay_seconds: NonNegativeFloat = 0.5

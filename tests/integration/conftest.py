@@ -14,6 +14,7 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
+from local import template
 from local.processes import Servers
 
 RECIPIENT = "+15551234567"
@@ -33,8 +34,40 @@ def simulator(tmp_path, free_port):
         servers.stop()
 
 
+@pytest.fixture(scope="session")
+def sqs(make_client):
+    return make_client("sqs")
+
+
 @pytest.fixture
-def environment(emulator, simulator, secrets_manager, ledger_table, consents_table, coordination_table):
+def dead_letter_queue(sqs):
+    return sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+
+
+@pytest.fixture
+def bulk_queue(sqs, dead_letter_queue):
+    """Create a queue as the template defines it, and give its URL."""
+    asked = sqs.get_queue_attributes(QueueUrl=dead_letter_queue, AttributeNames=["QueueArn"])
+    properties = template.resources("AWS::SQS::Queue")["BulkQueue"]
+    redrive = {**properties["RedrivePolicy"], "deadLetterTargetArn": asked["Attributes"]["QueueArn"]}
+    attributes = {
+        "VisibilityTimeout": str(properties["VisibilityTimeout"]),
+        "RedrivePolicy": json.dumps(redrive),
+    }
+    return sqs.create_queue(QueueName=uuid.uuid4().hex, Attributes=attributes)["QueueUrl"]
+
+
+@pytest.fixture
+def environment(
+    emulator,
+    simulator,
+    secrets_manager,
+    ledger_table,
+    consents_table,
+    coordination_table,
+    bulk_queue,
+    dead_letter_queue,
+):
     """Give what a sending function finds in its environment."""
 
     def secret(text):
@@ -56,6 +89,8 @@ def environment(emulator, simulator, secrets_manager, ledger_table, consents_tab
         "CXONE_FROM_NUMBER": "12345",
         "CXONE_CAMPAIGN_ID": "campaign",
         "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
+        "BULK_QUEUE_URL": bulk_queue,
+        "BULK_DEAD_LETTER_QUEUE_URL": dead_letter_queue,
     }
 
 

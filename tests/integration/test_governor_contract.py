@@ -100,6 +100,7 @@ def test_failures_in_a_row_open_the_circuit_for_everybody(make_governor, clock):
     with pytest.raises(CircuitOpenError) as caught:
         other.reserve(1, 1)
     assert 5 <= caught.value.retry_after <= 10
+    clock.advance(waiting.start - clock.now())
     with pytest.raises(CircuitOpenError):
         other.check(waiting)
 
@@ -139,6 +140,57 @@ def test_a_probes_failure_keeps_the_circuit_open(make_governor, clock):
     governor.failed(governor.reserve(1, 1))
     with pytest.raises(CircuitOpenError):
         make_governor().reserve(1, 1)
+
+
+def test_a_straggler_neither_closes_an_open_circuit_nor_lets_a_second_probe_out(make_governor, clock):
+    governor = make_governor()
+    stragglers = []
+    for _ in range(FAILURES_TO_OPEN):
+        slot = governor.reserve(1, 5)
+        stragglers.append(governor.reserve(1, 5))
+        governor.failed(slot)
+    for straggler in stragglers:
+        governor.succeeded(straggler)
+    with pytest.raises(CircuitOpenError):
+        governor.reserve(1, 1)
+    clock.advance(11)
+    assert governor.reserve(1, 1).probe
+    governor.failed(stragglers[-1])
+    with pytest.raises(CircuitOpenError):
+        make_governor().reserve(1, 1)
+
+
+def test_a_probe_that_was_given_up_for_dead_decides_nothing(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    clock.advance(11)
+    late = governor.reserve(1, 1)
+    clock.advance(31)
+    current = governor.reserve(1, 1)
+    governor.succeeded(late)
+    with pytest.raises(CircuitOpenError):
+        governor.reserve(1, 1)
+    governor.succeeded(current)
+    assert not governor.reserve(1, 1).probe
+
+
+def test_no_probe_goes_out_while_a_429_holds_everybody_back(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    governor.throttled(60)
+    clock.advance(30)
+    with pytest.raises(CircuitOpenError):
+        governor.reserve(1, 1)
+    clock.advance(31)
+    assert governor.reserve(1, 1).probe
+
+
+def test_who_was_held_up_before_sending_lets_an_immediate_slot_go_too(make_governor, clock):
+    governor = make_governor()
+    slot = governor.reserve(1, 1)
+    clock.advance(2)
+    with pytest.raises(SlotMissedError):
+        governor.check(slot)
 
 
 def test_a_dead_probe_is_followed_by_another(make_governor, clock):

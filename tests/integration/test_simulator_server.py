@@ -100,6 +100,37 @@ def test_a_send_and_its_delivery_events_with_a_redelivery(simulator, url, listen
     assert states == [("delivered", [503, 200]), ("delivered", [200])]
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_more_events_are_posted_at_the_same_time_than_allowed(simulator, url, workers):
+    under_way, most, done = [], [], threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            under_way.append(self)
+            most.append(len(under_way))
+            time.sleep(0.1)
+            under_way.remove(self)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            if len(most) == 12:
+                done.set()
+
+        def log_message(self, *args):
+            pass
+
+    simulator.settings = simulator.settings.changed({"event_workers": workers})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        for _ in range(6):
+            send(url, f"http://127.0.0.1:{server.server_port}/hook")
+        assert done.wait(10)
+        server.shutdown()
+        thread.join()
+    assert max(most) == workers
+
+
 def test_an_unreachable_listener_is_tried_again(simulator, url):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

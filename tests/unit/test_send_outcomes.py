@@ -8,6 +8,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status
+from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from local.simulator import Fault
 from tests.worlds import Injector, Killed, Plan, World
@@ -236,3 +237,69 @@ def test_a_send_without_a_key_is_a_message_of_its_own(world):
     first, second = send(world, key=None), send(world, key=None)
     assert first.message.message_id != second.message.message_id
     assert sends(world) == 2
+
+
+def test_the_deadline_lies_behind_the_end_of_the_invocation(world):
+    """A live sender must never be taken for a dead one, by a clock that is some seconds ahead either."""
+    ends = world.clock.now() + 28
+    send(world)
+    (sending, *_) = world.ledger.read(f"message#{world.pseudonyms.message_id('k')}")
+    deadline = parse_time(sending.data["deadline"]).timestamp()
+    assert ends + 4 <= deadline <= ends + 10
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 7.5])
+def test_without_time_for_an_answer_nothing_is_sent(world, seconds):
+    assert refused(world, seconds=seconds).code is Code.CXONE_UNAVAILABLE
+    assert sends(world) == 0
+    assert trail(world) == []
+
+
+@pytest.mark.parametrize(("seconds", "at_most"), [(28, 20), (20, 17), (12, 9)])
+def test_a_send_ends_before_its_function_does(world, seconds, at_most):
+    world.simulator.settings = world.simulator.settings.changed({"hold_seconds": 300})
+    world.simulator.add_fault(Fault(action="accept_then_timeout", operation="send"))
+    began = world.clock.monotonic()
+    assert refused(world, seconds=seconds).code is Code.OUTCOME_UNKNOWN
+    assert world.clock.monotonic() - began <= at_most
+
+
+def test_who_opts_out_while_a_send_backs_off_gets_nothing(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=15))
+    sleep = world.clock.sleep
+
+    def opt_out_meanwhile(seconds):
+        if seconds > 10:
+            world.opt(ConsentStatus.OPTED_OUT)
+        sleep(seconds)
+
+    world.clock.sleep = opt_out_meanwhile
+    assert [error.code for error in refused(world).errors] == [Code.OPTED_OUT]
+    assert world.accepted() == {}
+
+
+def test_a_refused_token_costs_a_second_slot(world):
+    """A 401 takes a request of the account's rate, and so does the one after it."""
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401))
+    send(world)
+    assert world.governor.next_slot - world.clock.now() >= 2 / 97 - 0.011
+    first, second = (entry.time for entry in world.simulator.log("send"))
+    assert second - first >= 1 / 97 - 0.001
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, Code.RATE_LIMITED), (503, Code.CXONE_UNAVAILABLE)])
+def test_what_could_not_be_recorded_is_told_to_the_fleet_all_the_same(world, status, code):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=status, retry_after_seconds=30))
+    injector = Injector()
+    injector.begin(Plan(11, lose_answer=True))
+    with pytest.raises(StorageError):
+        send(world, injector=injector)
+    assert (world.governor.held_until > world.clock.now()) == (code is Code.RATE_LIMITED)
+    assert world.governor.failures == (code is Code.CXONE_UNAVAILABLE)
+
+
+def test_a_lost_answer_to_the_sending_entry_does_not_burn_the_key(world):
+    injector = Injector()
+    injector.begin(Plan(8, lose_answer=True, after=True))
+    assert send(world, injector=injector).message.status is Status.DISPATCHED
+    assert trail(world) == [("sending", None), ("dispatched", None)]

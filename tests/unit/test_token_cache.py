@@ -90,7 +90,7 @@ def test_the_others_go_on_with_the_old_token_while_one_refreshes(fleet):
     holder, other = fleet.cache(), fleet.cache()
     holder.get(), other.get()
     fleet.clock.advance(3600 - 60)
-    assert fleet.lease.acquire(1, "somebody else", fleet.clock.now(), LEASE_SECONDS)
+    assert fleet.lease.acquire(1, "somebody else", fleet.clock.now(), LEASE_SECONDS) is not None
     began = fleet.clock.now()
     assert other.get().value == "token-1"
     assert fleet.clock.now() == began, "nobody waits while the old token works"
@@ -136,14 +136,14 @@ def test_new_tokens_that_are_refused_too_are_not_fetched_for_ever(fleet):
 
 
 def test_a_dead_holders_lease_runs_out_while_the_others_wait(fleet):
-    assert fleet.lease.acquire(0, "dead", fleet.clock.now(), LEASE_SECONDS)
+    assert fleet.lease.acquire(0, "dead", fleet.clock.now(), LEASE_SECONDS) is not None
     began = fleet.clock.now()
     assert fleet.cache().get().value == "token-1"
     assert LEASE_SECONDS <= fleet.clock.now() - began <= LEASE_SECONDS + 1.5
 
 
 def test_who_has_less_time_waits_no_longer_than_that(fleet):
-    assert fleet.lease.acquire(0, "busy", fleet.clock.now(), LEASE_SECONDS)
+    assert fleet.lease.acquire(0, "busy", fleet.clock.now(), LEASE_SECONDS) is not None
     began = fleet.clock.now()
     with pytest.raises(MessagingError, match="cxone_unavailable") as caught:
         fleet.cache().get(3)
@@ -181,6 +181,18 @@ def test_a_shared_token_that_makes_no_sense_is_an_error_of_our_own(fleet):
     fleet.secrets.secrets["token"] = json.dumps({"accessToken": "x"})
     with pytest.raises(StorageError):
         fleet.cache().get()
+
+
+def test_a_shared_token_that_was_reset_is_replaced(fleet):
+    """An operator drops a leaked token: the lease remembers a newer generation than the secret holds."""
+    for _ in range(3):
+        fleet.cache().get()
+        fleet.clock.advance(3600)
+    fleet.secrets.secrets["token"] = "{}"
+    fleet.clock.advance(60)
+    token = fleet.cache().get()
+    assert (token.value, token.generation) == ("token-4", 4)
+    assert fleet.cache().get() == token
 
 
 def test_a_token_never_shows_in_its_repr(fleet):

@@ -47,7 +47,7 @@ def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telem
         return str(document.get("clientId", "")), str(document.get("clientSecret", ""))
 
     return TokenCache(
-        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials, SystemClock()),
+        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials),
         secrets=secrets,
         secret_arn=settings.sms_token_secret_arn,
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),

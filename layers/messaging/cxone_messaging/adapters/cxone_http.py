@@ -2,9 +2,10 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 import requests.adapters
@@ -16,6 +17,17 @@ _ANSWER_LIMIT = 64 * 1024
 # Load balancers close idle connections after a minute; a request written into one that is just being closed has an
 # outcome that nobody knows, so a connection that was idle for long is not used again.
 _IDLE_LIMIT_SECONDS = 20
+_CONNECTIONS = 64
+# Lets requests tell of its own timeouts first.
+_GRACE_SECONDS = 0.25
+
+
+class Answer(NamedTuple):
+    """What CXone answered; the body is read only where it is asked for."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class CxoneSession(requests.Session):
@@ -23,20 +35,41 @@ class CxoneSession(requests.Session):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock = clock
         self.trust_env = False  # a .netrc would replace the bearer token
+        self._clock = clock
         self._used_at = float("-inf")
+        # The timeouts of requests bound each wait for the next bytes, not an answer that drips in. Whoever asks waits
+        # for a thread instead, and leaves it behind where the whole takes too long.
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, "cxone")
         for scheme in ("https://", "http://"):
-            self.mount(scheme, requests.adapters.HTTPAdapter(max_retries=0, pool_maxsize=64))
+            self.mount(scheme, requests.adapters.HTTPAdapter(max_retries=0, pool_maxsize=_CONNECTIONS))
 
-    def request(self, *args: Any, **options: Any) -> requests.Response:
-        """Send a request as told, over a connection that is fresh enough."""
+    def exchange(
+        self, url: str, body: Any, headers: Mapping[str, str], seconds: float, *, wanted: Container[int]
+    ) -> Answer:
+        """POST once and give the answer, with its body where its status is `wanted`, within that many seconds.
+
+        Raises what requests raises; the answer's body may have at most 64 KiB.
+        """
+        future = self._threads.submit(self._exchange, url, body, headers, seconds, wanted)
+        try:
+            return future.result(timeout=seconds + _GRACE_SECONDS)
+        except TimeoutError:
+            raise requests.exceptions.ReadTimeout("no whole answer in time") from None
+
+    def _exchange(
+        self, url: str, body: Any, headers: Mapping[str, str], seconds: float, wanted: Container[int]
+    ) -> Answer:
         now = self._clock.monotonic()
         if now - self._used_at > _IDLE_LIMIT_SECONDS:
             self.close()
         self._used_at = now
-        options["allow_redirects"] = False
-        return super().request(*args, **options)
+        timeout = (min(CONNECT_TIMEOUT_SECONDS, seconds), seconds)
+        with self.post(
+            url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
+        ) as response:
+            answer = _read(response) if response.status_code in wanted else b""
+            return Answer(response.status_code, response.headers, answer)
 
 
 class WatchedBody(io.BytesIO):
@@ -56,22 +89,18 @@ class WatchedBody(io.BytesIO):
         return super().read(size)
 
 
-def read_answer(response: requests.Response, clock: Clock, give_up_at: float) -> bytes:
-    """Read an answer's body, no more than 64 KiB of it and not beyond an instant of the clock's stopwatch.
-
-    Raises what requests raises; the timeout of requests alone would let a body drip in for ever.
-    """
+def _read(response: requests.Response) -> bytes:
     answer = bytearray()
     for part in response.iter_content(4096):
         answer += part
-        if len(answer) > _ANSWER_LIMIT or clock.monotonic() > give_up_at:
-            raise requests.exceptions.ReadTimeout("the answer is too long, or too long in coming")
+        if len(answer) > _ANSWER_LIMIT:
+            raise requests.exceptions.ContentDecodingError("the answer is too long")
     return bytes(answer)
 
 
-def retry_after(response: requests.Response, clock: Clock) -> float | None:
+def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
     """Read `Retry-After` in either form, as seconds from now; None where it is absent or makes no sense."""
-    text = response.headers.get("Retry-After", "").strip()
+    text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:

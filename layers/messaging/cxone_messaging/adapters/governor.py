@@ -9,6 +9,7 @@ Instants in the item are whole microseconds since 1970, so that a slot's length 
 
 import contextlib
 import random
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -28,11 +29,13 @@ FAILURES_TO_OPEN = 5
 MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
 # A probe that says nothing for this long has died: longer than any send may take.
 PROBE_SECONDS = 30.0
+# The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
+MAX_HOLD_SECONDS = 900.0
 # How long all wait after a 429 that names no time: the window that CXone counts requests in.
 THROTTLE_SECONDS = 1.0
-# Who waited longer than this for a slot looks again before sending: others may have met a 429 or an outage meanwhile.
+# Who uses a slot this long after reserving it looks again first: others may have met a 429 or an outage meanwhile.
 LOOK_AGAIN_SECONDS = 0.02
-# Who comes this late to a slot that was waited for would push into others' time: the slot is let go.
+# Who comes this late to a slot would push into others' time: the slot is let go.
 MISSED_SECONDS = 0.03
 _MICRO = 1_000_000
 _MAX_RACES_LOST = 50
@@ -53,13 +56,16 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Consecutive slots, the first at `start` (Unix seconds). `failures` is how many there were in a row before."""
+    """Consecutive slots, the first at `start` (Unix seconds).
+
+    `failures` is how many there were in a row before; `probe` names the one probe that an open circuit lets through.
+    """
 
     start: float
     count: int
     reserved_at: float
     failures: int
-    probe: bool = False
+    probe: str = ""
 
 
 class NoSlotError(Exception):
@@ -139,8 +145,8 @@ class DynamoGovernor:
         """
         for _ in range(_MAX_RACES_LOST):
             now = self._now()
-            probe = self._seen.may_probe(now)
-            update = self._take_probe(now) if probe else self._move_on(count, now, horizon)
+            probe = uuid.uuid4().hex if self._seen.may_probe(now) else ""
+            update = self._take_probe(now, probe) if probe else self._move_on(count, now, horizon)
             try:
                 taken = self._seen = self._update(update)
             except _ConditionError as error:
@@ -152,41 +158,47 @@ class DynamoGovernor:
         raise StorageError("the schedule is always taken")
 
     def check(self, slots: Slots) -> None:
-        """Look whether slots that were waited for may still be used; free of charge for who didn't have to wait."""
-        if slots.probe or slots.start - slots.reserved_at < LOOK_AGAIN_SECONDS:
+        """Look whether slots may still be used; free of charge for who uses them at once."""
+        if slots.probe:
+            return
+        now = self._now()
+        if now / _MICRO - slots.start > MISSED_SECONDS:
+            raise SlotMissedError
+        if now / _MICRO - slots.reserved_at < LOOK_AGAIN_SECONDS:
             return
         try:
             found = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be read") from error
         schedule = self._seen = _Schedule.read(found.get("Item", {}))
-        now = self._now()
-        schedule.refuse_use(now)
-        if now / _MICRO - slots.start > MISSED_SECONDS:
-            raise SlotMissedError
+        schedule.refuse_use(self._now())
 
     def succeeded(self, slots: Slots) -> None:
         """Tell that CXone answered as it should; costs a write only after failures."""
-        if slots.probe or slots.failures:
-            self._tell("REMOVE failures, openUntil, probeUntil", {})
+        if slots.probe:
+            self._tell_as_probe(slots, "REMOVE failures, openUntil, probeUntil, probeOwner", {})
+        elif slots.failures:
+            self._tell_while_closed("REMOVE failures, openUntil", {})
 
     def failed(self, slots: Slots) -> None:
         """Tell that CXone was unavailable or gave no clear answer."""
         beyond = max(0, slots.failures + 1 - FAILURES_TO_OPEN)
         pause = min(MAX_OPEN_SECONDS, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS) * 2**beyond)
         # `openUntil` is written at each failure, but means something only once there are enough of them.
-        told = self._tell(
-            "SET openUntil = :until REMOVE probeUntil ADD failures :one",
-            {":until": self._now() + round(pause * _MICRO), ":one": 1},
-        )
-        if told.failures == FAILURES_TO_OPEN:
+        values = {":until": self._now() + round(pause * _MICRO), ":one": 1}
+        if slots.probe:
+            again = "SET openUntil = :until REMOVE probeUntil, probeOwner ADD failures :one"
+            self._tell_as_probe(slots, again, values)
+            return
+        told = self._tell_while_closed("SET openUntil = :until ADD failures :one", values)
+        if told and told.failures == FAILURES_TO_OPEN:
             self._telemetry.add(Metric.CIRCUIT_OPENED)
 
     def throttled(self, retry_after: float | None) -> None:
         """Tell that CXone wants everybody to wait: no new slot begins before, and none taken already is used."""
-        pause = THROTTLE_SECONDS if retry_after is None else min(retry_after, MAX_OPEN_SECONDS)
+        pause = THROTTLE_SECONDS if retry_after is None else min(retry_after, MAX_HOLD_SECONDS)
         until = self._now() + round(pause * _MICRO)
-        held = {":until": until}
+        held: dict[str, int | str] = {":until": until}
         try:
             self._seen = self._update(
                 _Update(
@@ -205,17 +217,23 @@ class DynamoGovernor:
     def give_back(self, slots: Slots) -> None:
         """Tell that slots were not used; only a probe's turn matters, other slots just pass."""
         if slots.probe:
-            self._tell("REMOVE probeUntil", {})
+            self._tell_as_probe(slots, "REMOVE probeUntil, probeOwner", {})
 
-    def _take_probe(self, now: int) -> "_Update":
+    def _take_probe(self, now: int, owner: str) -> "_Update":
         return _Update(
-            "SET probeUntil = :until",
-            "failures >= :threshold AND openUntil <= :now AND (attribute_not_exists(probeUntil) OR probeUntil <= :now)",
-            {":now": now, ":threshold": FAILURES_TO_OPEN, ":until": now + round(PROBE_SECONDS * _MICRO)},
+            "SET probeUntil = :until, probeOwner = :owner",
+            "failures >= :threshold AND openUntil <= :now AND (attribute_not_exists(heldUntil) OR heldUntil <= :now)"
+            " AND (attribute_not_exists(probeUntil) OR probeUntil <= :now OR probeOwner = :owner)",
+            {
+                ":now": now,
+                ":threshold": FAILURES_TO_OPEN,
+                ":until": now + round(PROBE_SECONDS * _MICRO),
+                ":owner": owner,
+            },
         )
 
     def _move_on(self, count: int, now: int, horizon: float) -> "_Update":
-        values = {":now": now, ":threshold": FAILURES_TO_OPEN}
+        values: dict[str, int | str] = {":now": now, ":threshold": FAILURES_TO_OPEN}
         closed = "(attribute_not_exists(failures) OR failures < :threshold)"
         if self._seen.next_slot <= now:
             return _Update(
@@ -229,16 +247,32 @@ class DynamoGovernor:
             {**values, ":slots": count * self._slot, ":horizon": now + round(horizon * _MICRO)},
         )
 
-    def _tell(self, expression: str, values: Mapping[str, int]) -> "_Schedule":
-        self._seen = self._update(_Update(expression, None, values))
-        return self._seen
+    def _tell_while_closed(self, expression: str, values: Mapping[str, int | str]) -> "_Schedule | None":
+        """Tell what a send met; once the circuit is open that means nothing any more, the probe decides."""
+        closed = "(attribute_not_exists(failures) OR failures < :threshold)"
+        return self._tell(_Update(expression, closed, {**values, ":threshold": FAILURES_TO_OPEN}))
+
+    def _tell_as_probe(self, slots: Slots, expression: str, values: Mapping[str, int | str]) -> "_Schedule | None":
+        """Tell what the probe met, unless it took so long that another one is under way."""
+        return self._tell(_Update(expression, "probeOwner = :owner", {**values, ":owner": slots.probe}))
+
+    def _tell(self, update: "_Update") -> "_Schedule | None":
+        try:
+            told = self._seen = self._update(update)
+        except _ConditionError as error:
+            self._seen = error.schedule
+            return None
+        return told
 
     def _update(self, update: "_Update") -> "_Schedule":
         options: dict[str, Any] = {}
         if update.condition:
             options["ConditionExpression"] = update.condition
         if update.values:
-            options["ExpressionAttributeValues"] = {name: {"N": str(value)} for name, value in update.values.items()}
+            options["ExpressionAttributeValues"] = {
+                name: {"S": value} if isinstance(value, str) else {"N": str(value)}
+                for name, value in update.values.items()
+            }
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -282,12 +316,16 @@ class _Schedule:
         return self.failures >= FAILURES_TO_OPEN
 
     def may_probe(self, now: int) -> bool:
-        return self.is_open and max(self.open_until, self.probe_until) <= now
+        return self.is_open and self._closed_until <= now
+
+    @property
+    def _closed_until(self) -> int:
+        return max(self.open_until, self.probe_until, self.held_until)
 
     def refuse(self, now: int, horizon: float) -> None:
         """Raise where this schedule, and not just an outdated view of it, has no slot."""
         if self.is_open and not self.may_probe(now):
-            raise CircuitOpenError((max(self.open_until, self.probe_until) - now) / _MICRO)
+            raise CircuitOpenError((self._closed_until - now) / _MICRO)
         wait = (self.next_slot - now) / _MICRO
         if wait > horizon:
             raise RateUsedUpError(wait - horizon)
@@ -295,7 +333,7 @@ class _Schedule:
     def refuse_use(self, now: int) -> None:
         """Raise where slots taken earlier are void."""
         if self.is_open:
-            raise CircuitOpenError(max(0.0, (max(self.open_until, self.probe_until) - now) / _MICRO))
+            raise CircuitOpenError(max(0.0, (self._closed_until - now) / _MICRO))
         if self.held_until > now:
             raise RateUsedUpError((self.held_until - now) / _MICRO)
 
@@ -304,7 +342,7 @@ class _Schedule:
 class _Update:
     expression: str
     condition: str | None
-    values: Mapping[str, int]
+    values: Mapping[str, int | str]
 
 
 class _ConditionError(Exception):

@@ -22,10 +22,10 @@ from cxone_messaging.platform.telemetry import Metric, Telemetry
 # The SMS document refreshes two minutes before expiry.
 REFRESH_EARLY_SECONDS = 120.0
 FETCH_SECONDS = 10.0
-# A little longer than a fetch may take, so that only a dead holder's lease ever runs out.
-LEASE_SECONDS = 12.0
+# Longer than a fetch and the writes around it take, so that only a dead holder's lease ever runs out.
+LEASE_SECONDS = 16.0
 # How long a caller without any token waits for the lease's holder: longer than a lease, so that one death is survived.
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 20.0
 # First pause between two looks at the shared token; it grows, and is jittered so that a fleet doesn't look in step.
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
 # With a token that still works, nobody looks for a newer one, or tries a failing endpoint, more often than this.
@@ -81,7 +81,6 @@ class TokenCache:
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
-        self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refused_generation = 0
@@ -104,6 +103,11 @@ class TokenCache:
             return self._renewed(give_up_at)
         finally:
             self._lock.release()
+
+    def at_hand(self) -> Token | None:
+        """Give the token in memory, if it works; asks nobody and waits for nothing."""
+        token = self._token
+        return token if token and self._works(token) else None
 
     def invalidate(self, token: Token) -> None:
         """Throw away a token that CXone refused; one of a newer generation stays."""
@@ -159,18 +163,20 @@ class TokenCache:
                 return shared
         generation = shared.generation if shared else 0
         seconds = min(FETCH_SECONDS, give_up_at - self._clock.monotonic())
-        if seconds <= 0 or not self._lease.acquire(generation, self._owner, self._clock.now(), LEASE_SECONDS):
+        owner = uuid.uuid4().hex
+        newest = self._lease.acquire(generation, owner, self._clock.now(), LEASE_SECONDS) if seconds > 0 else None
+        if newest is None:
             return None
-        return self._refresh(generation, seconds)
+        return self._refresh(owner, max(generation, newest), seconds)
 
-    def _refresh(self, generation: int, seconds: float) -> Token:
+    def _refresh(self, owner: str, generation: int, seconds: float) -> Token:
         started = self._clock.now()
         try:
             fetched = self._fetch(seconds)
         except MessagingError as error:
             self._failure = (self._clock.monotonic() + _FAILURE_SECONDS, error)
             with suppress(StorageError):
-                self._lease.release(self._owner, generation)
+                self._lease.release(owner, generation, self._clock.now())
             raise
         self._telemetry.add(Metric.TOKEN_FETCHES)
         token = Token(
@@ -184,7 +190,7 @@ class TokenCache:
         # A token that could not be shared still serves this process; the lease runs out, and somebody tries again.
         with suppress(StorageError):
             self._secrets.write(self._secret_arn, _written(token))
-            self._lease.release(self._owner, token.generation)
+            self._lease.release(owner, token.generation, self._clock.now())
         return token
 
 

@@ -42,4 +42,9 @@ class OutcomeUnknown:
     http_status: int | None = None
 
 
-type SendOutcome = Accepted | Rejected | NotAccepted | OutcomeUnknown
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """CXone took nothing, since it no longer knows our token: the message may be sent once more with a new one."""
+
+
+type SendOutcome = Accepted | Rejected | NotAccepted | OutcomeUnknown | TokenRefused

@@ -10,7 +10,7 @@ _SHOWN_DIGITS = 4
 
 
 # Seven digits or more, however they are grouped: what might be somebody's number.
-_NUMBER_IN_TEXT = re.compile(r"\d(?:[ ().-]{0,2}\d){6,}")
+_NUMBER_IN_TEXT = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212]{0,3}\d){6,}")
 
 
 class InvalidPhoneNumberError(ValueError):

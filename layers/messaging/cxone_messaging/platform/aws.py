@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Both services answer in milliseconds; a call that takes seconds is better made again while the caller still waits.
 _CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=3,
+    connect_timeout=1,
+    read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=32,
 )

@@ -14,12 +14,14 @@ from pydantic.alias_generators import to_snake
 class Settings(BaseModel):
     """Settings come from variables of the same names in capitals; an empty variable is a setting left out."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=lambda name: to_snake(name).upper())
+    model_config = ConfigDict(
+        frozen=True, hide_input_in_errors=True, alias_generator=lambda name: to_snake(name).upper()
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the settings; a missing one is named in the `ValidationError`."""
-        return cls.model_validate({name: value for name, value in environment.items() if value})
+        return cls.model_validate({name: environment[name] for name in cls.variables() if environment.get(name)})
 
     @classmethod
     def variables(cls) -> frozenset[str]:

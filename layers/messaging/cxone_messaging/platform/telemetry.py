@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "CxoneMessaging"
 SERVICE = "cxone-messaging"
@@ -40,8 +40,8 @@ class EmbeddedMetrics:
     """Metrics in the embedded metric format, flushed once an invocation."""
 
     def __init__(self, operation: str) -> None:
-        self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
-        self._operation = operation
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+        self._metrics.set_default_dimensions(operation=operation)
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
@@ -51,7 +51,6 @@ class EmbeddedMetrics:
     def flush(self) -> None:
         """Print what was added, if anything was, as one line."""
         if self._metrics.metric_set:
-            self._metrics.add_dimension("operation", self._operation)
             self._metrics.flush_metrics()
 
 

@@ -7,7 +7,7 @@ from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.entries import EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import Clock
 
@@ -33,11 +33,12 @@ class ManageConsents:
     def record(self, number: PhoneNumber, given: GivenConsent) -> Consent:
         """Record a recipient's word. Raises `StorageError`: then it may not be in force and is to be given again."""
         recipient_hash = self._pseudonyms.recipient_hash(number)
+        source = mask_numbers_in(given.source)
         data: dict[str, Value] = {
             "recipient": number.masked,
             "recipientHash": recipient_hash,
             "status": given.status.value,
-            "source": given.source,
+            "source": source,
         }
         if given.campaign_id is not None:
             data["campaignId"] = given.campaign_id
@@ -47,7 +48,7 @@ class ManageConsents:
             recipient_hash=recipient_hash,
             recipient=number.masked,
             status=given.status,
-            source=given.source,
+            source=source,
             campaign_id=given.campaign_id,
             updated_at=entry.timestamp,
             sequence=entry.sequence,

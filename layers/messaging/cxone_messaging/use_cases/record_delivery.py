@@ -39,7 +39,7 @@ class RecordDelivery:
         data: dict[str, Value] = {
             "eventId": event.identity,
             "cxoneMessageId": event.cxone_message_id,
-            "status": event.status,
+            "status": mask_numbers_in(event.status),
             "word": event.word,
             "instant": event.instant,
         }

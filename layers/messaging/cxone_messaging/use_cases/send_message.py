@@ -18,7 +18,7 @@ from cxone_messaging.domain.consents import Consent, refusal
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.messages import Checked, Message, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
-from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome
+from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
@@ -131,8 +131,10 @@ class SendMessage:
             )
             latency_ms = round((self._clock.monotonic() - started) * 1000)
             measure(outcome, sms, latency_ms, self._telemetry)
-            entries = self._record(attempt, entries, outcome, latency_ms)
-            tell_fleet(slot, outcome, self._governor, self._telemetry)
+            try:
+                entries = self._record(attempt, entries, outcome, latency_ms)
+            finally:
+                tell_fleet(slot, outcome, self._governor, self._telemetry)
             match outcome:
                 case Accepted():
                     return Receipt(fold(attempt.message_id, entries))
@@ -142,9 +144,22 @@ class SendMessage:
                     raise unknown(attempt.message_id)
                 case NotAccepted():
                     self._back_off(attempt, outcome, fold(attempt.message_id, entries).attempts)
+                    consent = self._still_given(consent)
+                case TokenRefused():
+                    raise AssertionError("a refused token is not the end of a send")
+
+    def _still_given(self, consent: Consent) -> Consent:
+        """Read a consent again after a wait: who has opted out meanwhile gets nothing."""
+        now = self._consents.find(consent.recipient_hash)
+        refused = refusal(now)
+        if refused or now is None:
+            raise MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=[refused] if refused else [])
+        return now
 
     def _reserve(self, attempt: "_Attempt") -> Slots:
         horizon = min(self._horizon_seconds, self._seconds_left(attempt) - _LEAST_SECONDS)
+        if horizon <= 0:
+            raise not_now(NotAccepted("cxone_unavailable", "no_time_left", tried=False))
         try:
             return self._governor.reserve(1, horizon)
         except NoSlotError as error:
@@ -165,7 +180,14 @@ class SendMessage:
         def decide(known: Sequence[Entry]) -> Draft | None:
             return draft if not known or self._may_retry(attempt, known) else None
 
-        return append(self._ledger, self._clock, subject_of(attempt.message_id), decide, known=entries)
+        try:
+            return append(self._ledger, self._clock, subject_of(attempt.message_id), decide, known=entries)
+        except StorageError:
+            # Only the answer may have been lost: what stands there decides, and if it is ours, we go on.
+            written = self._ledger.read(subject_of(attempt.message_id))
+            if not written or written[-1].data.get("owner") != attempt.owner:
+                raise
+            return written
 
     def _may_retry(self, attempt: "_Attempt", entries: Sequence[Entry]) -> bool:
         """Whether this very message was tried before and certainly not taken."""

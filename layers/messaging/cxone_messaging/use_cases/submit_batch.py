@@ -6,6 +6,7 @@ on after the last part; a part that was half queued is queued again, and its mes
 sent again.
 """
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,19 +75,19 @@ class SubmitBatch:
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
         subject = f"batch#{batch_id}"
-        give_up_at = self._clock.now() + seconds_left()
+        owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + seconds_left()))}
         requests = [message.request for message in messages]
         fingerprint = self._pseudonyms.batch_fingerprint(requests, [message.reference for message in messages])
         entries = self._ledger.read(subject)
         if not entries:
-            entries = self._begin(subject, batch_id, messages, fingerprint, give_up_at)
+            entries = self._begin(subject, batch_id, messages, fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was another one")
         rejected = _rejected(entries[0])
         accepted = len(messages) - len(rejected)
         if entries[-1].type == EntryType.BATCH_SUBMITTED:
             return SubmittedBatch(batch_id, accepted, rejected, replayed=True)
-        entries = self._take_over(subject, entries, give_up_at)
+        entries = self._take_over(subject, entries, owner)
         records = [
             BulkRecord(message.reference or f"{batch_id}#{index}", message.request, batch_id)
             for index, message in enumerate(messages)
@@ -96,7 +97,12 @@ class SubmitBatch:
         return SubmittedBatch(batch_id, accepted, rejected, replayed=False)
 
     def _begin(
-        self, subject: str, batch_id: str, messages: Sequence[BatchMessage], fingerprint: str, give_up_at: float
+        self,
+        subject: str,
+        batch_id: str,
+        messages: Sequence[BatchMessage],
+        fingerprint: str,
+        owner: Mapping[str, Value],
     ) -> list[Entry]:
         """Check every message, and enter the verdict before anything is queued."""
         rejected = self._check(messages, batch_id)
@@ -104,7 +110,7 @@ class SubmitBatch:
             "fingerprint": fingerprint,
             "total": len(messages) - len(rejected),
             "rejected": _written(rejected),
-            "deadline": format_time(instant(give_up_at)),
+            **owner,
         }
         return self._append(subject, [], EntryType.BATCH, data)
 
@@ -126,15 +132,14 @@ class SubmitBatch:
                 rejected[index] = errors
         return rejected
 
-    def _take_over(self, subject: str, entries: list[Entry], give_up_at: float) -> list[Entry]:
-        """Make sure that nobody else is queueing this batch; only who wrote its newest deadline may."""
-        deadlines = [str(entry.data["deadline"]) for entry in entries if "deadline" in entry.data]
-        mine = format_time(instant(give_up_at))
-        if deadlines[-1] == mine:
+    def _take_over(self, subject: str, entries: list[Entry], owner: Mapping[str, Value]) -> list[Entry]:
+        """Make sure that nobody else is queueing this batch: its newest owner may, and others once that one is late."""
+        newest = [entry.data for entry in entries if "owner" in entry.data][-1]
+        if newest["owner"] == owner["owner"]:
             return entries
-        if deadlines[-1] > format_time(instant(self._clock.now())):
+        if str(newest["deadline"]) > format_time(instant(self._clock.now())):
             raise MessagingError(Code.IN_PROGRESS, "the first request with this key is still queueing", retry_after=2)
-        return self._append(subject, entries, EntryType.BATCH_QUEUED, {"deadline": mine, "records": _queued(entries)})
+        return self._append(subject, entries, EntryType.BATCH_QUEUED, {**owner, "records": _queued(entries)})
 
     def _queue_parts(
         self, subject: str, entries: list[Entry], records: Sequence[BulkRecord], seconds_left: Callable[[], float]

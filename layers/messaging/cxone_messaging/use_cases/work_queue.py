@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from cxone_messaging.adapters.bulk_queue import BulkQueue
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.use_cases.send_batch import Later, SendBatch, Unusable
+from cxone_messaging.use_cases.chunk import Later, Unusable
+from cxone_messaging.use_cases.send_batch import SendBatch
 
 type Read = Callable[[str], BulkRecord | None]
 

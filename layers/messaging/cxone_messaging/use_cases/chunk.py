@@ -1,0 +1,93 @@
+"""The records of a chunk on their way, and what is to become of each."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cxone_messaging.adapters.ledger import Draft
+from cxone_messaging.domain.bulk import BulkRecord, batch_index
+from cxone_messaging.domain.consents import Consent, refusal
+from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.errors import FieldError
+from cxone_messaging.domain.messages import Checked, Sms, subject_of
+from cxone_messaging.domain.outcomes import SendOutcome
+from cxone_messaging.use_cases.dispatch import result
+
+_MIN_LATER_SECONDS, _MAX_LATER_SECONDS = 1.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The record is dealt with, now or earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The record is to be seen again, after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The record can't be dealt with by anybody but a person."""
+
+    reason: str
+
+
+type Disposition = Done | Later | Unusable
+
+
+def later(rng: random.Random, seconds: float = 0) -> Later:
+    """Make it a while, or a while after so many seconds: jittered, so that what waits doesn't come back all at once."""
+    return Later(seconds + rng.uniform(_MIN_LATER_SECONDS, _MAX_LATER_SECONDS))
+
+
+@dataclass(slots=True)
+class Item:
+    """A record on its way through a chunk; it is on its way as long as it has no disposition."""
+
+    record: BulkRecord
+    message_id: str
+    fingerprint: str
+    checked: Checked
+    callback_url: str = ""
+    consent: Consent | None = None
+    entries: Sequence[Entry] = ()
+    disposition: Disposition | None = None
+
+    @property
+    def subject(self) -> str:
+        """The message's subject in the ledger."""
+        return subject_of(self.message_id)
+
+    @property
+    def errors(self) -> list[FieldError]:
+        """Every rule that the message breaks, consent included, once that was looked up."""
+        refused = refusal(self.consent) if self.checked.to else None
+        return [*self.checked.errors, *([refused] if refused else [])]
+
+    @property
+    def sms(self) -> Sms:
+        """The message of an item that breaks no rule."""
+        if self.checked.sms is None:
+            raise AssertionError("only a message that keeps every rule gets this far")
+        return self.checked.sms
+
+    def in_batch(self, draft: Draft) -> Draft:
+        """Give what a draft says also the keys that it is counted by in the record's batch."""
+        index = batch_index(self.record.batch_id, draft.type, draft.data)
+        return replace(draft, index={**(draft.index or {}), **index})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of an item's message; the latency runs from its slot to CXone's answer."""
+
+    item: Item
+    outcome: SendOutcome
+    latency_ms: int = 0
+
+    def draft(self) -> Draft:
+        """Say so in the ledger."""
+        return self.item.in_batch(result(self.outcome, self.latency_ms))

@@ -1,0 +1,120 @@
+"""Whose a bulk message is: what is entered before anything is sent, and what is done about entries already there."""
+
+import random
+import uuid
+from collections.abc import Sequence
+
+from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.times import format_time, parse_time
+from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.chunk import Done, Item, Unusable, later
+from cxone_messaging.use_cases.dispatch import sending
+from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+
+
+class Claims:
+    """Enters a chunk's messages in one call; whatever drops out has its disposition afterwards."""
+
+    def __init__(
+        self, ledger: Ledger, pseudonyms: Pseudonyms, clock: Clock, telemetry: Telemetry, rng: random.Random
+    ) -> None:
+        self._ledger = ledger
+        self._pseudonyms = pseudonyms
+        self._clock = clock
+        self._telemetry = telemetry
+        self._rng = rng
+
+    def reject(self, items: Sequence[Item]) -> None:
+        """Enter of items that break a rule which ones; what was sent earlier stays sent, whatever was said since."""
+        for item in self._enter(items, [self._rejected(item) for item in items]):
+            item.disposition = Done()
+            self._telemetry.add(Metric.MESSAGES_REJECTED)
+
+    def claim(self, items: Sequence[Item], seconds: float) -> list[Item]:
+        """Enter that we send items within so many seconds; gives those that nobody else sends, or has dealt with."""
+        deadline = format_time(instant(self._clock.now() + seconds))
+        return self._enter(items, [self._sending(item, deadline) for item in items])
+
+    def _rejected(self, item: Item) -> Draft:
+        codes: list[Value] = [error.code.value for error in item.errors]
+        data: dict[str, Value] = {
+            "error": codes[0],
+            "reason": "the message breaks a rule",
+            "codes": codes,
+            "fingerprint": item.fingerprint,
+        }
+        if to := item.checked.to:
+            data |= {"recipient": to.masked, "recipientHash": self._pseudonyms.recipient_hash(to)}
+        return item.in_batch(Draft(EntryType.REJECTED, data))
+
+    def _sending(self, item: Item, deadline: str) -> Draft:
+        if item.consent is None:
+            raise AssertionError("nothing is sent without consent")
+        draft = sending(
+            item.sms,
+            item.consent,
+            self._pseudonyms,
+            fingerprint=item.fingerprint,
+            owner=uuid.uuid4().hex,
+            deadline=deadline,
+        )
+        return item.in_batch(draft)
+
+    def _enter(self, items: Sequence[Item], drafts: Sequence[Draft]) -> list[Item]:
+        """Enter each draft as its message's first entry, or behind tries that took nothing; gives those that are in."""
+        firsts = [draft.following([], item.subject, self._clock) for item, draft in zip(items, drafts, strict=True)]
+        insertions = self._ledger.insert_many(firsts)
+        for item, draft, first, insertion in zip(items, drafts, firsts, insertions, strict=True):
+            match insertion:
+                case Insertion.INSERTED:
+                    item.entries = [first]
+                case Insertion.TAKEN:
+                    self._meet(item, draft)
+                case Insertion.FAILED:
+                    item.disposition = later(self._rng)
+        return [item for item in items if item.disposition is None]
+
+    def _meet(self, item: Item, draft: Draft) -> None:
+        """Deal with a message that has entries already: a redelivered record, a duplicate, one that is tried again."""
+        ours = False
+
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            nonlocal ours
+            ours = _is_same(item, known) and fold(item.message_id, known).status is Status.RETRYING
+            return draft if ours else None
+
+        # One message's trouble must not keep those from being sent that are claimed already.
+        try:
+            entries = append(self._ledger, self._clock, item.subject, decide)
+            if ours:
+                item.entries = entries
+            else:
+                self._leave(item, entries)
+        except StorageError:
+            item.disposition = later(self._rng)
+
+    def _leave(self, item: Item, entries: Sequence[Entry]) -> None:
+        """Leave a message as its entries have it, once they have come to an end."""
+        message = fold(item.message_id, entries)
+        if not _is_same(item, entries):
+            item.disposition = Unusable("idempotency_key_reused")
+        elif is_overdue(message, self._clock):
+            settle_overdue(self._ledger, self._clock, self._telemetry, item.message_id, entries)
+            item.disposition = Done()
+        elif message.status is Status.SENDING:
+            # Somebody is at it. Whoever sees the record after their deadline settles what they left.
+            left = parse_time(message.deadline or "").timestamp() - self._clock.now()
+            item.disposition = later(self._rng, left)
+        else:
+            item.disposition = Done()
+
+
+def _is_same(item: Item, entries: Sequence[Entry]) -> bool:
+    """Whether a message's entries are about what the record asks for; its early delivery events alone don't tell."""
+    known = next((entry.data["fingerprint"] for entry in entries if "fingerprint" in entry.data), item.fingerprint)
+    return known == item.fingerprint

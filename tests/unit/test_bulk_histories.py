@@ -1,0 +1,273 @@
+"""Never sent twice, never lost, in bulk: random histories of workers on a queue that delivers at least once.
+
+Workers are killed before and after every I/O, lose answers and meet each other half-way; records are redelivered,
+doubled and redriven, share their keys with single sends, and are worked off through throttling, outages and changes of
+mind. At the end the ledger, the batch's counts and the queue are held against what CXone really took.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.use_cases.send_message import Receipt
+from cxone_messaging.use_cases.submit_batch import BatchMessage
+from local.simulator import Fault, Settings
+from tests.unit.test_send_histories import (
+    Advance,
+    Deliver,
+    Opt,
+    RevokeTokens,
+    refusals,
+    simulators,
+    spoils,
+    token_faults,
+)
+from tests.worlds import Injector, Killed, Plan, World
+
+HISTORIES = int(os.environ.get("HISTORIES", "150"))
+TEXTS = ("Your code is 849201", "Your code is 555555")
+BATCH = tuple("abcdef")
+KEYS = (*BATCH, "x", "y")
+NUMBER, NOBODY = "+15551234567", "+15559999999"
+SETTLED = {Status.DELIVERED, Status.FAILED, Status.UNKNOWN, Status.REJECTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Ask for the batch, which is always the same, at any time and as often as it comes."""
+
+    at: int = 0
+    what: str = "nothing"
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Somebody else puts a record on the queue: one of a key that the batch has too, or one that can't be read."""
+
+    key: str
+    text: str = TEXTS[0]
+    to: str = NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class PutMalformed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    fault: Fault | None = None
+    at: int = 0  # the I/O at which `what` happens; 0 for none
+    what: str = "nothing"
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    key: str
+    text: str = TEXTS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Redeliver:
+    """Records that somebody is at are handed out once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    pass
+
+
+whats = st.sampled_from(["nothing", "kill", "kill", "lose_answer", "poll", "single", "wait", "deliver", "opt_out"])
+polls = st.builds(
+    Poll,
+    fault=st.one_of(st.none(), st.none(), spoils, refusals),
+    at=st.integers(0, 24),
+    what=whats,
+    after=st.booleans(),
+)
+puts = st.builds(
+    Put,
+    key=st.sampled_from(KEYS),
+    text=st.sampled_from([TEXTS[0], TEXTS[0], TEXTS[0], TEXTS[1]]),
+    to=st.sampled_from([NUMBER, NUMBER, NUMBER, NOBODY]),
+)
+others = st.one_of(
+    token_faults,
+    st.builds(Submit, at=st.integers(0, 6), what=st.sampled_from(["nothing", "kill"]), after=st.booleans()),
+    st.builds(Single, st.sampled_from(KEYS), st.sampled_from([TEXTS[0], TEXTS[0], TEXTS[1]])),
+    st.builds(Redeliver),
+    st.builds(Redrive),
+    st.builds(PutMalformed),
+    st.builds(Advance, st.sampled_from([0.05, 3.0, 12.0, 45.0, 400.0, 4000.0])),
+    st.builds(Deliver, st.integers(1, 4)),
+    st.builds(Opt, st.sampled_from(ConsentStatus)),
+    st.builds(RevokeTokens),
+)
+steps = st.integers(0, 9).flatmap(lambda dice: polls if dice < 4 else puts if dice < 6 else others)
+
+
+class History:
+    """Runs the steps, and remembers who was told what."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.receipts: list[tuple[Single, Receipt]] = []
+        self.put: set[str] = set()
+        self.malformed = 0
+        self.submitted = False
+        world.opt(ConsentStatus.OPTED_IN)
+
+    def run(self, step: object) -> None:  # noqa: C901  one line a step
+        world = self.world
+        match step:
+            case Submit():
+                self.submit(step)
+            case Put():
+                self.put.add(step.key)
+                record = BulkRecord(step.key, SmsRequest(step.to, step.text))
+                world.queue.send(json.dumps(record.body()))
+            case PutMalformed():
+                self.malformed += 1
+                world.queue.send('{"reference": "x"}')
+            case Poll():
+                self.poll(step)
+            case Single():
+                self.single(step)
+            case Redeliver():
+                world.queue.show_all()
+            case Redrive():
+                world.queue.redrive()
+            case Fault():
+                world.simulator.add_fault(step)
+            case Advance():
+                world.clock.advance(step.seconds)
+            case Deliver():
+                world.deliver(step.limit)
+            case Opt():
+                world.opt(step.status)
+            case RevokeTokens():
+                world.simulator.revoke_tokens()
+
+    def submit(self, step: Submit) -> None:
+        batch = [BatchMessage(SmsRequest(NUMBER, TEXTS[0]), key) for key in BATCH]
+        injector = Injector()
+        injector.begin(self.plan(step))
+        try:
+            self.world.submitter(injector)(batch, "batch", lambda: 28.0)
+        except (MessagingError, StorageError, Killed):
+            return
+        self.submitted = True
+
+    def poll(self, step: Poll) -> None:
+        if step.fault is not None:
+            self.world.simulator.add_fault(step.fault)
+        injector = Injector()
+        injector.begin(self.plan(step))
+        with suppress(Killed):
+            self.world.poll(injector)
+
+    def single(self, step: Single) -> None:
+        give_up_at = self.world.clock.monotonic() + 28
+        try:
+            receipt = self.world.sender().send(
+                SmsRequest(NUMBER, step.text), step.key, lambda: give_up_at - self.world.clock.monotonic()
+            )
+        except (MessagingError, StorageError):
+            return
+        self.receipts.append((step, receipt))
+
+    def plan(self, step: Poll | Submit) -> Plan | None:
+        acts = {
+            "poll": lambda: (self.world.queue.show_all(), self.poll(Poll())),
+            "single": lambda: self.single(Single("a")),
+            "wait": lambda: self.world.clock.advance(45),
+            "deliver": lambda: (self.world.clock.advance(1), self.world.deliver()),
+            "opt_out": lambda: self.world.opt(ConsentStatus.OPTED_OUT),
+        }
+        return Plan(
+            step.at, kill=step.what == "kill", lose_answer=step.what == "lose_answer", after=step.after,
+            act=acts.get(step.what),
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        """Let everything come to rest: faults end, records come back until they are dealt with, all events arrive."""
+        self.world.simulator.faults.clear()
+        self.world.clock.advance(60)
+        if not self.submitted:
+            self.submit(Submit())
+        self.world.work_off()
+        for _ in range(4):
+            self.world.clock.advance(30)
+            self.world.deliver()
+
+    def check(self) -> None:
+        world, taken = self.world, self.world.accepted()
+        assert self.submitted, "a batch that broke off can always be finished"
+        assert len(world.queue) == 0
+        dead = [json.loads(body)["reference"] for body, reason in world.queue.dead if reason != "malformed_record"]
+        assert any(reason == "malformed_record" for _, reason in world.queue.dead) == bool(self.malformed)
+        for key in KEYS:
+            message_id = world.pseudonyms.message_id(key)
+            sent = taken.get(message_id, [])
+            assert len(sent) <= 1, f"{key} was sent {len(sent)} times"
+            entries = world.ledger.read(f"message#{message_id}")
+            assert first_broken(f"message#{message_id}", entries) is None
+            status = fold("", entries).status if entries else None
+            if sent:
+                # Every event of what was taken has arrived, so nothing that was taken may count as anything else.
+                assert status is Status.DELIVERED, f"{key} went out and counts as {status}"
+            elif key in self.put or self.queued(key):
+                # A single send that is to be tried again waits for its caller, but a record comes back by itself.
+                assert status in SETTLED or key in dead, f"{key} counts as {status} and nobody comes back to it"
+            prints = {entry.data["fingerprint"] for entry in entries if entry.type == "sending"}
+            assert len(prints) <= 1, "two different requests went by one key"
+            for step, receipt in self.receipts:
+                if step.key == key:
+                    assert [message.text for message in sent] == [step.text]
+                    assert receipt.message.cxone_message_id == sent[0].id
+
+    def queued(self, key: str) -> bool:
+        """Whether the batch's message with this key was accepted."""
+        return key in BATCH and bool(self.world.read_batch(self.batch_id)[0])
+
+    @property
+    def batch_id(self) -> str:
+        return self.world.pseudonyms.batch_id("batch")
+
+    def check_counts(self) -> None:
+        total, counts = self.world.read_batch(self.batch_id)
+        assert total in {0, len(BATCH)}
+        assert sum(counts.values()) == total, counts
+        assert Status.SENDING not in counts, "nothing hangs"
+
+
+@settings(
+    max_examples=HISTORIES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
+def test_a_reference_is_sent_at_most_once_and_no_record_is_lost(
+    settings_: Settings, script: list[object], seed: int
+) -> None:
+    history = History(World(settings_, seed))
+    history.run(Submit())
+    for step in script:
+        history.run(step)
+    history.finish()
+    history.check()
+    history.check_counts()

@@ -1,0 +1,628 @@
+"""What becomes of bulk records: of each by itself, whatever became of it earlier, and of all of them in an outage."""
+
+import itertools
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cxone_messaging.adapters.governor import FAILURES_TO_OPEN, SlotMissedError
+from cxone_messaging.adapters.ledger import Insertion
+from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.times import parse_time
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.chunk import Done, Later, Unusable
+from cxone_messaging.use_cases.send_batch import CHUNK
+from local.simulator import Fault, Settings
+from tests.fakes import FakeGovernor, FakeLedger
+from tests.worlds import SLOT_SECONDS, Injector, Killed, Plan, World
+
+TEXT = "Your code is 849201"
+NOBODY = "+15559999999"
+DOWN = Fault(action="status", operation="send", status=503, times="forever")
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.opt(ConsentStatus.OPTED_IN)
+    return world
+
+
+def record(reference="r", *, text=TEXT, to="+15551234567", batch_id="batch", **options):
+    return BulkRecord(reference, SmsRequest(to, text, **options), batch_id)
+
+
+def some(count):
+    return [record(f"r{number}") for number in range(count)]
+
+
+def offer(world, records, *, seconds=60.0, sender=None, **options):
+    """Hand records to a new process, and give what is to become of each."""
+    give_up_at = world.clock.monotonic() + seconds
+    sender = sender or world.batch_sender(**options)
+    return sender(records, lambda: give_up_at - world.clock.monotonic())
+
+
+def entries_of(world, reference="r"):
+    subject = f"message#{world.pseudonyms.message_id(reference)}"
+    entries = world.ledger.read(subject)
+    assert first_broken(subject, entries) is None
+    return entries
+
+
+def trail(world, reference="r"):
+    return [entry.type for entry in entries_of(world, reference)]
+
+
+def status(world, reference="r"):
+    return fold("", entries_of(world, reference)).status
+
+
+def sends(world):
+    return len(world.simulator.log("send"))
+
+
+def taken(world):
+    """Count what CXone took of each of our messages."""
+    return sorted(len(messages) for messages in world.accepted().values())
+
+
+class Watched:
+    """Notes with how many things each method was called."""
+
+    def __init__(self, store, calls):
+        self._store = store
+        self._calls = calls
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+
+        def call(first, *rest):
+            self._calls.setdefault(name, []).append(len(first) if hasattr(first, "__len__") else first)
+            return method(first, *rest)
+
+        return call
+
+
+class TestInChunks:
+    def test_a_chunk_takes_one_call_for_its_consents_its_slots_its_entries_and_its_outcomes(self, world):
+        calls = {}
+        for name in ("ledger", "consents", "governor"):
+            setattr(world, name, Watched(getattr(world, name), calls))
+        assert offer(world, some(60)) == [Done()] * 60
+        assert taken(world) == [1] * 60
+        assert [size for size in calls["insert_many"] if size] == [25, 25, 25, 25, 10, 10]
+        assert len(calls["find_many"]) == 3
+        assert calls["reserve"] == [25, 25, 10]
+        assert len(calls["check"]) <= 6, "twice a chunk"
+        assert set(calls) <= {"insert_many", "find_many", "reserve", "check", "succeeded"}
+
+    def test_a_process_that_dies_leaves_one_chunk_in_flight_at_most(self, world):
+        entered = FakeLedger.insert_many
+
+        class Dying(FakeLedger):
+            def insert_many(self, entries):
+                entered(self, entries)
+                if len(self) >= 3 * CHUNK:
+                    raise Killed
+                return [Insertion.INSERTED] * len(entries)
+
+        world.ledger = Dying()
+        with pytest.raises(Killed):
+            offer(world, some(100))
+        statuses = [fold("", world.ledger.read(each)).status for each in world.ledger.subjects() if "message#" in each]
+        assert statuses.count(Status.SENDING) == CHUNK
+        assert statuses.count(Status.DISPATCHED) == CHUNK
+
+    def test_each_goes_out_in_its_slot_and_none_is_throttled(self, world):
+        offer(world, some(300))
+        log = world.simulator.log("send")
+        assert {entry.status for entry in log} == {202}
+        assert all(b.time - a.time >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(log))
+        assert log[-1].time - log[0].time <= 300 * SLOT_SECONDS
+
+    def test_a_held_up_process_reserves_other_slots(self, world):
+        sent_at, reserve = [], world.governor.reserve
+
+        def reserve_late(count, horizon):
+            world.governor.next_slot = world.clock.now() + 0.1
+            slots = reserve(count, horizon)
+            sent_at.append(world.clock.now())
+            world.clock.advance(3 if len(sent_at) == 2 else 0)
+            return slots
+
+        world.governor.reserve = reserve_late
+        offer(world, some(50))
+        times = [entry.time for entry in world.simulator.log("send")]
+        assert len(times) == 50
+        assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
+        assert len(sent_at) == 3
+
+    def test_sends_of_a_chunk_run_side_by_side(self, world):
+        barrier = threading.Barrier(CHUNK)
+        with ThreadPoolExecutor(CHUNK) as pool:
+            sender = world.batch_sender(executor=pool)
+            send = sender._gateway.send
+
+            def all_together(*args):
+                barrier.wait(timeout=20)
+                return send(*args)
+
+            sender._gateway.send = all_together
+            assert offer(world, some(CHUNK), sender=sender) == [Done()] * CHUNK
+        assert taken(world) == [1] * CHUNK
+
+    def test_without_an_executor_it_has_threads_of_its_own(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.01})
+        sender = world.batch_sender()
+        own = type(sender)(
+            **{
+                name: getattr(sender, f"_{name}")
+                for name in (
+                    "ledger", "consents", "gateway", "governor", "slot_seconds", "pseudonyms", "rules",
+                    "callback_url", "clock", "telemetry", "rng",
+                )
+            }
+        )  # fmt: skip
+        assert offer(world, some(60), sender=own) == [Done()] * 60
+        assert taken(world) == [1] * 60
+
+    @pytest.mark.parametrize(("rate", "most"), [(97, CHUNK), (10, 10), (1, 1), (0.5, 1)])
+    def test_no_more_slots_than_the_horizon_holds_are_reserved_at_once(self, world, rate, most):
+        world.governor = Watched(FakeGovernor(world.clock, 1 / rate), calls := {})
+        offer(world, some(CHUNK), slot_seconds=1 / rate)
+        assert max(calls["reserve"]) == most
+        assert {entry.status for entry in world.simulator.log("send")} == {202}
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("asked", "codes"),
+        [
+            ({"to": NOBODY}, ["not_opted_in"]),
+            ({"to": "call me"}, ["invalid_recipient"]),
+            ({"text": " "}, ["text_required"]),
+            ({"text": "a" * 1531}, ["too_many_segments"]),
+            ({"text": "\x1b", "to": NOBODY}, ["invalid_characters", "not_opted_in"]),
+        ],
+    )
+    def test_a_record_that_breaks_a_rule_is_recorded_as_rejected_and_consumed(self, world, asked, codes):
+        assert offer(world, [record(**asked), record("good")]) == [Done(), Done()]
+        (entry,) = entries_of(world)
+        assert (entry.type, entry.data["error"], entry.data["codes"]) == ("rejected", codes[0], codes)
+        assert not set(asked.values()) & set(json.dumps(entry.attributes()).split('"')), (
+            "nothing stands there in the clear"
+        )
+        assert status(world, "good") is Status.DISPATCHED
+        assert world.telemetry[Metric.MESSAGES_REJECTED] == [1]
+        world.clock.advance(1)
+        assert offer(world, [record(**asked)]) == [Done()]
+        assert (trail(world), world.telemetry[Metric.MESSAGES_REJECTED]) == (["rejected"], [1])
+
+    def test_who_opted_out_since_the_batch_was_submitted_gets_nothing(self, world):
+        world.opt(ConsentStatus.OPTED_OUT)
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["rejected"], 0)
+        assert entries_of(world)[0].data["codes"] == ["opted_out"]
+
+    def test_who_opts_out_before_another_try_gets_nothing_and_the_message_is_final(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        assert isinstance(offer(world, [record()])[0], Later)
+        world.opt(ConsentStatus.OPTED_OUT)
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["sending", "retrying", "rejected"], 1)
+
+    def test_who_opts_out_after_the_sender_died_has_an_unknown_message(self, world):
+        die_while_sending(world)
+        world.opt(ConsentStatus.OPTED_OUT)
+        (wait,) = offer(world, [record()])
+        assert isinstance(wait, Later)
+        world.clock.advance(wait.seconds)
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["sending", "unknown"], 1)
+
+    def test_what_was_sent_stays_sent_whoever_opts_out_later(self, world):
+        offer(world, [record()])
+        world.opt(ConsentStatus.OPTED_OUT)
+        assert offer(world, [record()]) == [Done()]
+        assert trail(world) == ["sending", "dispatched"]
+
+    def test_a_refusal_by_cxone_is_final(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=400))
+        assert offer(world, [record()]) == [Done()]
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["sending", "rejected"], 1)
+
+
+def die_while_sending(world, records=None):
+    """Have a process die as soon as CXone has taken its first message."""
+
+    class Dying(Injector):
+        def call(self, function, *args, **options):
+            answer = super().call(function, *args, **options)
+            if world.simulator.accepted_messages():
+                self._dead = True
+            return answer
+
+    with pytest.raises(Killed):
+        offer(world, records or [record()], injector=Dying())
+
+
+class TestOnce:
+    def test_a_redelivered_record_is_not_sent_again(self, world):
+        offer(world, [record()])
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["sending", "dispatched"], 1)
+
+    def test_a_record_that_is_twice_in_a_batch_is_sent_once_and_its_twin_seen_again(self, world):
+        first, twin = offer(world, [record(), record()])
+        assert first == Done()
+        assert isinstance(twin, Later)
+        assert offer(world, [record()]) == [Done()]
+        assert sends(world) == 1
+
+    def test_a_redrive_under_another_queue_id_sends_nothing_again(self, world):
+        for _ in range(2):
+            world.queue.send(json.dumps(record().body()))
+            world.work_off()
+        world.queue.dead.append((json.dumps(record().body()), None))
+        world.queue.redrive()
+        world.work_off()
+        assert (len(world.queue), sends(world)) == (0, 1)
+
+    def test_a_key_that_a_single_send_used_is_not_sent_in_bulk_nor_the_other_way_round(self, world):
+        for key, first, second in (("a", single, offer_one), ("b", offer_one, single)):
+            first(world, key)
+            second(world, key)
+            assert trail(world, key) == ["sending", "dispatched"]
+        assert taken(world) == [1, 1]
+
+    def test_what_somebody_else_is_sending_waits_until_they_must_be_done(self, world):
+        die_while_sending(world)
+        (wait,) = offer(world, [record()])
+        left = deadline(world) - world.clock.now()
+        assert left < wait.seconds <= left + 10
+        assert (trail(world), sends(world)) == (["sending"], 1)
+
+    def test_what_a_dead_sender_left_is_unknown_and_settled_by_its_event(self, world):
+        die_while_sending(world)
+        world.clock.advance(60)
+        assert offer(world, [record()]) == [Done()]
+        assert (trail(world), sends(world)) == (["sending", "unknown"], 1)
+        assert world.read_batch._ledger.batch_entries("batch")[-1].type == "unknown"
+        world.deliver()
+        assert status(world) is Status.DELIVERED
+
+    def test_a_live_senders_time_covers_the_slowest_answer(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 19})
+        seen = []
+        injector = Injector()
+        injector.begin(Plan(11, after=True, act=lambda: seen.extend(offer(world, [record()]))))
+        assert offer(world, [record()], injector=injector) == [Done()]
+        assert isinstance(seen[0], Later)
+        assert trail(world) == ["sending", "dispatched"]
+
+    @pytest.mark.parametrize("to", ["+15551234567", NOBODY])
+    def test_a_reference_with_another_body_is_put_aside(self, world, to):
+        offer(world, [record(to=to)])
+        for other in (record(to=to, text="another"), record(to=to, campaign_id="c"), record(to=to, sender="54321")):
+            assert offer(world, [other]) == [Unusable("idempotency_key_reused")]
+        assert taken(world) == [1] * (to != NOBODY)
+
+    def test_a_reference_that_is_to_be_tried_again_is_not_good_for_another_body(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        offer(world, [record()])
+        assert offer(world, [record(text="another")]) == [Unusable("idempotency_key_reused")]
+        assert offer(world, [record()]) == [Done()]
+        assert [message.text for message in world.simulator.accepted_messages()] == [TEXT]
+
+    def test_an_early_event_that_takes_the_outcomes_sequence_loses_nothing(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 1})
+        gateway = world.batch_sender()
+        send = gateway._gateway.send
+
+        def send_and_hear_of_it(*args):
+            outcome = send(*args)
+            world.clock.advance(2)
+            world.deliver()
+            return outcome
+
+        gateway._gateway.send = send_and_hear_of_it
+        assert offer(world, [record()], sender=gateway) == [Done()]
+        assert trail(world) == ["sending", "delivery", "delivery", "delivery", "dispatched"]
+        assert entries_of(world)[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id
+        assert status(world) is Status.DELIVERED
+        assert world.telemetry[Metric.MESSAGES_DISPATCHED] == [1]
+
+
+def deadline(world):
+    return parse_time(fold("", entries_of(world)).deadline).timestamp()
+
+
+def single(world, key):
+    world.sender().send(record().request, key, lambda: 28.0)
+
+
+def offer_one(world, key):
+    assert offer(world, [record(key)]) == [Done()]
+
+
+class TestNotNow:
+    def test_a_throttled_message_is_tried_again_when_cxone_says(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=8))
+        dispositions = offer(world, some(CHUNK))
+        assert dispositions[0] == Later(8.0)
+        assert trail(world, "r0") == ["sending", "retrying"]
+        held = [number for number, each in enumerate(dispositions) if isinstance(each, Later)]
+        assert len(held) > 1, "the fleet waits, this process too"
+        assert all(trail(world, f"r{number}") == ["sending", "retrying"] for number in held)
+        world.clock.advance(9)
+        assert offer(world, some(CHUNK)) == [Done()] * CHUNK
+        assert taken(world) == [1] * CHUNK
+        assert trail(world, "r0") == ["sending", "retrying", "sending", "dispatched"]
+        assert world.telemetry[Metric.THROTTLED] == [1]
+
+    def test_a_full_schedule_is_waited_for_a_moment(self, world):
+        world.governor.next_slot = world.clock.now() + 3
+        assert offer(world, some(2)) == [Done(), Done()]
+
+    def test_a_schedule_that_is_full_for_longer_sends_the_records_back(self, world):
+        world.governor.next_slot = world.clock.now() + 30
+        dispositions = offer(world, some(2))
+        assert all(29 <= each.seconds <= 40 for each in dispositions)
+        assert trail(world, "r0") == []
+
+    def test_while_the_circuit_is_open_nothing_is_entered_and_all_go_back_until_it_reopens(self, world):
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now() + 50
+        dispositions = offer(world, some(60))
+        assert all(50 <= each.seconds <= 60 for each in dispositions)
+        assert len({each.seconds for each in dispositions}) > 1, "they don't come back all at once"
+        assert (sends(world), [each for each in world.ledger.subjects() if each.startswith("message#")]) == (0, [])
+
+    def test_a_probe_takes_exactly_one_record(self, world):
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
+        world.simulator.add_fault(DOWN)
+        dispositions = offer(world, some(60))
+        assert sends(world) == 1
+        assert all(isinstance(each, Later) for each in dispositions)
+        assert [reference for reference in range(60) if trail(world, f"r{reference}")] == [0]
+
+    def test_a_probe_that_succeeds_lets_the_others_follow(self, world):
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
+        assert offer(world, some(60)) == [Done()] * 60
+
+    def test_a_probe_in_exchange_for_missed_slots_takes_exactly_one_record_too(self, world):
+        class Opening(FakeGovernor):
+            opened = False
+
+            def check(self, slots):
+                if not self.opened:
+                    self.opened, self.failures, self.open_until = True, FAILURES_TO_OPEN, 0.0
+                    raise SlotMissedError
+
+        world.governor = Opening(world.clock)
+        world.simulator.add_fault(DOWN)
+        dispositions = offer(world, some(CHUNK))
+        assert sends(world) == 1
+        assert all(isinstance(each, Later) for each in dispositions)
+
+    def test_a_probe_that_nothing_is_sent_with_is_given_back(self, world):
+        offer(world, [record()])
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
+        assert offer(world, [record()]) == [Done()]
+        assert offer(world, [record("another")]) == [Done()]
+
+    def test_without_a_token_nothing_is_entered(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="token_sms", status=500, times="forever"))
+        began = world.clock.monotonic()
+        dispositions = offer(world, some(30))
+        assert all(isinstance(each, Later) and each.seconds >= 1 for each in dispositions)
+        assert world.clock.monotonic() - began <= 60
+        assert (sends(world), trail(world, "r0")) == (0, [])
+        world.simulator.faults.clear()
+        world.clock.advance(30)
+        assert offer(world, some(30)) == [Done()] * 30
+
+    def test_what_there_is_no_time_for_goes_back_unharmed(self, world):
+        assert offer(world, some(3), seconds=39) == [Later(0)] * 3
+        assert (sends(world), trail(world, "r0")) == (0, [])
+
+    def test_each_chunk_looks_at_the_time(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.5})
+        dispositions = offer(world, some(100), seconds=50)
+        done = dispositions.count(Done())
+        assert CHUNK <= done < 100
+        assert dispositions == [Done()] * done + [Later(0)] * (100 - done)
+        assert trail(world, f"r{done}") == []
+
+    def test_what_a_slow_probe_leaves_no_time_for_goes_back_unharmed(self, world):
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 18})
+        assert offer(world, some(3), seconds=50) == [Done(), Later(0), Later(0)]
+        assert trail(world, "r1") == []
+
+
+class TestOnTheQueue:
+    def test_a_malformed_record_is_put_aside_at_once_with_its_reason(self, world):
+        malformed = ["", "no json", "[]", '{"reference": "x"}', '{"reference": "", "to": "1", "text": "x"}',
+                     '{"reference": "x", "to": 1, "text": "x"}', '{"reference": "x", "to": "1", "text": "x", "n": 1}',
+                     json.dumps({"reference": "x" * 256, "to": "1", "text": "x"})]  # fmt: skip
+        for body in malformed:
+            world.queue.send(body)
+        world.queue.send(json.dumps(record().body()))
+        assert world.poll() == len(malformed) + 1
+        assert world.queue.dead == [(body, "malformed_record") for body in malformed]
+        assert (len(world.queue), sends(world), world.queue.most_receives) == (0, 1, 1)
+
+    def test_a_reused_reference_is_put_aside_with_its_reason(self, world):
+        body = json.dumps(record(text="another").body())
+        offer(world, [record()])
+        world.queue.send(body)
+        world.work_off()
+        assert world.queue.dead == [(body, "idempotency_key_reused")]
+
+    @pytest.mark.parametrize("body", ["malformed", json.dumps(record(text="another").body())])
+    def test_what_cant_be_put_aside_is_failed_and_seen_again(self, world, body):
+        offer(world, [record()])
+        world.queue.send(body)
+        put_aside, world.queue.put_aside = world.queue.put_aside, lambda *_: False
+        world.poll()
+        assert (len(world.queue), world.queue.dead) == (1, [])
+        world.queue.put_aside = put_aside
+        world.work_off()
+        assert (len(world.queue), len(world.queue.dead)) == (0, 1)
+
+    def test_what_cant_be_put_back_is_failed_and_seen_again(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        world.queue.put([record()])
+        put, world.queue.put = world.queue.put, lambda records, _: [False] * len(records)
+        world.poll()
+        assert len(world.queue) == 1
+        world.queue.put = put
+        world.work_off()
+        assert (len(world.queue), taken(world)) == (0, [1])
+
+    def test_what_has_to_wait_goes_back_as_it_came(self, world):
+        first = record(campaign_id="c", sender="54321", text="Grüße €")
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        world.queue.put([first])
+        world.work_off()
+        (message,) = world.simulator.accepted_messages()
+        assert (message.text, message.campaign_id) == ("Grüße €", "c")
+        assert {entry.index["batchId"] for entry in entries_of(world)} == {"batch"}
+
+    def test_an_outage_of_an_hour_spends_no_receives_and_loses_nothing(self):
+        world = World(Settings(delivery_steps=Settings().delivery_steps[-1:]))
+        world.opt(ConsentStatus.OPTED_IN)
+        world.simulator.add_fault(DOWN)
+        world.queue.put(some(60))
+        ends = world.clock.now() + 3600
+        world.work_off(until=ends)
+        assert (len(world.queue), world.queue.dead, world.queue.most_receives) == (60, [], 1)
+        tried = sends(world)
+        assert tried <= CHUNK + 3600 / 5, "each probe is one message, and there is one in five seconds at most"
+        world.clock.advance(ends - world.clock.now())
+        world.simulator.faults.clear()
+        world.work_off()
+        world.clock.advance(5)
+        world.deliver()
+        assert taken(world) == [1] * 60
+        assert {status(world, f"r{number}") for number in range(60)} == {Status.DELIVERED}
+        assert (world.queue.dead, world.queue.most_receives) == ([], 1)
+        assert world.clock.now() - ends <= 180, "it is quick once CXone is back"
+
+
+class TestStorage:
+    """A store that fails, or a process that dies, at any step: nobody is sent to twice, and no record is lost."""
+
+    @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("what", ["lose_answer", "kill"])
+    @pytest.mark.parametrize("at", range(1, 20))
+    def test_a_fault_at_any_step(self, world, at, what, after):
+        world.queue.put(some(4))
+        world.queue.send(json.dumps(record(to=NOBODY).body()))
+        injector = Injector()
+        injector.begin(Plan(at, after=after, **{what: True}))
+        try:
+            world.poll(injector)
+        except Killed:
+            assert what == "kill"
+        world.work_off()
+        world.clock.advance(5)
+        world.deliver()
+        assert (len(world.queue), world.queue.dead) == (0, [])
+        sent = world.accepted()
+        assert trail(world) == ["rejected"]
+        for number in range(4):
+            messages = sent.get(world.pseudonyms.message_id(f"r{number}"), [])
+            assert len(messages) <= 1
+            assert status(world, f"r{number}") is (Status.DELIVERED if messages else Status.UNKNOWN)
+
+    def test_there_are_that_many_steps(self, world):
+        world.queue.put(some(4))
+        world.queue.send(json.dumps(record(to=NOBODY).body()))
+        injector = Injector()
+        world.poll(injector)
+        assert injector._count == 19
+
+    def test_one_messages_trouble_keeps_no_other_from_being_sent(self, world):
+        offer(world, [record("r1")])
+        read = world.ledger.read
+
+        def unreadable(subject):
+            if world.pseudonyms.message_id("r1") in subject:
+                raise StorageError("not now")
+            return read(subject)
+
+        world.ledger.read = unreadable
+        dispositions = offer(world, some(3))
+        assert (dispositions[0], dispositions[2]) == (Done(), Done())
+        assert isinstance(dispositions[1], Later)
+
+    @pytest.mark.parametrize("step", [1, 2])
+    def test_an_insert_that_failed_brings_the_record_back_and_nothing_goes_out_twice(self, world, step):
+        calls, insert_many = [], world.ledger.insert_many
+
+        def failing(entries):
+            if entries:
+                calls.append(entries)
+            if entries and len(calls) == step:
+                return [Insertion.FAILED] * len(entries)
+            return insert_many(entries)
+
+        world.ledger.insert_many = failing
+        world.queue.put(some(2))
+        world.poll()
+        assert (sends(world), len(world.queue)) == (0 if step == 1 else 2, 2)
+        world.work_off()
+        assert taken(world) == [1, 1]
+        expected = Status.DISPATCHED if step == 1 else Status.UNKNOWN
+        assert [status(world, f"r{number}") for number in range(2)] == [expected] * 2
+        assert len(world.queue) == 0
+
+    def test_an_outcome_that_cant_be_entered_behind_an_early_event_brings_the_record_back(self, world):
+        insert_many, insert = world.ledger.insert_many, world.ledger.insert
+
+        def taken_by_events(entries):
+            if entries and entries[0].type == "dispatched":
+                return [Insertion.TAKEN] * len(entries)
+            return insert_many(entries)
+
+        def broken(entry):
+            raise StorageError("not now")
+
+        world.ledger.insert_many, world.ledger.insert = (
+            taken_by_events,
+            lambda entry: broken(entry) if entry.type == "dispatched" else insert(entry),
+        )
+        dispositions = offer(world, some(2))
+        assert all(isinstance(each, Later) for each in dispositions)
+
+    def test_a_schedule_that_cant_be_read_stops_the_rest_of_the_chunk(self, world):
+        looks, check = [], world.governor.check
+
+        def unreadable(slots):
+            looks.append(slots)
+            if len(looks) == 2:
+                raise StorageError("not now")
+            check(slots)
+
+        world.governor.check = unreadable
+        dispositions = offer(world, some(CHUNK))
+        assert dispositions.count(Done()) == sends(world) == 13
+        assert trail(world, "r24") == ["sending", "retrying"]
+        assert offer(world, some(CHUNK)) == [Done()] * CHUNK
+        assert taken(world) == [1] * CHUNK
+
+    def test_a_number_is_opted_in_by_itself(self, world):
+        other = PhoneNumber.parse("+15551230000")
+        world.opt(ConsentStatus.OPTED_OUT, other)
+        offer(world, [record("a", to=other.e164), record("b")])
+        assert (status(world, "a"), status(world, "b")) == (Status.REJECTED, Status.DISPATCHED)
