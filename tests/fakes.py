@@ -73,6 +73,7 @@ class FakeLedger:
                 raise SequenceTakenError
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
+        assert len({entry.subject for entry in entries}) == len(entries), "DynamoDB refuses a call with an item twice"
         results = []
         for entry in entries:
             try:

@@ -46,7 +46,7 @@ class SenderSettings(Settings):
     max_segments: int = Field(default=10, ge=1, le=255)
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
     cxone_requests_per_second: float = Field(default=100, gt=0)
-    rate_utilisation_percent: float = Field(default=97, gt=0, le=100)
+    rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
 
 
 class SendMessageSettings(SenderSettings):

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from cxone_messaging.adapters.governor import Governor, SlotMissedError, Slots
+from cxone_messaging.adapters.governor import MISSED_SECONDS, Governor, RateUsedUpError, SlotMissedError, Slots
 from cxone_messaging.platform.clock import Clock
 
 # The schedule is looked at again after so many slots, twice in a chunk: an eighth of a second at 100 a second.
 _LOOK_EVERY = 13
 # Slots that were missed are exchanged for others no further ahead than this, in seconds.
 _HORIZON_SECONDS = 5.0
+_PATIENCE_SECONDS = 2.0
 
 
 class Pacer:
@@ -29,10 +30,20 @@ class Pacer:
             start = self._slots.start + self._used * self._slot_seconds
             slot = replace(self._slots, start=start, count=1)
             self._clock.sleep(max(0.0, start - self._clock.now()))
+            if not slot.probe and self._clock.now() - start > MISSED_SECONDS:
+                self._exchange(still_needed)
+                continue
             try:
                 if self._used % _LOOK_EVERY == 0:
                     self._governor.check(slot)
             except SlotMissedError:
+                self._exchange(still_needed)
+                continue
+            except RateUsedUpError as error:
+                # A short wait, as after a 429, is cheaper than putting the rest of the chunk back on the queue.
+                if error.retry_after > _PATIENCE_SECONDS:
+                    raise
+                self._clock.sleep(error.retry_after)
                 self._exchange(still_needed)
                 continue
             self._used += 1
