@@ -145,6 +145,22 @@ class TestInChunks:
         assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
         assert len(sent_at) == 3
 
+    def test_a_process_held_up_within_a_chunk_lets_no_slots_go_out_in_a_burst(self, world):
+        sender, sent = world.batch_sender(), []
+        send = sender._gateway.send
+
+        def held_up(*args):
+            sent.append(args)
+            outcome = send(*args)
+            world.clock.advance(3 if len(sent) == 5 else 0)
+            return outcome
+
+        sender._gateway.send = held_up
+        offer(world, some(CHUNK), sender=sender)
+        times = [entry.time for entry in world.simulator.log("send")]
+        assert len(times) == CHUNK
+        assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
+
     def test_sends_of_a_chunk_run_side_by_side(self, world):
         barrier = threading.Barrier(CHUNK)
         with ThreadPoolExecutor(CHUNK) as pool:
@@ -362,12 +378,20 @@ class TestNotNow:
         assert trail(world, "r0") == ["sending", "retrying"]
         held = [number for number, each in enumerate(dispositions) if isinstance(each, Later)]
         assert len(held) > 1, "the fleet waits, this process too"
+        assert all(7 < dispositions[number].seconds <= 8 for number in held)
         assert all(trail(world, f"r{number}") == ["sending", "retrying"] for number in held)
         world.clock.advance(9)
         assert offer(world, some(CHUNK)) == [Done()] * CHUNK
         assert taken(world) == [1] * CHUNK
         assert trail(world, "r0") == ["sending", "retrying", "sending", "dispatched"]
         assert world.telemetry[Metric.THROTTLED] == [1]
+
+    def test_a_short_hold_is_waited_out_by_the_rest_of_the_chunk(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=1))
+        began = world.clock.now()
+        assert offer(world, some(CHUNK)) == [Later(1.0)] + [Done()] * (CHUNK - 1)
+        assert trail(world, "r24") == ["sending", "dispatched"]
+        assert world.simulator.log("send")[-1].time >= began + 1
 
     def test_a_full_schedule_is_waited_for_a_moment(self, world):
         world.governor.next_slot = world.clock.now() + 3
@@ -412,6 +436,18 @@ class TestNotNow:
         dispositions = offer(world, some(CHUNK))
         assert sends(world) == 1
         assert all(isinstance(each, Later) for each in dispositions)
+
+    def test_a_probe_is_used_however_late(self, world):
+        world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
+        insert_many = world.ledger.insert_many
+
+        def slow(entries):
+            world.clock.advance(1)
+            return insert_many(entries)
+
+        world.ledger.insert_many = slow
+        assert offer(world, some(3)) == [Done()] * 3
+        assert trail(world, "r0") == ["sending", "dispatched"]
 
     def test_a_probe_that_nothing_is_sent_with_is_given_back(self, world):
         offer(world, [record()])

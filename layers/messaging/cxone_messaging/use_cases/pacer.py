@@ -9,6 +9,7 @@ from cxone_messaging.platform.clock import Clock
 _LOOK_EVERY = 13
 # Slots that were missed are exchanged for others no further ahead than this, in seconds.
 _HORIZON_SECONDS = 5.0
+# A hold is waited out where it ends this soon.
 _PATIENCE_SECONDS = 2.0
 
 
@@ -40,10 +41,10 @@ class Pacer:
                 self._exchange(still_needed)
                 continue
             except RateUsedUpError as error:
-                # A short wait, as after a 429, is cheaper than putting the rest of the chunk back on the queue.
+                # A short wait, as after a 429, is cheaper than putting the rest of the chunk back on the queue; the
+                # next free slots lie behind it.
                 if error.retry_after > _PATIENCE_SECONDS:
                     raise
-                self._clock.sleep(error.retry_after)
                 self._exchange(still_needed)
                 continue
             self._used += 1
