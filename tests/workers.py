@@ -27,6 +27,7 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings
 from cxone_messaging.use_cases import chunk, send_batch
 from cxone_messaging.use_cases.dispatch import send_in_slot, tell_fleet
+from cxone_messaging.use_cases.send_message import SendMessage
 from functions.send_bulk.handler import read
 from tests.fakes import FakeTelemetry
 
@@ -46,23 +47,37 @@ def start(target: object, *args: object) -> multiprocessing.process.BaseProcess:
     return process
 
 
-def send_keys(environment: Mapping[str, str], to: str, keys: Sequence[str], log: Path) -> None:
-    """Send one message for each key, and write each answer as a line; killed, a line may be missing."""
+def send_keys(
+    environment: Mapping[str, str], to: str, keys: Sequence[str], log: Path, ready: Any = None, patient: bool = False
+) -> None:
+    """Send one message for each key, and write each answer as a line; killed, a line may be missing.
+
+    `ready` is an event to set once all that comes before the first send is done. Who is `patient` repeats a request as
+    its answer says, which is what our API asks of callers.
+    """
     os.environ.update(environment)
     use_case = assembly.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
+    if ready is not None:
+        ready.set()
     with log.open("a", buffering=1) as answers:
         for key in keys:
-            give_up_at = time.monotonic() + SECONDS
-            try:
-                receipt = use_case.send(
-                    SmsRequest(to, f"Message {key}"), key, lambda at=give_up_at: at - time.monotonic()
-                )
-                answer = "replayed" if receipt.replayed else "dispatched"
-            except MessagingError as error:
-                answer = error.code.value
-            except StorageError:
-                answer = "storage_error"
+            answer, wait = _send_key(use_case, to, key)
+            while patient and wait is not None:
+                time.sleep(wait)
+                answer, wait = _send_key(use_case, to, key)
             answers.write(json.dumps([key, answer]) + "\n")
+
+
+def _send_key(use_case: SendMessage, to: str, key: str) -> tuple[str, float | None]:
+    """Give the answer to one request, and after how many seconds it is to be repeated, where it is."""
+    give_up_at = time.monotonic() + SECONDS
+    try:
+        receipt = use_case.send(SmsRequest(to, f"Message {key}"), key, lambda: give_up_at - time.monotonic())
+    except MessagingError as error:
+        return error.code.value, error.retry_after
+    except StorageError:
+        return "storage_error", 1.0
+    return "replayed" if receipt.replayed else "dispatched", None
 
 
 def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: int, seconds: float) -> None:
