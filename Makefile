@@ -32,7 +32,7 @@ campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}',
 	  $(CAMPAIGN_FLAGS)
 
 test: $(READY) ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3
 
 histories: $(READY) ## 10,000 random histories of faults around a send
 	HISTORIES=10000 $(BIN)/pytest tests/unit/test_send_histories.py
@@ -58,12 +58,12 @@ format: $(READY) ## format the code and mend what the linter can
 build: $(READY) ## what `sam deploy` uploads; ARCHITECTURE=arm64 (default) or x86_64
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
 
-lock: $(READY) ## resolve the dependencies anew, for this project and for the layer
+lock: $(READY) ## lock the dependencies, for this project and for the layer; UPGRADE=1 takes newer versions
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml --constraint requirements.lock \
 	  --output-file layers/messaging/requirements.txt
 
-LOCK_FLAGS := --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
+LOCK_FLAGS := --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 clean: ## remove everything that was installed or built here
 	rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

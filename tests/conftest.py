@@ -1,6 +1,7 @@
 """What integration tests stand on: an AWS emulator of their own, and tables as the template defines them."""
 
 import os
+import signal
 import socket
 import sys
 import uuid
@@ -9,15 +10,30 @@ import boto3
 import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from local import template
 from local.processes import Servers
 
 REGION = "us-east-1"
 
+# In the background a shell has us ignore Ctrl-C, and so would every process whose interruption is to be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A busy machine is no defect of the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+
+class OneStack(LoadScopeScheduling):
+    """Spreads the tests over processes, but keeps those of the local stack in one: a machine has no room for many."""
+
+    def _split_scope(self, nodeid):
+        return "e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return OneStack(config, log)
 
 
 @pytest.fixture(scope="session")

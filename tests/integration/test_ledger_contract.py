@@ -233,7 +233,7 @@ class TestTampering:
             {"hash": "1" * 64},
             {"cxoneMessageId": "cx-9"},
             {"added": "attribute"},
-            {"added": {"a", "set"}},
+            {"added": {"a set"}},
         ],
         ids=repr,
     )

@@ -19,7 +19,7 @@ from cxone_messaging.use_cases.send_message import Receipt
 from local.simulator import Fault, Settings
 from tests.worlds import Injector, Killed, Plan, World
 
-HISTORIES = int(os.environ.get("HISTORIES", "800"))
+HISTORIES = int(os.environ.get("HISTORIES", "400"))
 TEXTS = ("Your code is 849201", "Your code is 555555")
 KEYS = ("a", "b")
 REFUSED = {Code.CXONE_REJECTED}
