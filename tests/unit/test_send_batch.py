@@ -161,6 +161,21 @@ class TestInChunks:
         assert len(times) == CHUNK
         assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
 
+    def test_of_a_process_held_up_for_a_moment_only_the_slots_of_that_moment_are_lost(self, world):
+        sender, sent = world.batch_sender(), []
+        send = sender._gateway.send
+
+        def held_up(*args):
+            sent.append(args)
+            outcome = send(*args)
+            world.clock.advance(8 * SLOT_SECONDS if len(sent) == 5 else 0)
+            return outcome
+
+        sender._gateway.send = held_up
+        offer(world, some(CHUNK), sender=sender)
+        first, *_, last = (entry.time for entry in world.simulator.log("send"))
+        assert round((last - first) / SLOT_SECONDS) <= CHUNK - 1 + 8
+
     def test_sends_of_a_chunk_run_side_by_side(self, world):
         barrier = threading.Barrier(CHUNK)
         with ThreadPoolExecutor(CHUNK) as pool:
@@ -424,11 +439,9 @@ class TestNotNow:
 
     def test_a_probe_in_exchange_for_missed_slots_takes_exactly_one_record_too(self, world):
         class Opening(FakeGovernor):
-            opened = False
-
             def check(self, slots):
-                if not self.opened:
-                    self.opened, self.failures, self.open_until = True, FAILURES_TO_OPEN, 0.0
+                if not slots.probe:
+                    self.failures, self.open_until = FAILURES_TO_OPEN, 0.0
                     raise SlotMissedError
 
         world.governor = Opening(world.clock)

@@ -7,38 +7,38 @@ from cxone_messaging.platform.clock import Clock
 
 # The schedule is looked at again after so many slots, twice in a chunk: an eighth of a second at 100 a second.
 _LOOK_EVERY = 13
-# Slots that were missed are exchanged for others no further ahead than this, in seconds.
+# Slots that replace missed ones lie no further ahead than this, in seconds.
 _HORIZON_SECONDS = 5.0
 # A hold is waited out where it ends this soon.
 _PATIENCE_SECONDS = 2.0
 
 
 class Pacer:
-    """Hands out consecutive slots; when they are missed, since this process was held up, it reserves others."""
+    """Hands out consecutive slots; those that are missed, since this process was held up, are replaced by others."""
 
     def __init__(self, slots: Slots, slot_seconds: float, governor: Governor, clock: Clock) -> None:
         self._slots = slots
         self._slot_seconds = slot_seconds
         self._governor = governor
         self._clock = clock
-        self._used = 0
+        self._next = 0
+        self._look_at = 0
 
     def wait_for_next(self, still_needed: int) -> Slots:
         """Wait for the next slot's time. Raises `NoSlotError` when nothing more may be sent now, and `StorageError`."""
         while True:
-            if self._used == self._slots.count:  # a probe is less than was asked for
+            if self._next == self._slots.count:  # some were missed, or a probe is less than was asked for
                 self._exchange(still_needed)
-            start = self._slots.start + self._used * self._slot_seconds
-            slot = replace(self._slots, start=start, count=1)
-            self._clock.sleep(max(0.0, start - self._clock.now()))
-            if not slot.probe and self._clock.now() - start > MISSED_SECONDS:
-                self._exchange(still_needed)
-                continue
+            number, self._next = self._next, self._next + 1
+            slot = replace(self._slots, start=self._slots.start + number * self._slot_seconds, count=1)
+            self._clock.sleep(max(0.0, slot.start - self._clock.now()))
+            if not slot.probe and self._clock.now() - slot.start > MISSED_SECONDS:
+                continue  # those behind it may be in time
             try:
-                if self._used % _LOOK_EVERY == 0:
+                if number >= self._look_at:
                     self._governor.check(slot)
+                    self._look_at = number + _LOOK_EVERY
             except SlotMissedError:
-                self._exchange(still_needed)
                 continue
             except RateUsedUpError as error:
                 # A short wait, as after a 429, is cheaper than putting the rest of the chunk back on the queue; the
@@ -47,8 +47,8 @@ class Pacer:
                     raise
                 self._exchange(still_needed)
                 continue
-            self._used += 1
             return slot
 
     def _exchange(self, count: int) -> None:
-        self._slots, self._used = self._governor.reserve(count, _HORIZON_SECONDS), 0
+        self._slots = self._governor.reserve(count, _HORIZON_SECONDS)
+        self._next = self._look_at = 0
