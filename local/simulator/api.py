@@ -1,9 +1,10 @@
 """The endpoints of both API families, and the state behind them."""
 
+import hashlib
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from local.simulator.events import EventQueue
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from local.simulator.journal import Message
 
 type Answer = tuple[Response, dict[str, object]]  # with the details that the log keeps
+
+# What an `Idempotency-Key` is taken for; and how the log's details tell that nothing was done anew.
+_REPEATABLE = frozenset({"register", "subscribe", "audit"})
+REPLAYED = "replayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Api:
         self.tokens = Tokens()
         self.templates = Templates(now)
         self.subscriptions = Subscriptions(events)
+        self._answered: dict[tuple[Operation, str], tuple[str, Answer]] = {}
         self._rate = SlidingLog()
         self._events = events
         self._rng = rng
@@ -58,7 +64,26 @@ class Api:
         """Check the token and answer; raises RefusedError."""
         if endpoint.family is not None:
             self.tokens.check(call.request, endpoint.family, endpoint.scope, call.now)
-        return endpoint.answer(self, call)
+        key = call.request.header("Idempotency-Key")
+        if key is None or not (call.settings.idempotency_keys and endpoint.operation in _REPEATABLE):
+            return endpoint.answer(self, call)
+        return self._answered_once(endpoint, call, key)
+
+    def _answered_once(self, endpoint: Endpoint, call: Call, key: str) -> Answer:
+        """Do what is asked once for each key, and give the first answer again; a refusal leaves the key free."""
+        asked = hashlib.sha256(call.request.body).hexdigest()
+        known = self._answered.get((endpoint.operation, key))
+        if known is None:
+            answer = endpoint.answer(self, call)
+            self._answered[endpoint.operation, key] = (asked, answer)
+            return answer
+        first, (response, details) = known
+        if first != asked:
+            raise RefusedError(422, "the Idempotency-Key was used for another request")
+        return replace(response, headers={**response.headers, "Idempotency-Replayed": "true"}), {
+            **details,
+            REPLAYED: True,
+        }
 
     def new_id(self) -> str:
         """A random UUID."""

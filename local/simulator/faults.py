@@ -47,7 +47,8 @@ class Fault(Strict):
     retry_after_seconds: NonNegativeFloat | None = None
     retry_after: RetryAfterFormat = "seconds"
     delay_seconds: NonNegativeFloat = 0.0
-    content: str | None = None  # what `edit_template` writes
+    content: str | None = None  # what `edit_template` writes; neither of the two: an exclamation mark more
+    template_status: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-type Outcome = Literal["accepted", "refused", "fault"]
+type Outcome = Literal["accepted", "replayed", "refused", "fault"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One request: `accepted` even where a fault hid the answer; `fault` where nothing was taken nor answered.
+
+    `replayed` is one whose `Idempotency-Key` was known: the first answer was given again, and nothing done.
 
     `status` is what was sent to the client (None for nothing), `fault` the action that interfered, if one did.
     """

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from local.simulator import admin
-from local.simulator.api import Api, Call, Endpoint
+from local.simulator.api import REPLAYED, Api, Call, Endpoint
 from local.simulator.events import Event, EventQueue
 from local.simulator.faults import Fault, Faults
-from local.simulator.journal import Entry, Journal, Message
+from local.simulator.journal import Entry, Journal, Message, Outcome
 from local.simulator.settings import Settings
 from local.simulator.subscriptions import Inbound
 from local.simulator.templates import Edit, Template
@@ -95,7 +95,7 @@ class Simulator:
         self._journal.add(
             call.now,
             endpoint.operation,
-            "accepted" if accepted else "fault" if status is None else "refused",
+            _outcome(accepted, status, details),
             status,
             fault=name,
             details=details,
@@ -104,9 +104,10 @@ class Simulator:
 
     def _edit_behind(self, call: Call, fault: Fault) -> None:
         content = fault.content
-        if content is None:
+        if content is None and fault.template_status is None:
             content = self._api.templates.get(call.subject).content + "!"
-        self._api.templates.edit(call.subject, Edit(content=content), call.now)
+        edit = Edit(content=content, status=fault.template_status)
+        self._api.templates.edit(call.subject, edit, call.now)
 
     def add_fault(self, fault: Fault) -> int:
         """Arm a fault; returns its number."""
@@ -177,3 +178,9 @@ class Simulator:
 def _check_size(request: Request) -> None:
     if len(request.body) > MAXIMUM_BODY_BYTES:
         raise RefusedError(413, f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
+
+
+def _outcome(accepted: bool, status: int | None, details: dict[str, object]) -> Outcome:
+    if accepted:
+        return "replayed" if details.get(REPLAYED) else "accepted"
+    return "fault" if status is None else "refused"
