@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
 from cxone_messaging.adapters.consent_store import DynamoConsentStore
@@ -19,6 +20,7 @@ from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import (
+    ApproveTemplateSettings,
     ManageConsentsSettings,
     ReadLedgerSettings,
     ReceiveWebhookSettings,
@@ -37,17 +39,29 @@ from cxone_messaging.use_cases.send_message import SendMessage
 from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
 from cxone_messaging.use_cases.work_queue import WorkQueue
 
+if TYPE_CHECKING:
+    from cxone_messaging.adapters.cxone_admin import CxoneAdmin
+    from cxone_messaging.use_cases.approve_template import ApproveTemplate
+    from cxone_messaging.use_cases.read_approval import ReadApproval
+    from cxone_messaging.use_cases.validate_template import ValidateTemplate
+
+
+def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
+    """Put together what reads CXone's client id and secret, as they are whenever a token is fetched."""
+
+    def read() -> tuple[str, str]:
+        document = read_object(SecretsManagerStore(aws.secrets_manager()), secret_arn)
+        return str(document.get("clientId", "")), str(document.get("clientSecret", ""))
+
+    return read
+
 
 def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
     """Put together what gives the SMS family's token."""
     secrets = SecretsManagerStore(aws.secrets_manager())
-
-    def credentials() -> tuple[str, str]:
-        document = read_object(secrets, settings.credentials_secret_arn)
-        return str(document.get("clientId", "")), str(document.get("clientSecret", ""))
-
+    url = settings.cxone_sms_base_url + "/api/v2/oauth/token"
     return TokenCache(
-        fetch=TokenEndpoint(session, settings.cxone_sms_base_url + "/api/v2/oauth/token", credentials),
+        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn)),
         secrets=secrets,
         secret_arn=settings.sms_token_secret_arn,
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),
@@ -170,3 +184,62 @@ def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> Rec
     secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
     record = RecordDelivery(DynamoLedger(aws.dynamodb(), settings.ledger_table), clock, telemetry)
     return ReceiveEvent(record, secrets, clock, telemetry)
+
+
+# Templates: what only their function needs is imported only there, since each module costs a cold start.
+
+
+def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) -> "CxoneAdmin":
+    """Put together what speaks CXone's messaging administration API."""
+    from cxone_messaging.adapters import cxone_admin  # noqa: PLC0415
+
+    clock, session = SystemClock(), CxoneSession(SystemClock())
+    url = settings.cxone_api_base_url + cxone_admin.TOKEN_PATH
+    tokens = TokenCache(
+        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), cxone_admin.SCOPES),
+        secrets=SecretsManagerStore(aws.secrets_manager()),
+        secret_arn=settings.admin_token_secret_arn,
+        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "admin"),
+        clock=clock,
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+    rng = random.Random()  # noqa: S311
+    return cxone_admin.CxoneAdmin(settings.cxone_api_base_url, tokens, session, clock, rng)
+
+
+def approve_template(
+    settings: ApproveTemplateSettings, gateway: "CxoneAdmin", telemetry: Telemetry
+) -> "ApproveTemplate":
+    """Put together what approves templates."""
+    from cxone_messaging.use_cases.approve_template import ApproveTemplate  # noqa: PLC0415
+    from cxone_messaging.use_cases.exclusive_step import ExclusiveStep  # noqa: PLC0415
+    from cxone_messaging.use_cases.subscribe import Subscribe  # noqa: PLC0415
+
+    clock, ledger = SystemClock(), DynamoLedger(aws.dynamodb(), settings.ledger_table)
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
+    url = settings.webhook_base_url + "/webhooks/cxone/events"
+    subscribe = Subscribe(ExclusiveStep(ledger, clock), gateway, url, lambda: secrets.reread()[0], clock)
+    return ApproveTemplate(
+        ledger=ledger,
+        gateway=gateway,
+        subscribe=subscribe,
+        default_operator=settings.cxone_operator_id,
+        clock=clock,
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
+def validate_template(gateway: "CxoneAdmin") -> "ValidateTemplate":
+    """Put together what checks templates."""
+    from cxone_messaging.use_cases.validate_template import ValidateTemplate  # noqa: PLC0415
+
+    return ValidateTemplate(gateway)
+
+
+def read_approval(settings: ApproveTemplateSettings) -> "ReadApproval":
+    """Put together what shows approvals."""
+    from cxone_messaging.use_cases.read_approval import ReadApproval  # noqa: PLC0415
+
+    return ReadApproval(DynamoLedger(aws.dynamodb(), settings.ledger_table))

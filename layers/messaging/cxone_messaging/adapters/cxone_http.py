@@ -45,28 +45,35 @@ class CxoneSession(requests.Session):
             self.mount(scheme, requests.adapters.HTTPAdapter(max_retries=0, pool_maxsize=_CONNECTIONS))
 
     def exchange(
-        self, url: str, body: Any, headers: Mapping[str, str], seconds: float, *, wanted: Container[int]
+        self,
+        url: str,
+        body: Any,
+        headers: Mapping[str, str],
+        seconds: float,
+        *,
+        wanted: Container[int],
+        method: str = "POST",
     ) -> Answer:
-        """POST once and give the answer, with its body where its status is `wanted`, within that many seconds.
+        """Ask once and give the answer, with its body where its status is `wanted`, within that many seconds.
 
         Raises what requests raises; the answer's body may have at most 64 KiB.
         """
-        future = self._threads.submit(self._exchange, url, body, headers, seconds, wanted)
+        future = self._threads.submit(self._exchange, method, url, body, headers, seconds, wanted)
         try:
             return future.result(timeout=seconds + _GRACE_SECONDS)
         except TimeoutError:
             raise requests.exceptions.ReadTimeout("no whole answer in time") from None
 
-    def _exchange(
-        self, url: str, body: Any, headers: Mapping[str, str], seconds: float, wanted: Container[int]
+    def _exchange(  # noqa: PLR0917
+        self, method: str, url: str, body: Any, headers: Mapping[str, str], seconds: float, wanted: Container[int]
     ) -> Answer:
         now = self._clock.monotonic()
         if now - self._used_at > _IDLE_LIMIT_SECONDS:
             self.close()
         self._used_at = now
         timeout = (min(CONNECT_TIMEOUT_SECONDS, seconds), seconds)
-        with self.post(
-            url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
+        with self.request(
+            method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
         ) as response:
             answer = _read(response) if response.status_code in wanted else b""
             return Answer(response.status_code, response.headers, answer)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import requests
@@ -18,12 +18,16 @@ type Credentials = Callable[[], tuple[str, str]]
 
 
 class TokenEndpoint:
-    """One API family's endpoint; called, it fetches a new token. `credentials` gives the client's id and secret."""
+    """One API family's endpoint; called, it fetches a new token. `credentials` gives the client's id and secret.
 
-    def __init__(self, session: CxoneSession, url: str, credentials: Credentials) -> None:
+    `scopes` are asked for by name where the family wants that.
+    """
+
+    def __init__(self, session: CxoneSession, url: str, credentials: Credentials, scopes: Sequence[str] = ()) -> None:
         self._session = session
         self._url = url
         self._credentials = credentials
+        self._scopes = tuple(scopes)
 
     def __call__(self, seconds: float) -> FetchedToken:
         """Fetch a token within that many seconds.
@@ -36,6 +40,8 @@ class TokenEndpoint:
                 Code.CXONE_AUTH_FAILED, "the credentials secret holds no clientId and clientSecret yet"
             )
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        if self._scopes:
+            form["scope"] = " ".join(self._scopes)
         try:
             answer = self._session.exchange(self._url, form, {}, seconds, wanted={HTTPStatus.OK})
         except (requests.RequestException, OSError) as error:

@@ -121,6 +121,11 @@ class TokenCache:
                 self._failure = (now + _REFUSED_TWICE_SECONDS, told)
             self._refused_at = now
 
+    def discard(self, token: Token) -> None:
+        """Don't use a token again that works but lacks a scope: the next one has it, once it was granted."""
+        with self._lock:
+            self._refused_generation = max(self._refused_generation, token.generation)
+
     def _renewed(self, give_up_at: float) -> Token:
         pause = _FIRST_PAUSE_SECONDS
         while True:

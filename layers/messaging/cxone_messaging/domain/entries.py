@@ -29,6 +29,15 @@ class EntryType(StrEnum):
     BATCH = "batch"
     BATCH_QUEUED = "batch_queued"
     BATCH_SUBMITTED = "batch_submitted"
+    FETCHED = "fetched"
+    VALIDATED = "validated"
+    APPROVED = "approved"
+    REGISTERED = "registered"
+    SUBSCRIBED = "subscribed"
+    PUBLISHED = "published"
+    STEP_CLAIMED = "step_claimed"
+    STEP_FAILED = "step_failed"
+    TEMPLATE_EVENT = "template_event"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ class Code(StrEnum):
     MESSAGE_NOT_FOUND = "message_not_found"
     BATCH_NOT_FOUND = "batch_not_found"
     CONSENT_NOT_FOUND = "consent_not_found"
+    TEMPLATE_NOT_FOUND = "template_not_found"
     IN_PROGRESS = "in_progress"
+    TEMPLATE_CONFLICT = "template_conflict"
     REQUEST_TOO_LARGE = "request_too_large"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     VALIDATION_FAILED = "validation_failed"
@@ -23,6 +25,7 @@ class Code(StrEnum):
     CXONE_REJECTED = "cxone_rejected"
     CXONE_AUTH_FAILED = "cxone_auth_failed"
     CXONE_UNAVAILABLE = "cxone_unavailable"
+    REGISTRATION_FAILED = "registration_failed"
     OUTCOME_UNKNOWN = "outcome_unknown"
     INTERNAL_ERROR = "internal_error"
 
@@ -34,6 +37,11 @@ class Code(StrEnum):
     TEXT_REQUIRED = "text_required"
     TOO_MANY_SEGMENTS = "too_many_segments"
     INVALID_CHARACTERS = "invalid_characters"
+
+    TEMPLATE_TOO_LONG = "template_too_long"
+    TEMPLATE_NOT_GSM7 = "template_not_gsm7"
+    TEMPLATE_SHORTCODE_INVALID = "template_shortcode_invalid"
+    TEMPLATE_OPT_OUT_MISSING = "template_opt_out_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,26 @@ class MessagingError(Exception):
         self.message_id = message_id
         self.retry_after = retry_after
         self.replayed = replayed
+
+
+class CxoneCallError(MessagingError):
+    """A call of CXone's that didn't succeed.
+
+    `http_status` is None where there was no answer; `in_doubt` says that CXone may have done what was asked.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str,
+        *,
+        http_status: int | None = None,
+        in_doubt: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code, detail, retry_after=retry_after)
+        self.http_status = http_status
+        self.in_doubt = in_doubt
 
 
 class StorageError(Exception):

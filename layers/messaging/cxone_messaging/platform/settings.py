@@ -93,3 +93,16 @@ class ReceiveWebhookSettings(Settings):
 
     ledger_table: str
     webhook_secret_arn: str
+
+
+class ApproveTemplateSettings(Settings):
+    """What validating and approving templates need."""
+
+    ledger_table: str
+    coordination_table: str
+    credentials_secret_arn: str
+    admin_token_secret_arn: str
+    webhook_secret_arn: str
+    cxone_api_base_url: str
+    cxone_operator_id: str = ""
+    webhook_base_url: str

@@ -16,6 +16,7 @@ class Metric(StrEnum):
 
     DISPATCH_LATENCY = "DispatchLatency"
     DELIVERY_LATENCY = "DeliveryLatency"
+    APPROVAL_LATENCY = "ApprovalLatency"
     MESSAGES_DISPATCHED = "MessagesDispatched"
     MESSAGES_REJECTED = "MessagesRejected"
     MESSAGES_UNKNOWN = "MessagesUnknown"
@@ -26,6 +27,7 @@ class Metric(StrEnum):
     CIRCUIT_OPENED = "CircuitOpened"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
     WEBHOOKS_REFUSED = "WebhooksRefused"
+    TEMPLATES_APPROVED = "TemplatesApproved"
 
 
 class Telemetry(Protocol):

@@ -1,0 +1,141 @@
+"""`POST /templates/{templateId}/validation`, `POST` and `GET /templates/{templateId}/approval`."""
+
+from collections.abc import Sequence
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import Field
+
+from cxone_messaging import assembly
+from cxone_messaging.adapters.cxone_admin import CxoneAdmin
+from cxone_messaging.domain.approvals import Approval, Registration
+from cxone_messaging.domain.templates import Advice
+from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse
+from cxone_messaging.platform.settings import ApproveTemplateSettings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.approve_template import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.read_approval import ReadApproval
+from cxone_messaging.use_cases.validate_template import ValidateTemplate
+
+metrics = EmbeddedMetrics("approve_template")
+
+
+class NothingBody(Body):
+    """No fields; the body itself may be left out."""
+
+
+class ApprovalBody(Body):
+    """What the carriers' gateway is told, and who answers for the approval."""
+
+    campaign_name: str = Field(min_length=1, max_length=200)
+    message_class: str = Field(min_length=1, max_length=100)
+    opt_in_language: str = Field(min_length=1, max_length=100)
+    operator_id: str | None = Field(default=None, min_length=1, max_length=100)
+
+    def asked(self) -> ApprovalRequest:
+        """Give the request in the domain's words."""
+        registration = Registration(self.campaign_name, self.message_class, self.opt_in_language)
+        return ApprovalRequest(registration, self.operator_id)
+
+
+@cache
+def settings() -> ApproveTemplateSettings:
+    """Read the settings once an execution environment."""
+    return ApproveTemplateSettings.from_environment()
+
+
+@cache
+def gateway() -> CxoneAdmin:
+    """Build what speaks to CXone once an execution environment, with the one token in memory."""
+    return assembly.template_gateway(settings(), metrics)
+
+
+@cache
+def approving() -> ApproveTemplate:
+    """Build the use case once an execution environment."""
+    return assembly.approve_template(settings(), gateway(), metrics)
+
+
+@cache
+def validating() -> ValidateTemplate:
+    """Build the use case once an execution environment."""
+    return assembly.validate_template(gateway())
+
+
+@cache
+def reading() -> ReadApproval:
+    """Build the use case once an execution environment."""
+    return assembly.read_approval(settings())
+
+
+def validate(request: HttpRequest) -> HttpResponse:
+    """Say all that keeps a template from being approved; nothing is changed or recorded."""
+    if request.body:
+        request.parse(NothingBody)
+    template_id = request.path["templateId"]
+    found = validating()(template_id, request.seconds_left)
+    return HttpResponse(
+        HTTPStatus.OK,
+        {
+            "templateId": template_id,
+            "valid": not found.violations,
+            "violations": [{"code": each.code.value, "message": each.message} for each in found.violations],
+            "warnings": _warnings(found.advice),
+            "encoding": found.size.encoding if found.size else None,
+            "units": found.size.units if found.size else None,
+        },
+    )
+
+
+def approve(request: HttpRequest) -> HttpResponse:
+    """Approve a template, or do what an earlier request left to do."""
+    asked = request.parse(ApprovalBody).asked()
+    approved = approving()(request.path["templateId"], asked, request.seconds_left)
+    return HttpResponse(HTTPStatus.OK, {**_state(approved.approval), "warnings": _warnings(approved.warnings)})
+
+
+def get(request: HttpRequest) -> HttpResponse:
+    """Show how far an approval has come, with its audit trail."""
+    read = reading()(request.path["templateId"])
+    approval = read.approval
+    return HttpResponse(
+        HTTPStatus.OK,
+        {
+            **_state(approval),
+            "carrierConfirmed": approval.carrier_confirmed,
+            "operatorId": approval.operator_id,
+            "violations": list(approval.violations),
+            "createdAt": approval.created_at,
+            "updatedAt": approval.updated_at,
+            "auditVerified": read.verified,
+            "audit": [entry.attributes() for entry in read.entries],
+        },
+    )
+
+
+def _state(approval: Approval) -> dict[str, Any]:
+    known = {"registrationId": approval.registration_id} if approval.registration_id else {}
+    return {
+        "templateId": approval.template_id,
+        "status": approval.status.value,
+        "carrierReady": approval.carrier_ready,
+        **known,
+        "webhookSubscribed": approval.subscribed,
+        "auditPublished": approval.published,
+        "latencyMs": approval.latency_ms,
+    }
+
+
+def _warnings(advice: Sequence[Advice]) -> list[dict[str, str]]:
+    return [{"code": each.code, "message": each.message} for each in advice]
+
+
+handler = HttpApi(
+    {
+        "POST /templates/{templateId}/validation": validate,
+        "POST /templates/{templateId}/approval": approve,
+        "GET /templates/{templateId}/approval": get,
+    },
+    metrics,
+)

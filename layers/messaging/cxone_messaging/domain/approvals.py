@@ -1,0 +1,250 @@
+"""A template's approval: a saga whose steps are entries under `template#<id>`, and what they amount to.
+
+Entries bear the template's `version`, a hash of what carriers judge: whoever edits a template begins anew, and what
+was done for another version doesn't count. A step that CXone must not be asked for twice is claimed first: the claim
+says who is at it, and until when; then comes what came of it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from http import HTTPStatus
+
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.errors import Code
+
+REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
+# What CXone is asked to tell us of.
+SUBSCRIBED_EVENTS = (APPROVED_EVENT, REGISTERED_EVENT)
+
+
+class Step(StrEnum):
+    """What CXone is asked to do, in this order."""
+
+    APPROVE = "approve"
+    REGISTER = "register"
+    SUBSCRIBE = "subscribe"
+    PUBLISH = "publish"
+
+
+DONE = {
+    Step.APPROVE: EntryType.APPROVED,
+    Step.REGISTER: EntryType.REGISTERED,
+    Step.SUBSCRIBE: EntryType.SUBSCRIBED,
+    Step.PUBLISH: EntryType.PUBLISHED,
+}
+
+
+class ApprovalStatus(StrEnum):
+    """Where an approval stands: `APPROVED` is CXone's word, the others are ours."""
+
+    PENDING = "PENDING"
+    INVALID = "INVALID"
+    APPROVED = "APPROVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the carriers' gateway is told of a template."""
+
+    campaign_name: str
+    message_class: str
+    opt_in_language: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, Value]) -> "Registration | None":
+        """Read a registration off an entry, where it stands there whole."""
+        values = [_text(data, name) for name in ("campaignName", "messageClass", "optInLanguage")]
+        return cls(*(value for value in values if value)) if all(values) else None
+
+    def data(self) -> dict[str, Value]:
+        """Write it as an entry has it."""
+        return {
+            "campaignName": self.campaign_name,
+            "messageClass": self.message_class,
+            "optInLanguage": self.opt_in_language,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What CXone's own audit log is told of an approval. It says the same whenever, and by whomever, it is sent."""
+
+    template_id: str
+    timestamp: str
+    latency_ms: int
+    operator_id: str
+    carrier_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What CXone answered to something that it did: its status, the id that it gave, and its body, bounded."""
+
+    http_status: int
+    id: str | None = None
+    answer: str | None = None
+
+    def data(self) -> dict[str, Value]:
+        """Write it as an entry has it."""
+        told: dict[str, Value] = {"httpStatus": self.http_status}
+        return told | ({"answer": self.answer} if self.answer is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How far a step of one version has come.
+
+    `claim` is the last one, as long as nobody has said what came of it; `doubtful` are the claims under which CXone
+    may have done the step without our knowing, the open one among them.
+    """
+
+    done: Entry | None
+    claim: Entry | None
+    doubtful: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a template's entries amount to, for the version that was looked at last. The latency is in milliseconds.
+
+    `carrier_ready` is true once the registration was answered, or CXone told of it by an event, which also makes it
+    `carrier_confirmed`.
+    """
+
+    template_id: str
+    version: str | None
+    status: ApprovalStatus
+    carrier_ready: bool
+    carrier_confirmed: bool
+    registration_id: str | None
+    subscribed: bool
+    published: bool
+    latency_ms: int | None
+    operator_id: str | None
+    violations: tuple[str, ...]
+    created_at: str
+    updated_at: str
+
+
+def subject_of(template_id: str) -> str:
+    """Name a template's subject in the ledger."""
+    return f"template#{template_id}"
+
+
+def subscription_subject(url: str) -> str:
+    """Name the subject of the one subscription that a URL has, for all templates."""
+    return f"subscription#{sha256(url.encode()).hexdigest()[:32]}"
+
+
+def request_key(*told: str) -> str:
+    """Make the `Idempotency-Key` of a call of CXone's: 64 hex digits, the same whenever the same is asked."""
+    return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
+    """Read how far a step has come off the entries of a subject.
+
+    A refusal of what was asked for, unlike one of the token or the rate, settles earlier doubts: the same request
+    was no better before.
+    """
+    done: Entry | None = None
+    claim: Entry | None = None
+    doubtful: list[Entry] = []
+    for entry in entries:
+        if entry.data.get("version") != version:
+            continue
+        if entry.type == DONE[step]:
+            done = done or entry
+        elif entry.data.get("step") != step:
+            continue
+        elif entry.type == EntryType.STEP_CLAIMED:
+            doubtful += [claim] if claim else []
+            claim = entry
+        elif entry.type == EntryType.STEP_FAILED and claim and entry.data.get("owner") == claim.data.get("owner"):
+            if entry.data.get("inDoubt"):
+                doubtful.append(claim)
+            elif entry.data.get("refused"):
+                doubtful.clear()
+            claim = None
+    return StepState(done, claim, (*doubtful, *([claim] if claim else [])))
+
+
+def is_refusal(code: Code, http_status: int | None) -> bool:
+    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with."""
+    return code is Code.CXONE_REJECTED and http_status != HTTPStatus.FORBIDDEN
+
+
+def registered_since(entries: Iterable[Entry], doubtful: Sequence[Entry]) -> Entry | None:
+    """Find the event by which CXone tells of a registration whose answer we missed.
+
+    The event's own time counts; one from before the first doubtful try is about an earlier registration.
+    """
+    if not doubtful:
+        return None
+    return _confirming(entries, doubtful[0].timestamp)
+
+
+def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
+    """Read an approval off its entries, of which there is at least one; CXone's events may stand anywhere among them.
+
+    Entries that somebody tampered with are read as far as they make sense.
+    """
+    looked = [entry for entry in entries if entry.type == EntryType.FETCHED and _text(entry.data, "version")]
+    version = _text(looked[-1].data, "version") if looked else None
+    own = [entry for entry in entries if entry.data.get("version") == version] if version else []
+    last = {entry.type: entry for entry in own}
+    registered = last.get(EntryType.REGISTERED)
+    confirmed = _confirming(entries, own[0].timestamp if own else "") is not None
+    validated = last.get(EntryType.VALIDATED)
+    approved = last.get(EntryType.APPROVED)
+    told = registered or approved or (own[-1] if own else None)
+    return Approval(
+        template_id=template_id,
+        version=version,
+        status=_status(entries, approved, validated),
+        carrier_ready=registered is not None or confirmed,
+        carrier_confirmed=confirmed,
+        registration_id=_text(registered.data, "registrationId") if registered else None,
+        subscribed=EntryType.SUBSCRIBED in last,
+        published=EntryType.PUBLISHED in last,
+        latency_ms=_number(registered.data, "approvalLatencyMs") if registered else None,
+        operator_id=_text(told.data, "operator") if told else None,
+        violations=tuple(str(each) for each in _list(validated.data, "violations")) if validated else (),
+        created_at=entries[0].timestamp,
+        updated_at=entries[-1].timestamp,
+    )
+
+
+def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry | None) -> ApprovalStatus:
+    if validated and not validated.data.get("valid") and (not approved or validated.sequence > approved.sequence):
+        return ApprovalStatus.INVALID
+    if approved or (validated is None and any(_tells(entry, APPROVED_EVENT) for entry in entries)):
+        return ApprovalStatus.APPROVED
+    return ApprovalStatus.PENDING
+
+
+def _confirming(entries: Iterable[Entry], since: str) -> Entry | None:
+    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT))
+    return next((event for event in events if (_text(event.data, "instant") or "") >= since), None)
+
+
+def _tells(entry: Entry, event: str) -> bool:
+    return entry.type == EntryType.TEMPLATE_EVENT and entry.data.get("event") == event
+
+
+def _text(data: Mapping[str, Value], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(data: Mapping[str, Value], key: str) -> int | None:
+    value = data.get(key)
+    return value if isinstance(value, int) else None
+
+
+def _list(data: Mapping[str, Value], key: str) -> list[Value]:
+    value = data.get(key)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,131 @@
+"""Ask CXone for something that it must not be asked for twice: claim it in the ledger, ask, say what came of it.
+
+Of several that come at once one gets the claim, the others wait for what comes of it. Whoever finds a claim past its
+deadline takes over from the dead: nobody alive is still asking then.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.domain.approvals import DONE, Step, StepState, is_refusal, step_state
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import Clock, instant
+
+# Left of a request's time for entering what came of a call.
+OUTCOME_SECONDS = 3.0
+# How far two machines' clocks may be apart before a live owner's claim could be taken for a dead one's.
+_CLOCK_SKEW_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request's try: who it is, on whose behalf, and until when, by the clock's stopwatch, it may ask CXone."""
+
+    owner: str
+    operator: str
+    give_up_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for exclusively.
+
+    `claim` says in the claim what will be asked, given the step's state before; `call` asks, given the same, and gives
+    what the entry is to say; `evidence` finds in the ledger that it was done without our having had the answer.
+    """
+
+    subject: str
+    step: Step
+    version: str
+    call: Callable[[StepState], Mapping[str, Value]]
+    claim: Callable[[StepState], Mapping[str, Value]] = lambda _: {}
+    evidence: Callable[[Sequence[Entry], StepState], Mapping[str, Value] | None] = lambda _, __: None
+
+
+class ExclusiveStep:
+    """Does such steps."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def take(self, asked: Asked, attempt: Attempt) -> tuple[Entry, bool]:
+        """Have a step done; give its entry, and whether this very call had it done.
+
+        Raises what the call raises, `in_progress` where somebody else is still at it when the time is up, and
+        `StorageError`.
+        """
+        before = self._claim(asked, attempt)
+        if before.done:
+            return before.done, before.done.data.get("owner") == attempt.owner
+        began = self._clock.monotonic()
+        try:
+            told = asked.call(before)
+        except MessagingError as error:
+            self._append(asked, attempt, EntryType.STEP_FAILED, self._failure(asked, error, began))
+            raise
+        data = {**told, "latencyMs": self._milliseconds_since(began)}
+        return self._append(asked, attempt, DONE[asked.step], data), True
+
+    def failed(self, asked_for: tuple[str, Step, str], attempt: Attempt, error: MessagingError) -> None:
+        """Enter that a step that needs no claim failed."""
+        subject, step, version = asked_for
+        asked = Asked(subject, step, version, call=lambda _: {})
+        self._append(asked, attempt, EntryType.STEP_FAILED, self._failure(asked, error, None))
+
+    def _claim(self, asked: Asked, attempt: Attempt) -> StepState:
+        """Claim a step; give its state before, or where it is done already, that."""
+        pause = _FIRST_PAUSE_SECONDS
+        before = StepState(None, None, ())
+
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            nonlocal before
+            before = step_state(known, asked.step, asked.version)
+            if before.done:
+                return None
+            proof = asked.evidence(known, before)
+            if proof is not None:
+                return self._draft(asked, attempt, DONE[asked.step], proof)
+            if before.claim and str(before.claim.data.get("deadline")) >= format_time(instant(self._clock.now())):
+                return None
+            deadline = self._clock.now() + attempt.give_up_at - self._clock.monotonic() + _CLOCK_SKEW_SECONDS
+            claim = {**asked.claim(before), "step": asked.step.value, "deadline": format_time(instant(deadline))}
+            return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
+
+        while True:
+            entries = append(self._ledger, self._clock, asked.subject, decide)
+            now = step_state(entries, asked.step, asked.version)
+            if now.done:
+                return now
+            if now.claim and now.claim.data.get("owner") == attempt.owner:
+                return before
+            if self._clock.monotonic() + pause > attempt.give_up_at:
+                raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{asked.step}`", retry_after=2)
+            self._clock.sleep(pause)
+            pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
+
+    def _append(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Entry:
+        draft = self._draft(asked, attempt, type_, data)
+        return append(self._ledger, self._clock, asked.subject, lambda _: draft)[-1]
+
+    def _draft(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Draft:
+        signed = {"version": asked.version, "operator": attempt.operator, "owner": attempt.owner}
+        return Draft(type_, {**signed, **data})
+
+    def _failure(self, asked: Asked, error: MessagingError, began: float | None) -> dict[str, Value]:
+        data: dict[str, Value] = {"step": asked.step.value, "error": error.code.value, "reason": error.detail}
+        if began is not None:
+            data["latencyMs"] = self._milliseconds_since(began)
+        if isinstance(error, CxoneCallError):
+            data["inDoubt"] = error.in_doubt
+            data["refused"] = is_refusal(error.code, error.http_status)
+            if error.http_status is not None:
+                data["httpStatus"] = int(error.http_status)
+        return data
+
+    def _milliseconds_since(self, began: float) -> int:
+        return round((self._clock.monotonic() - began) * 1000)

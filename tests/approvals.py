@@ -1,0 +1,121 @@
+"""Approvals in memory: the real use cases and the real client over the simulator, on a clock that tests turn."""
+
+import json
+import random
+
+from cxone_messaging.adapters.cxone_admin import SCOPES, TOKEN_PATH, CxoneAdmin
+from cxone_messaging.adapters.cxone_http import CxoneSession
+from cxone_messaging.adapters.cxone_token import TokenEndpoint
+from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.secret_store import WebhookSecrets
+from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.domain.approvals import Registration, subject_of
+from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.errors import MessagingError
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.approve_template import ApprovalRequest, Approved, ApproveTemplate
+from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
+from cxone_messaging.use_cases.read_approval import AuditedApproval, ReadApproval
+from cxone_messaging.use_cases.subscribe import Subscribe
+from cxone_messaging.use_cases.validate_template import ValidateTemplate
+from local.simulator import Fault, Settings, Simulator
+from local.simulator.transport import SimulatorAdapter
+from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry
+from tests.worlds import BASE_URL, CLIENT, Injected, InjectedTransport, Injector
+
+LAMBDA_SECONDS = 28.0
+WEBHOOK_SECRET = "ab" * 32
+EVENTS_URL = "http://us.test/webhooks/cxone/events"
+OPERATOR = "op-default"
+REQUEST = ApprovalRequest(Registration("Welcome", "TRANSACTIONAL", "en"))
+# Everything that CXone is asked to do once.
+STEPS = ("template_put", "register", "subscribe", "audit")
+
+
+class ApprovalWorld:
+    """Everything there is, and functions that share it."""
+
+    def __init__(self, settings: Settings | None = None, seed: int = 0) -> None:
+        client_id, client_secret = CLIENT
+        chosen = (settings or Settings()).changed({"client_id": client_id, "client_secret": client_secret})
+        self.clock = FakeClock()
+        self.rng = random.Random(seed)
+        self.simulator = Simulator(chosen, self.clock.now, random.Random(seed))
+        self.ledger = FakeLedger()
+        self.secrets = FakeSecretStore(token="{}", webhook=json.dumps({"current": WEBHOOK_SECRET, "previous": ""}))
+        self.lease = FakeRefreshLease()
+        self.telemetry = FakeTelemetry()
+
+    def gateway(self, injector: Injector | None = None) -> CxoneAdmin:
+        injector = injector or Injector()
+        session = CxoneSession(self.clock)
+        session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
+        tokens = TokenCache(
+            fetch=TokenEndpoint(session, BASE_URL + TOKEN_PATH, lambda: CLIENT, SCOPES),
+            secrets=Injected(self.secrets, injector),
+            secret_arn="token",
+            lease=Injected(self.lease, injector),
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rng=self.rng,
+        )
+        return CxoneAdmin(BASE_URL, tokens, session, self.clock, self.rng)
+
+    def approver(self, injector: Injector | None = None, operator: str = OPERATOR) -> ApproveTemplate:
+        """Start a new process: it remembers nothing."""
+        injector = injector or Injector()
+        ledger, gateway = Injected(self.ledger, injector), self.gateway(injector)
+        secrets = WebhookSecrets(Injected(self.secrets, injector), "webhook", self.clock)
+        return ApproveTemplate(
+            ledger=ledger,
+            gateway=gateway,
+            subscribe=Subscribe(
+                ExclusiveStep(ledger, self.clock), gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock
+            ),
+            default_operator=operator,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rng=self.rng,
+        )
+
+    def approve(
+        self,
+        template_id: str = "welcome",
+        request: ApprovalRequest = REQUEST,
+        injector: Injector | None = None,
+        seconds: float = LAMBDA_SECONDS,
+    ) -> Approved:
+        give_up_at = self.clock.monotonic() + seconds
+        return self.approver(injector)(template_id, request, lambda: give_up_at - self.clock.monotonic())
+
+    def refused(self, template_id: str = "welcome", request: ApprovalRequest = REQUEST) -> MessagingError:
+        """Approve what must not succeed, and give the error."""
+        try:
+            approved = self.approve(template_id, request)
+        except MessagingError as error:
+            return error
+        raise AssertionError(f"approved: {approved}")
+
+    def validate(self, template_id: str = "welcome"):
+        return ValidateTemplate(self.gateway())(template_id, lambda: LAMBDA_SECONDS)
+
+    def read(self, template_id: str = "welcome") -> AuditedApproval:
+        return ReadApproval(self.ledger)(template_id)
+
+    def types(self, template_id: str = "welcome") -> list[str]:
+        return [entry.type for entry in self.ledger.read(subject_of(template_id))]
+
+    def fault(self, operation: str, action: str = "status", **options: object) -> None:
+        self.simulator.add_fault(Fault.model_validate({"operation": operation, "action": action, **options}))
+
+    def done(self) -> dict[str, int]:
+        """Count what CXone really did."""
+        counts = self.simulator.counts()
+        return {step: counts.get(step, {}).get("accepted", 0) for step in STEPS}
+
+    def event(self, name: str, template_id: str = "welcome", seconds: float = 0.0) -> Entry:
+        """Record an event of CXone's, as its webhook does; it happened that many seconds from now."""
+        at = format_time(instant(self.clock.now() + seconds))
+        draft = Draft(EntryType.TEMPLATE_EVENT, {"eventId": f"{name} {at}", "event": name, "instant": at})
+        return append(self.ledger, self.clock, subject_of(template_id), lambda _: draft)[-1]

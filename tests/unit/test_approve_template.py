@@ -1,0 +1,526 @@
+"""Approving a template: each way that it can go, against the simulator."""
+
+import json
+
+import pytest
+
+from cxone_messaging.domain.approvals import Registration, subscription_subject
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.approve_template import ApprovalRequest
+from local.simulator import Edit, Settings
+from tests.approvals import EVENTS_URL, LAMBDA_SECONDS, OPERATOR, REQUEST, WEBHOOK_SECRET, ApprovalWorld
+from tests.worlds import Injector, Plan
+
+ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
+CLEAN = ["fetched", "validated", "approved", "step_claimed", "registered", "subscribed", "step_claimed", "published"]
+GOOD = "Welcome to Example. Reply STOP to opt out."
+
+
+@pytest.fixture
+def world():
+    return ApprovalWorld()
+
+
+def warned(approved):
+    return [warning.code for warning in approved.warnings]
+
+
+def is_whole(world, template_id="welcome"):
+    approval = world.read(template_id).approval
+    return (approval.status, approval.carrier_ready, approval.subscribed, approval.published) == (
+        "APPROVED",
+        True,
+        True,
+        True,
+    )
+
+
+class TestClean:
+    def test_all_is_done_once_and_told(self, world):
+        approved = world.approve()
+        assert approved.warnings == ()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+        assert world.simulator.template("welcome").status == "APPROVED"
+        registration = world.simulator.log("register")[0].details
+        assert approved.approval.registration_id == registration["id"]
+        assert {name: registration[name] for name in ("campaign_name", "message_class", "opt_in_language")} == {
+            "campaign_name": "Welcome",
+            "message_class": "TRANSACTIONAL",
+            "opt_in_language": "en",
+        }
+        assert world.simulator.log("subscribe")[0].details["url"] == EVENTS_URL
+
+    def test_each_step_is_an_entry_with_operator_latency_and_answer(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.25})
+        world.approve()
+        assert world.types() == CLEAN
+        read = world.read()
+        assert read.verified
+        by_type = {entry.type: entry.data for entry in read.entries}
+        assert {data["operator"] for data in by_type.values()} == {OPERATOR}
+        for type_ in ("fetched", "approved", "registered", "published"):
+            assert by_type[type_]["latencyMs"] >= 250
+            assert by_type[type_]["httpStatus"] in {200, 201}
+        assert json.loads(by_type["approved"]["answer"])["status"] == "APPROVED"
+        assert json.loads(by_type["registered"]["answer"])["status"] == "REGISTERED"
+        assert "id" in json.loads(by_type["published"]["answer"])
+
+    def test_the_audit_record_and_the_metrics_have_the_latency_from_validation_to_registration(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.25})
+        approval = world.approve(request=ApprovalRequest(Registration("Welcome", "T", "en"), "op-7")).approval
+        assert approval.latency_ms == 500, "the PUT and the registration, not the GET"
+        (record,) = world.simulator.log("audit")
+        assert (record.details["latency_ms"], record.details["operator_id"], record.details["carrier_ready"]) == (
+            500,
+            "op-7",
+            True,
+        )
+        assert (record.details["template_id"], record.details["status"]) == ("welcome", "APPROVED")
+        assert world.telemetry[Metric.APPROVAL_LATENCY] == [500]
+        assert world.telemetry[Metric.TEMPLATES_APPROVED] == [1]
+
+    def test_a_repeated_request_does_and_enters_nothing_more(self, world):
+        first = world.approve()
+        entries = len(world.ledger)
+        assert world.approve() == first
+        assert (world.done(), len(world.ledger)) == (ALL_ONCE, entries)
+        assert world.telemetry[Metric.TEMPLATES_APPROVED] == [1]
+
+    @pytest.mark.parametrize("settings", [{"template_put_status": 204}, {"etags": False}, {"registration_status": 200}])
+    def test_what_cxone_may_answer_too(self, settings):
+        world = ApprovalWorld(Settings(**settings))
+        assert world.approve().approval.registration_id
+        assert is_whole(world)
+
+    def test_if_match_goes_with_the_etag(self, world):
+        sent = []
+        take = world.simulator.handle
+        world.simulator.handle = lambda request: (sent.append(request), take(request))[1]
+        world.approve()
+        (put,) = (request for request in sent if request.method == "PUT")
+        assert put.header("If-Match") == '"v1"'
+        assert json.loads(put.body)["meta"]["created_at"], "the whole template goes back"
+
+    def test_an_approved_template_goes_on_to_its_registration(self, world):
+        assert world.approve("approved").approval.carrier_ready
+        assert is_whole(world, "approved")
+        assert world.done() == {**ALL_ONCE, "template_put": 0}
+
+    def test_warnings_of_the_template_do_not_block(self, world):
+        world.simulator.edit_template("welcome", Edit(from_address="12345", content="Hi. Reply STOP to opt out."))
+        assert warned(world.approve()) == ["template_shortcode_unassigned", "template_brand_missing"]
+
+    def test_a_default_operator_or_none(self, world):
+        give_up = lambda: 28.0  # noqa: E731
+        with pytest.raises(MessagingError) as caught:
+            world.approver(operator="")("welcome", ApprovalRequest(Registration("a", "b", "c")), give_up)
+        assert (caught.value.code, caught.value.errors[0].field) == (Code.MALFORMED_REQUEST, "operatorId")
+        assert world.simulator.counts() == {}
+
+
+class TestInvalid:
+    def test_all_violations_are_told_and_nothing_is_done(self, world):
+        error = world.refused("broken")
+        assert error.code is Code.VALIDATION_FAILED
+        assert [each.code for each in error.errors] == [
+            Code.TEMPLATE_TOO_LONG,
+            Code.TEMPLATE_NOT_GSM7,
+            Code.TEMPLATE_SHORTCODE_INVALID,
+            Code.TEMPLATE_OPT_OUT_MISSING,
+        ]
+        assert world.done() == dict.fromkeys(ALL_ONCE, 0)
+        assert world.types("broken") == ["fetched", "validated"]
+        approval = world.read("broken").approval
+        assert (approval.status, approval.carrier_ready, len(approval.violations)) == ("INVALID", False, 4)
+
+    def test_a_template_approved_in_breach_of_a_rule_is_not_registered(self, world):
+        world.simulator.edit_template("approved", Edit(content="No way out of Example."))
+        assert [each.code for each in world.refused("approved").errors] == [Code.TEMPLATE_OPT_OUT_MISSING]
+        assert world.done()["register"] == 0
+
+    def test_once_mended_it_is_approved(self, world):
+        world.refused("broken")
+        world.simulator.edit_template("broken", Edit(content=GOOD, from_address="24680"))
+        world.approve("broken")
+        assert is_whole(world, "broken")
+
+    def test_validation_alone_changes_and_enters_nothing(self, world):
+        assert [each.code for each in world.validate("broken").violations] == [
+            each.code for each in world.refused("broken").errors
+        ]
+        before = len(world.ledger)
+        assert world.validate().violations == ()
+        assert len(world.ledger) == before
+        assert world.done()["template_put"] == 0
+
+
+class TestUnknown:
+    @pytest.mark.parametrize("template_id", ["missing", "", ".", "..", "a/b", "../approved", "a b", "é", "x" * 129])
+    def test_a_template_that_is_not_there(self, world, template_id):
+        assert world.refused(template_id).code is Code.TEMPLATE_NOT_FOUND
+        with pytest.raises(MessagingError, match="template_not_found"):
+            world.validate(template_id)
+        with pytest.raises(MessagingError, match="template_not_found"):
+            world.read(template_id)
+        assert len(world.ledger) == 0
+        assert {entry.details.get("path") for entry in world.simulator.log("unknown")} == set()
+
+
+class TestTokens:
+    @pytest.mark.parametrize("operation", ["template_get", "template_put", "register", "subscribe", "audit"])
+    def test_a_401_once_is_a_new_token_and_no_more(self, world, operation):
+        world.fault(operation, status=401)
+        assert world.approve().warnings == ()
+        assert world.done() == ALL_ONCE
+        assert world.simulator.counts()["token_admin"]["accepted"] == 2
+
+    def test_a_401_for_good(self, world):
+        world.fault("template_get", status=401, times="forever")
+        assert world.refused().code is Code.CXONE_AUTH_FAILED
+        assert len(world.simulator.log("template_get")) == 2
+
+    def test_wrong_credentials(self, world):
+        world.fault("token_admin", status=401)
+        assert world.refused().code is Code.CXONE_AUTH_FAILED
+
+    @pytest.mark.parametrize(
+        ("scope", "code"),
+        [
+            ("messaging:read", Code.CXONE_REJECTED),
+            ("messaging:write", Code.CXONE_REJECTED),
+            ("a2p:write", Code.REGISTRATION_FAILED),
+        ],
+    )
+    def test_a_missing_scope_is_named_and_once_granted_it_goes_on(self, world, scope, code):
+        granted = world.simulator.settings.admin_scopes
+        less = [each for each in granted if each != scope]
+        world.simulator.settings = world.simulator.settings.changed({"admin_scopes": less})
+        process = world.approver()
+        with pytest.raises(MessagingError) as caught:
+            process("welcome", REQUEST, lambda: LAMBDA_SECONDS)
+        assert (caught.value.code, scope in caught.value.detail) == (code, True)
+        world.simulator.settings = world.simulator.settings.changed({"admin_scopes": granted})
+        process("welcome", REQUEST, lambda: LAMBDA_SECONDS)
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    def test_a_missing_scope_for_webhooks_is_a_warning_that_names_it(self, world):
+        world.simulator.settings = world.simulator.settings.changed(
+            {"admin_scopes": ["messaging:read", "messaging:write", "a2p:write"]}
+        )
+        approved = world.approve()
+        assert warned(approved) == ["subscription_failed"]
+        assert "webhooks:write" in approved.warnings[0].message
+        assert (approved.approval.carrier_ready, approved.approval.subscribed) == (True, False)
+
+    def test_one_token_with_all_scopes_serves_all_calls(self, world):
+        world.approve()
+        assert world.simulator.counts()["token_admin"] == {"accepted": 1}
+
+
+class TestConflicts:
+    def test_changed_meanwhile_the_new_content_is_validated_and_approved(self, world):
+        world.fault("template_get", "edit_template", content="News of Example. Text STOP to unsubscribe.")
+        world.approve()
+        assert is_whole(world)
+        assert world.simulator.template("welcome").content.startswith("News")
+        assert world.done() == ALL_ONCE
+        assert world.types()[:5] == ["fetched", "validated", "fetched", "validated", "approved"]
+        assert [entry.status for entry in world.simulator.log("template_put")] == [412, 200]
+
+    @pytest.mark.parametrize("etags", [True, False])
+    def test_edited_meanwhile_into_one_that_violates_it_is_not_approved(self, etags):
+        world = ApprovalWorld(Settings(etags=etags))
+        world.fault("template_get", "edit_template", content="No way out of Example.")
+        error = world.refused()
+        assert [each.code for each in error.errors] == [Code.TEMPLATE_OPT_OUT_MISSING]
+        assert world.simulator.template("welcome").status == "DRAFT"
+        assert world.done() == dict.fromkeys(ALL_ONCE, 0)
+        assert world.read().approval.status == "INVALID"
+        assert [entry.status for entry in world.simulator.log("template_put")] == [412 if etags else 409]
+
+    def test_changed_for_ever_it_ends(self, world):
+        world.fault("template_get", "edit_template", times="forever")
+        assert world.refused().code is Code.TEMPLATE_CONFLICT
+        assert len(world.simulator.log("template_put")) == 4
+        assert world.types()[-1] == "step_failed"
+
+    def test_approved_meanwhile_by_somebody_else_it_goes_on(self, world):
+        world.fault("template_get", "edit_template", template_status="APPROVED")
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == {**ALL_ONCE, "template_put": 0}
+
+    def test_locked_it_backs_off_and_is_told(self, world):
+        world.simulator.edit_template("welcome", Edit(locked=True))
+        began = world.clock.monotonic()
+        assert world.refused().code is Code.TEMPLATE_CONFLICT
+        assert 2 < world.clock.monotonic() - began < 28
+        assert len(world.simulator.log("template_put")) == 4
+        world.simulator.edit_template("welcome", Edit(locked=False))
+        world.approve()
+        assert is_whole(world)
+
+    @pytest.mark.parametrize("status", [409, 412])
+    def test_a_lock_that_is_gone_soon(self, world, status):
+        world.fault("template_put", status=status)
+        world.approve()
+        assert world.done() == ALL_ONCE
+
+
+class TestThrottled:
+    def test_retry_after_is_waited_for(self, world):
+        world.fault("template_put", status=429, retry_after_seconds=7)
+        began = world.clock.monotonic()
+        world.approve()
+        assert world.clock.monotonic() - began == pytest.approx(7, abs=0.1)
+        assert world.done() == ALL_ONCE
+
+    def test_without_it_one_to_five_seconds_and_then_twice_that(self, world):
+        world.fault("template_get", status=429, times=2)
+        began = world.clock.monotonic()
+        world.approve()
+        assert 3 <= world.clock.monotonic() - began <= 15
+
+    def test_longer_than_the_request_may_take_is_told_at_once(self, world):
+        world.fault("template_get", status=429, retry_after_seconds=60, retry_after="date")
+        began = world.clock.monotonic()
+        error = world.refused()
+        assert (error.code, world.clock.monotonic() - began) == (Code.RATE_LIMITED, 0)
+        assert error.retry_after in {59, 60}
+
+    def test_throttled_for_ever_it_ends_within_the_functions_time(self, world):
+        world.fault("template_put", status=429, times="forever")
+        began = world.clock.monotonic()
+        assert world.refused().code is Code.RATE_LIMITED
+        assert world.clock.monotonic() - began < 28
+
+
+class TestFailures:
+    def test_a_500_on_the_get(self, world):
+        world.fault("template_get", status=500)
+        assert world.refused().code is Code.CXONE_UNAVAILABLE
+        world.approve()
+        assert is_whole(world)
+
+    def test_a_500_on_the_put_that_was_not_taken(self, world):
+        world.fault("template_put", status=500)
+        assert world.refused().code is Code.CXONE_UNAVAILABLE
+        assert world.types() == ["fetched", "validated", "step_failed"]
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize("action", ["accept_then_500", "accept_then_reset", "accept_then_timeout", "garbage_body"])
+    def test_a_put_that_was_taken_though_its_answer_was_lost(self, world, action):
+        world.simulator.settings = world.simulator.settings.changed({"hold_seconds": 60})
+        world.fault("template_put", action)
+        try:
+            world.approve()
+        except MessagingError as error:
+            assert action == "accept_then_timeout", error  # it took all the time there was  # noqa: PT017
+        world.clock.advance(60)
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    def test_a_failing_registration_leaves_it_approved_and_the_next_request_resumes_there(self, world):
+        world.fault("register", status=500)
+        error = world.refused()
+        assert error.code is Code.REGISTRATION_FAILED
+        approval = world.read().approval
+        assert (approval.status, approval.carrier_ready, approval.subscribed) == ("APPROVED", False, False)
+        assert world.types()[-2:] == ["step_claimed", "step_failed"]
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize("status", [400, 429, 502, 503])
+    def test_other_ways_to_fail_a_registration(self, world, status):
+        world.fault("register", status=status, times="forever", retry_after_seconds=40)
+        error = world.refused()
+        assert (error.code, error.retry_after) == (
+            Code.REGISTRATION_FAILED,
+            {400: None, 429: 40, 502: 5, 503: 5}[status],
+        )
+        world.simulator.faults.clear()
+        world.approve()
+        assert is_whole(world)
+
+    @pytest.mark.parametrize("action", ["accept_then_500", "accept_then_reset", "accept_then_timeout"])
+    def test_a_registration_whose_answer_was_lost_is_not_made_twice(self, world, action):
+        world.fault("register", action)
+        assert world.refused().code is Code.REGISTRATION_FAILED
+        approved = world.approve()
+        assert world.done() == ALL_ONCE
+        assert approved.approval.registration_id == world.simulator.log("register")[0].details["id"]
+        assert world.simulator.counts()["register"]["replayed"] == 1
+
+    def test_a_doubtful_registration_is_repeated_to_the_letter_whatever_is_asked_now(self, world):
+        world.fault("register", "accept_then_reset")
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == ["registered_otherwise"]
+        assert world.done() == ALL_ONCE
+
+    def test_a_refused_registration_can_be_asked_for_otherwise(self, world):
+        world.fault("register", status=400)
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == []
+        assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
+
+    def test_an_event_settles_a_doubtful_registration_even_where_cxone_knows_no_keys(self):
+        world = ApprovalWorld(Settings(idempotency_keys=False))
+        world.fault("register", "accept_then_reset")
+        world.refused()
+        world.event("a2p.registered")
+        assert world.read().approval.carrier_ready
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    def test_an_event_of_an_earlier_registration_settles_nothing(self, world):
+        world.event("a2p.registered", seconds=-3600)
+        world.fault("register", status=500)
+        world.refused()
+        assert not world.read().approval.carrier_ready
+        world.approve()
+        assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize(("operation", "code"), [("subscribe", "subscription_failed"), ("audit", "audit_failed")])
+    @pytest.mark.parametrize("action", ["status", "accept_then_500"])
+    def test_a_failing_webhook_or_audit_call_is_a_warning_and_tried_again(self, world, operation, code, action):
+        world.fault(operation, action, status=500)
+        approved = world.approve()
+        assert warned(approved) == [code]
+        assert (approved.approval.subscribed, approved.approval.published) == (
+            operation != "subscribe",
+            operation != "audit",
+        )
+        assert world.approve().warnings == ()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+
+class TestSubscription:
+    def test_there_is_one_for_all_templates(self, world):
+        one, other = world.approve(), world.approve("approved")
+        assert one.approval.subscribed
+        assert other.approval.subscribed
+        assert world.done()["subscribe"] == 1
+        assert [entry.type for entry in world.ledger.read(subscription_subject(EVENTS_URL))] == [
+            "step_claimed",
+            "subscribed",
+        ]
+
+    def test_a_rotated_secret_is_subscribed_anew_once(self, world):
+        world.approve()
+        rotated = {"current": "cd" * 32, "previous": WEBHOOK_SECRET}
+        world.secrets.secrets["webhook"] = json.dumps(rotated)
+        for _ in range(2):
+            assert warned(world.approve("approved")) == ["template_brand_missing"]
+        assert world.done()["subscribe"] == 2
+        world.simulator.edit_template("late", Edit(content=GOOD, from_address="24680"))
+        world.approve("late")
+        assert world.done()["subscribe"] == 2
+        told = [event for event in events(world) if json.loads(event.body)["template_id"] == "late"]
+        assert {event.secret for event in told} == {WEBHOOK_SECRET, "cd" * 32}
+
+    def test_no_secret_stands_in_the_ledger(self, world):
+        world.approve()
+        told = json.dumps([entry.attributes() for s in world.ledger.subjects() for entry in world.ledger.read(s)])
+        token = json.loads(world.secrets.secrets["token"])["accessToken"]
+        assert WEBHOOK_SECRET not in told
+        assert token not in told
+        assert CLIENT_SECRET not in told
+
+
+CLIENT_SECRET = "secret&="
+
+
+def events(world):
+    world.clock.advance(60)
+    return world.simulator.due_events()
+
+
+class TestTogether:
+    def test_a_second_request_at_any_moment_ends_in_one_of_each(self, world):
+        """Another function does the whole of it in the middle of ours, at each of our I/Os in turn."""
+        count = ios(world)
+        assert count > 15
+        for at in range(1, count + 1):
+            world = ApprovalWorld()
+            injector = Injector()
+            told = []
+            injector.begin(Plan(at, act=lambda world=world, told=told: told.append(outcome(world))))
+            told.append(outcome(world, injector))
+            for each in told:
+                assert each in {"approved", Code.IN_PROGRESS, Code.REGISTRATION_FAILED}, each
+            assert "approved" in told
+            world.clock.advance(60)
+            world.approve()
+            assert world.done() == ALL_ONCE, f"at {at}"
+            assert is_whole(world)
+            assert world.simulator.counts()["register"] == {"accepted": 1}, "nobody even asked twice"
+
+    def test_who_waits_is_told_when_the_time_is_up(self, world):
+        world.fault("register", "accept_then_500")
+        seen = []
+
+        def act():
+            began = world.clock.monotonic()
+            seen.append((outcome(world), world.clock.monotonic() - began))
+
+        at = next(n for n in range(1, 40) if claims_at(n))
+        injector = Injector()
+        injector.begin(Plan(at, act=act, after=True))
+        outcome(world, injector)
+        ((code, waited),) = seen
+        assert code is Code.IN_PROGRESS
+        assert 20 < waited < 28
+
+
+def claims_at(number):
+    """Whether a clean run's nth I/O is its claim of the registration."""
+    world, injector = ApprovalWorld(), Injector()
+    seen = []
+    injector.begin(Plan(number, act=lambda: seen.append(world.types()[-1:]), after=True))
+    world.approve(injector=injector)
+    return seen == [["step_claimed"]]
+
+
+def ios(world):
+    injector = Injector()
+    injector.begin(None)
+    world.approve(injector=injector)
+    return injector._count
+
+
+def outcome(world, injector=None):
+    try:
+        world.approve(injector=injector)
+    except MessagingError as error:
+        return error.code
+    return "approved"
+
+
+def test_events_in_any_order_do_not_break_the_chain_or_the_resuming(world):
+    world.event("a2p.registered", seconds=-100)
+    world.event("template.approved", seconds=-100)
+    before = world.read().approval
+    assert (before.status, before.carrier_ready, before.carrier_confirmed) == ("APPROVED", True, True)
+    world.fault("register", status=500)
+    world.refused()
+    world.event("something.else")
+    world.approve()
+    assert is_whole(world)
+    assert not world.read().approval.carrier_confirmed
+    world.event("a2p.registered", seconds=1)
+    assert world.read().approval.carrier_confirmed
+    assert world.approve().warnings == ()
+    assert world.done() == ALL_ONCE
+    assert first_broken("template#welcome", world.ledger.read("template#welcome")) is None
