@@ -14,6 +14,7 @@ CLIENT_ID = "local-client"
 CLIENT_SECRET = "local-secret&=+%"  # noqa: S105  the simulator's; with all that a form must encode
 CAMPAIGN_ID = "local-campaign"
 SENDER = "+15550100000"
+OPERATOR_ID = "local-operator"
 _HIGHEST_PORT = 65535
 
 
@@ -30,6 +31,7 @@ class Options:
     api_base_url: str | None = None
     campaign_id: str = CAMPAIGN_ID
     sender: str = SENDER
+    operator_id: str = OPERATOR_ID
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -51,6 +53,7 @@ class Options:
             api_base_url=api or None,
             campaign_id=environment.get("CXONE_CAMPAIGN_ID", CAMPAIGN_ID),
             sender=environment.get("CXONE_FROM_NUMBER", SENDER),
+            operator_id=environment.get("CXONE_OPERATOR_ID", OPERATOR_ID),
         )
 
     @classmethod

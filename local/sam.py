@@ -49,6 +49,7 @@ def deploy(options: Options) -> None:
         "CxoneApiBaseUrl": options.api_base_url or options.simulator_url,
         "CxoneCampaignId": options.campaign_id,
         "CxoneFromNumber": options.sender,
+        "CxoneOperatorId": options.operator_id,
         "EmulatorEndpoint": options.endpoint,
     }
     _sam(

@@ -145,6 +145,7 @@ def _wait_for(deployed: Deployed) -> None:
         ("POST", "/messages/preview", {}, 200),
         ("POST", "/messages/bulk", {}, 400),  # no Idempotency-Key
         ("GET", "/consents/%2B12025550100", None, 404),
+        ("GET", "/templates/none/approval", None, 404),
         ("POST", f"/webhooks/cxone/sms?ref=none&sig={signature}", b"", 400),  # ours, but no event
     ]
     with ThreadPoolExecutor(len(probes)) as pool:

@@ -130,7 +130,7 @@ class TestFunctions:
     def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):
         variables = FUNCTIONS[function]["Environment"]["Variables"]
         calls_cxone = {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"} & set(variables)
-        for secret in ("CredentialsSecret", "SmsTokenSecret"):
+        for secret in ("CredentialsSecret", "SmsTokenSecret", "AdminTokenSecret"):
             allowed = any(is_of(each["Resource"], secret) for each in statements(function))
             assert not allowed or calls_cxone
 
@@ -194,6 +194,9 @@ class TestApi:
             "GET /messages/{messageId}",
             "PUT /consents/{phoneNumber}",
             "GET /consents/{phoneNumber}",
+            "POST /templates/{templateId}/validation",
+            "POST /templates/{templateId}/approval",
+            "GET /templates/{templateId}/approval",
             "POST /webhooks/cxone/sms",
         }
 
