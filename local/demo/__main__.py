@@ -12,6 +12,7 @@ from pathlib import Path
 
 import requests
 
+from local.demo import approval
 from local.demo.steps import STEPS
 from local.demo.story import Story, UnexpectedError
 from local.deployed import Deployed
@@ -45,7 +46,7 @@ def _run(folder: Path, progress: Progress) -> int:
     try:
         stack = up(Options.apart(folder), progress)
         story = Story(stack)
-        for step in STEPS:
+        for step in [*STEPS, *approval.STEPS]:
             with progress.step(step.doing, step.doing) as outcome:
                 step.run(story, outcome)
     except (UnexpectedError, requests.RequestException) as error:

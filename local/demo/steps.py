@@ -117,17 +117,12 @@ def audit(story: Story, outcome: Outcome) -> None:
     message = story.message(story.sent[0].message_id)
     expect("auditVerified", True, message["auditVerified"])
     entries = message["audit"]
-    previous = "0" * 64
-    for sequence, entry in enumerate(entries, start=1):
-        expect("an entry's sequence", sequence, entry["sequence"])
-        expect(f"entry {sequence}'s previousHash", previous, entry["previousHash"])
-        expect(f"entry {sequence}'s hash", _hash_of(entry), entry["hash"])
-        previous = entry["hash"]
+    verify(entries)
     types = ["sending", "dispatched", *["delivery"] * 3]
     expect("the entries", sorted(types), sorted(entry["type"] for entry in entries))
     told = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
     outcome.text = f"verified the audit trail of the English message\n{told}"
-    outcome.shown = _ledger_table(message["messageId"], entries)
+    outcome.shown = ledger_table(message["messageId"], entries, _essential)
 
 
 @step("reading the latencies from the functions' metrics")
@@ -231,15 +226,28 @@ def _hash_of(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _ledger_table(message_id: str, entries: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table(f"ledger of {message_id}")
+def verify(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Insist that each entry's hash is right, and stands in the entry after it."""
+    previous = "0" * 64
+    for sequence, entry in enumerate(entries, start=1):
+        expect("an entry's sequence", sequence, entry["sequence"])
+        expect(f"entry {sequence}'s previousHash", previous, entry["previousHash"])
+        expect(f"entry {sequence}'s hash", _hash_of(entry), entry["hash"])
+        previous = entry["hash"]
+
+
+def ledger_table(
+    name: str, entries: Sequence[Mapping[str, Any]], essential: Callable[[Mapping[str, Any]], str]
+) -> Table:
+    """Show entries, of their data the essential."""
+    table = _table(f"ledger of {name}")
     table.add_column("#", justify="right")
     for heading in ("type", "time (UTC)", "data", "previous → hash"):
         table.add_column(heading, no_wrap=heading != "data")
     for entry in entries:
         hashes = f"{entry['previousHash'][:7]} → {entry['hash'][:7]}"
         time = entry["timestamp"][11:-1]
-        table.add_row(str(entry["sequence"]), entry["type"], time, _essential(entry["data"]), hashes)
+        table.add_row(str(entry["sequence"]), entry["type"], time, essential(entry["data"]), hashes)
     return table
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.demo import steps
+from local.demo import approval, steps
 from local.deployed import Deployed
 from local.options import ROOT
 from local.processes import Servers
@@ -48,7 +48,13 @@ def test_it_shows_what_it_is_for(demo):
         assert shown in output
     for entry in ("sending", "dispatched", "delivery"):
         assert entry in output
-    assert "verified the audit trail" in output
+    assert "verified the audit trail of the English message" in output
+    assert "approved the template “welcome”" in output
+    assert "refused, for all reasons at once" in output
+    for code in approval.VIOLATIONS:
+        assert code in output
+    assert "verified the audit trail of the approval" in output
+    assert "carrier ready" in output
     assert "sent 200 messages in bulk" in output
     assert "200 delivered; CXone took each once" in output
     assert "━" * 72 in output

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import string
 from fnmatch import fnmatchcase
 
 import pytest
@@ -284,3 +285,10 @@ def test_an_output_of_the_interface(output):
 
 def test_no_parameter_is_a_secret():
     assert not [name for name in TEMPLATE["Parameters"] if re.search("secret|token|password|pepper", name.lower())]
+
+
+def test_the_webhook_secret_is_32_bytes_in_hex_on_aws_and_on_the_emulator():
+    generated = TEMPLATE["Resources"]["WebhookSecret"]["Properties"]["GenerateSecretString"]
+    excluded = set(generated["ExcludeCharacters"])
+    assert set(string.ascii_letters + string.digits + string.punctuation) - excluded == set("0123456789abcdef")
+    assert (generated["GenerateStringKey"], generated["PasswordLength"]) == ("current", 64)

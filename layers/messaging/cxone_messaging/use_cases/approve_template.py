@@ -135,7 +135,8 @@ class ApproveTemplate:
         return again
 
     def _not_approved(self, run: "_Run", template: Template, error: MessagingError) -> MessagingError:
-        self._steps.failed((run.subject, Step.APPROVE, template.version), run.attempt, error)
+        asked = Asked(run.subject, Step.APPROVE, template.version, call=lambda _: {}, known=run.entries)
+        self._steps.failed(asked, run.attempt, error)
         return error
 
     def _fetch(self, run: "_Run") -> Template:
@@ -180,19 +181,26 @@ class ApproveTemplate:
             return {**told, "approvalLatencyMs": self._latency(run.started)["latencyMs"]}
 
         asked = Asked(
-            run.subject, Step.REGISTER, template.version, call, lambda before: asked_before(before).data(), evidence
+            subject=run.subject,
+            step=Step.REGISTER,
+            version=template.version,
+            call=call,
+            claim=lambda before: asked_before(before).data(),
+            evidence=evidence,
+            known=run.entries,
         )
         try:
-            registered, ours = self._steps.take(asked, run.attempt)
+            taken = self._steps.take(asked, run.attempt)
         except MessagingError as error:
             if error.code is Code.IN_PROGRESS:
                 raise
             told = f"the same request goes on from here: {error.detail}"
             raise MessagingError(Code.REGISTRATION_FAILED, told, retry_after=error.retry_after) from error
-        if ours:
+        run.entries = taken.entries
+        if taken.is_new:
             self._telemetry.add(Metric.TEMPLATES_APPROVED)
-            self._telemetry.add(Metric.APPROVAL_LATENCY, int(str(registered.data["approvalLatencyMs"])))
-        return registered
+            self._telemetry.add(Metric.APPROVAL_LATENCY, int(str(taken.entry.data["approvalLatencyMs"])))
+        return taken.entry
 
     def _watch(self, run: "_Run", template: Template) -> None:
         """See to it that CXone tells us of approvals; once for the URL, whatever the template."""
@@ -213,7 +221,8 @@ class ApproveTemplate:
         def call(_: StepState) -> Mapping[str, Value]:
             return self._gateway.publish(record, key, self._seconds_left(run)).data()
 
-        self._steps.take(Asked(run.subject, Step.PUBLISH, template.version, call), run.attempt)
+        asked = Asked(run.subject, Step.PUBLISH, template.version, call, known=run.entries)
+        self._steps.take(asked, run.attempt)
 
     def _warned(self, code: str, do: Callable[[], None]) -> list[Advice]:
         try:

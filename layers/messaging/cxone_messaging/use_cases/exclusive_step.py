@@ -31,11 +31,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that is done: its entry, whether it was done just now, and the subject's entries as far as known."""
+
+    entry: Entry
+    is_new: bool
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What is asked for exclusively.
 
     `claim` says in the claim what will be asked, given the step's state before; `call` asks, given the same, and gives
     what the entry is to say; `evidence` finds in the ledger that it was done without our having had the answer.
+    `known` are the subject's entries that are at hand.
     """
 
     subject: str
@@ -44,6 +54,7 @@ class Asked:
     call: Callable[[StepState], Mapping[str, Value]]
     claim: Callable[[StepState], Mapping[str, Value]] = lambda _: {}
     evidence: Callable[[Sequence[Entry], StepState], Mapping[str, Value] | None] = lambda _, __: None
+    known: Sequence[Entry] | None = None
 
 
 class ExclusiveStep:
@@ -53,32 +64,31 @@ class ExclusiveStep:
         self._ledger = ledger
         self._clock = clock
 
-    def take(self, asked: Asked, attempt: Attempt) -> tuple[Entry, bool]:
-        """Have a step done; give its entry, and whether this very call had it done.
+    def take(self, asked: Asked, attempt: Attempt) -> Taken:
+        """Have a step done, unless it is.
 
         Raises what the call raises, `in_progress` where somebody else is still at it when the time is up, and
         `StorageError`.
         """
-        before = self._claim(asked, attempt)
+        before, entries = self._claim(asked, attempt)
         if before.done:
-            return before.done, before.done.data.get("owner") == attempt.owner
+            return Taken(before.done, before.done.data.get("owner") == attempt.owner, entries)
         began = self._clock.monotonic()
         try:
             told = asked.call(before)
         except MessagingError as error:
-            self._append(asked, attempt, EntryType.STEP_FAILED, self._failure(asked, error, began))
+            self._append(asked, attempt, entries, EntryType.STEP_FAILED, self._failure(asked, error, began))
             raise
         data = {**told, "latencyMs": self._milliseconds_since(began)}
-        return self._append(asked, attempt, DONE[asked.step], data), True
+        entries = self._append(asked, attempt, entries, DONE[asked.step], data)
+        return Taken(entries[-1], True, entries)
 
-    def failed(self, asked_for: tuple[str, Step, str], attempt: Attempt, error: MessagingError) -> None:
-        """Enter that a step that needs no claim failed."""
-        subject, step, version = asked_for
-        asked = Asked(subject, step, version, call=lambda _: {})
-        self._append(asked, attempt, EntryType.STEP_FAILED, self._failure(asked, error, None))
+    def failed(self, asked: Asked, attempt: Attempt, error: MessagingError) -> None:
+        """Enter that a step failed which needed no claim."""
+        self._append(asked, attempt, asked.known, EntryType.STEP_FAILED, self._failure(asked, error, None))
 
-    def _claim(self, asked: Asked, attempt: Attempt) -> StepState:
-        """Claim a step; give its state before, or where it is done already, that."""
+    def _claim(self, asked: Asked, attempt: Attempt) -> tuple[StepState, list[Entry]]:
+        """Claim a step; give its state before, or where it is done already, that; and the subject's entries."""
         pause = _FIRST_PAUSE_SECONDS
         before = StepState(None, None, ())
 
@@ -96,21 +106,30 @@ class ExclusiveStep:
             claim = {**asked.claim(before), "step": asked.step.value, "deadline": format_time(instant(deadline))}
             return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
 
+        known = asked.known
         while True:
-            entries = append(self._ledger, self._clock, asked.subject, decide)
+            entries = append(self._ledger, self._clock, asked.subject, decide, known=known)
             now = step_state(entries, asked.step, asked.version)
             if now.done:
-                return now
+                return now, entries
             if now.claim and now.claim.data.get("owner") == attempt.owner:
-                return before
+                return before, entries
+            known = None
             if self._clock.monotonic() + pause > attempt.give_up_at:
                 raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{asked.step}`", retry_after=2)
             self._clock.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 
-    def _append(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Entry:
+    def _append(
+        self,
+        asked: Asked,
+        attempt: Attempt,
+        known: Sequence[Entry] | None,
+        type_: EntryType,
+        data: Mapping[str, Value],
+    ) -> list[Entry]:
         draft = self._draft(asked, attempt, type_, data)
-        return append(self._ledger, self._clock, asked.subject, lambda _: draft)[-1]
+        return append(self._ledger, self._clock, asked.subject, lambda _: draft, known=known)
 
     def _draft(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Draft:
         signed = {"version": asked.version, "operator": attempt.operator, "owner": attempt.owner}

@@ -42,7 +42,7 @@ class Subscribe:
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
         asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)
-        entry, _ = self._steps.take(asked, attempt)
+        entry = self._steps.take(asked, attempt).entry
         return {"subscriptionId": entry.data.get("subscriptionId"), "secretFingerprint": fingerprint}
 
 

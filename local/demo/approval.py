@@ -1,0 +1,73 @@
+"""The demo's steps about templates: one approved, one refused, and the audit of both sides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from local.demo.steps import ledger_table, verify
+from local.demo.story import Step, Story, expect
+from local.progress import Outcome
+
+GOOD, BAD = "welcome", "broken"  # the simulator's
+REQUEST = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en"}
+VIOLATIONS = ["template_too_long", "template_not_gsm7", "template_shortcode_invalid", "template_opt_out_missing"]
+DONE = {"status": "APPROVED", "carrierReady": True, "webhookSubscribed": True, "auditPublished": True}
+
+
+def approve(story: Story, outcome: Outcome) -> None:
+    """Approve a template, twice, which makes one approval."""
+    answers = [story.call("POST", f"/templates/{GOOD}/approval", REQUEST, status=200).json() for _ in range(2)]
+    told = answers[0]
+    expect("the approval", DONE, {name: told[name] for name in DONE})
+    expect("the approval, asked for again", told, answers[1])
+    for operation in ("template_put", "register", "subscribe", "audit"):
+        expect(f"what CXone did: {operation}", {"accepted": 1}, _counts(story).get(operation))
+    steps = "approved, registered, watched and audited; the request repeated did no more"
+    outcome.text = f"approved the template “{GOOD}”\n{steps}\n{told['latencyMs']} ms from validation to registration"
+
+
+def refuse(story: Story, outcome: Outcome) -> None:
+    """Have a template refused with all that is wrong with it."""
+    told = story.call("POST", f"/templates/{BAD}/approval", REQUEST, status=422).json()
+    expect("the violations' codes", VIOLATIONS, [error["code"] for error in told["errors"]])
+    expect("approvals that CXone took", {"accepted": 1}, _counts(story).get("template_put"))
+    lines = [f"{error['code']}: {error['message']}" for error in told["errors"]]
+    outcome.text = "\n".join([f"the template “{BAD}” was refused, for all reasons at once", *lines])
+
+
+def audit(story: Story, outcome: Outcome) -> None:
+    """Show an approval's audit trail, and what CXone's own audit log was told."""
+    told = story.call("GET", f"/templates/{GOOD}/approval", status=200).json()
+    expect("auditVerified", True, told["auditVerified"])
+    verify(told["audit"])
+    (entry,) = story.stack.simulator("log?operation=audit")["entries"]
+    record = entry["details"]
+    expect("the published latency", told["latencyMs"], record["latency_ms"])
+    expect("the published operator", told["operatorId"], record["operator_id"])
+    expect("the published carrier_ready", True, record["carrier_ready"])
+    published = f"{record['latency_ms']} ms, by {record['operator_id']}, carrier ready"
+    outcome.text = f"verified the audit trail of the approval\nCXone's own audit log was told: {published}"
+    outcome.shown = ledger_table(f"the template {GOOD}", told["audit"], _essential)
+
+
+STEPS = [
+    Step("approving a template", approve),
+    Step("trying a template that breaks every rule", refuse),
+    Step("reading the ledger of the approval", audit),
+]
+
+
+def _counts(story: Story) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = story.stack.simulator("log")["counts"]
+    return counts
+
+
+def _essential(data: Mapping[str, Any]) -> str:
+    """Say in short what an entry records."""
+    if "event" in data:
+        return str(data["event"])
+    if "deadline" in data:
+        return f"to {data['step']}, by {data['operator']}"
+    if "valid" in data:
+        return f"{data['units']} septets, valid"
+    answer = f"HTTP {data['httpStatus']}, " if "httpStatus" in data else ""
+    return f"{answer}{data['latencyMs']} ms" if "latencyMs" in data else "as for all templates"
