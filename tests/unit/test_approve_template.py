@@ -254,6 +254,13 @@ class TestConflicts:
         assert is_whole(world)
         assert world.done() == {**ALL_ONCE, "template_put": 0}
 
+    def test_approved_by_somebody_else_at_the_very_last_it_goes_on(self, world):
+        world.fault("template_put", status=409, times=4)
+        world.fault("template_get", "edit_template", template_status="APPROVED", after=6)
+        world.approve()
+        assert is_whole(world)
+        assert len(world.simulator.log("template_put")) == 4
+
     def test_locked_it_backs_off_and_is_told(self, world):
         world.simulator.edit_template("welcome", Edit(locked=True))
         began = world.clock.monotonic()
@@ -372,6 +379,24 @@ class TestFailures:
         other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
         assert warned(world.approve(request=other)) == []
         assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
+
+    def test_a_refusal_ends_an_earlier_doubt(self, world):
+        world.fault("register", status=500)
+        world.refused()
+        world.fault("register", status=400)
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == []
+        assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
+
+    def test_a_missing_scope_does_not_end_an_earlier_doubt(self, world):
+        world.fault("register", "accept_then_reset")
+        world.refused()
+        world.fault("register", status=403)
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == ["registered_otherwise"]
+        assert world.done() == ALL_ONCE
 
     def test_an_event_settles_a_doubtful_registration_even_where_cxone_knows_no_keys(self):
         world = ApprovalWorld(Settings(idempotency_keys=False))

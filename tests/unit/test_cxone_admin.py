@@ -97,6 +97,12 @@ def test_an_unclear_answer_to_a_registration_is_doubtful(answering, status):
     assert (caught.value.code, caught.value.in_doubt) == (Code.CXONE_UNAVAILABLE, True)
 
 
+def test_a_new_token_that_is_refused_too_ends_it(answering):
+    with pytest.raises(CxoneCallError, match="a new token too") as caught:
+        CALLS["register"](answering(Response(401)))
+    assert (caught.value.code, caught.value.in_doubt) == (Code.CXONE_AUTH_FAILED, False)
+
+
 def test_what_was_never_written_is_not_doubtful(world):
     world.fault("register", "refuse")
     with pytest.raises(CxoneCallError) as caught:
