@@ -35,6 +35,10 @@ def traffic(client, opted_in):
     client.post_event(told, f"?ref=msg_signed&sig={client.stack.signature(b'msg_signed')}")
     client.stack.simulator("faults", {"operation": "send", "action": "status", "status": 400})
     assert client.send({**good, "text": TEXT + " refused"}).status_code == 502
+    asked = {"campaignName": "Logs", "messageClass": "T", "optInLanguage": "en", "operatorId": "op-logs"}
+    client.stack.simulator("faults", {"operation": "register", "action": "status", "status": 500})
+    assert [client.call("POST", "/templates/approved/approval", asked).status_code for _ in range(2)] == [502, 200]
+    assert client.call("POST", "/templates/broken/approval", asked).status_code == 422
     client.settled(sent.json()["messageId"])
 
 
@@ -50,7 +54,7 @@ def lines(client, traffic):
 
 def test_there_is_something_to_look_at(lines):
     functions = {group.rpartition("cxone-messaging-")[2] for group in lines}
-    assert {"send-message", "read-ledger", "manage-consents", "receive-webhook"} <= functions
+    assert {"send-message", "read-ledger", "manage-consents", "receive-webhook", "approve-template"} <= functions
     assert sum(map(len, lines.values())) >= 80
     told = [json.loads(line) for group in lines.values() for line in group if line.startswith("{")]
     answered = {line["route"] for line in told if line.get("message") == "answered"}
@@ -62,6 +66,8 @@ def test_there_is_something_to_look_at(lines):
         "MessagesDispatched",
         "MessagesRejected",
         "WebhooksRefused",
+        "ApprovalLatency",
+        "TemplatesApproved",
     }
 
 

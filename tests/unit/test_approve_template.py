@@ -508,6 +508,21 @@ class TestTogether:
         assert code is Code.IN_PROGRESS
         assert 20 < waited < 28
 
+    def test_an_event_that_overtakes_the_answer_is_not_taken_for_it_while_somebody_waits_for_that(self, world):
+        seen = []
+
+        def act():
+            world.event("a2p.registered")
+            seen.append(outcome(world))
+
+        at = next(n for n in range(1, 40) if claims_at(n)) + 1
+        injector = Injector()
+        injector.begin(Plan(at, act=act, after=True))
+        assert outcome(world, injector) == "approved"
+        assert seen == [Code.IN_PROGRESS]
+        assert world.types().count("registered") == 1
+        assert world.read().approval.registration_id
+
 
 def claims_at(number):
     """Whether a clean run's nth I/O is its claim of the registration."""

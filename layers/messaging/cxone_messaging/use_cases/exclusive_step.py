@@ -97,11 +97,11 @@ class ExclusiveStep:
             before = step_state(known, asked.step, asked.version)
             if before.done:
                 return None
+            if before.claim and str(before.claim.data.get("deadline")) >= format_time(instant(self._clock.now())):
+                return None
             proof = asked.evidence(known, before)
             if proof is not None:
                 return self._draft(asked, attempt, DONE[asked.step], proof)
-            if before.claim and str(before.claim.data.get("deadline")) >= format_time(instant(self._clock.now())):
-                return None
             deadline = self._clock.now() + attempt.give_up_at - self._clock.monotonic() + _CLOCK_SKEW_SECONDS
             claim = {**asked.claim(before), "step": asked.step.value, "deadline": format_time(instant(deadline))}
             return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
