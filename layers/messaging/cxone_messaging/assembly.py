@@ -19,6 +19,7 @@ from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import (
+    CheckpointLedgerSettings,
     ManageConsentsSettings,
     ReadLedgerSettings,
     ReceiveWebhookSettings,
@@ -28,6 +29,7 @@ from cxone_messaging.platform.settings import (
     SubmitBulkSettings,
 )
 from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.manage_consents import ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
@@ -170,3 +172,8 @@ def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> Rec
     secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
     record = RecordDelivery(DynamoLedger(aws.dynamodb(), settings.ledger_table), clock, telemetry)
     return ReceiveEvent(record, secrets, clock, telemetry)
+
+
+def checkpoint_ledger(settings: CheckpointLedgerSettings) -> CheckpointLedger:
+    """Put together what makes the ledger's checkpoints."""
+    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock())

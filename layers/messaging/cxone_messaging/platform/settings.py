@@ -93,3 +93,9 @@ class ReceiveWebhookSettings(Settings):
 
     ledger_table: str
     webhook_secret_arn: str
+
+
+class CheckpointLedgerSettings(Settings):
+    """What a day's checkpoint needs."""
+
+    ledger_table: str
