@@ -63,7 +63,7 @@ class CheckpointLedger:
         return made
 
     def _due(self) -> tuple[str, list[date]]:
-        """Give the newest checkpoint's hash and the days since; where there is none, those from the first with entries."""
+        """Give the newest checkpoint's hash and the days since; with none, those from the first with entries on."""
         newest = settled_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
