@@ -10,7 +10,7 @@ BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories proof bench up down campaign lint format lock build clean
+.PHONY: help demo test histories proof bench up down campaign audit lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,13 @@ campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}',
 	@$(if $(FILE),,$(error give a file: make campaign FILE=people.csv TEXT='Hello {name}'))
 	@$(BIN)/python -m local.campaign "$(FILE)" $(if $(STACK),--stack "$(STACK)") $(if $(filter 1,$(YES)),--yes) \
 	  $(CAMPAIGN_FLAGS)
+
+# So does the recipient, who is nobody's business: it stands in no process's arguments but make's own.
+audit: export AUDIT_RECIPIENT := $(value RECIPIENT)
+audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, CAMPAIGN=…, TEMPLATE=…, RECIPIENT=… of it
+	@$(BIN)/python -m local.audit $(if $(STACK),--stack "$(STACK)") $(if $(TABLE),--table "$(TABLE)") \
+	  $(if $(DAY),--day "$(DAY)") $(if $(CAMPAIGN),--campaign "$(CAMPAIGN)") $(if $(TEMPLATE),--template "$(TEMPLATE)") \
+	  $(if $(OUT),--out "$(OUT)") $(if $(NOTED),--noted "$(NOTED)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
 test: $(READY) ## all tests
 	$(BIN)/pytest -n 3

@@ -3,7 +3,7 @@
 import json
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from cxone_messaging.adapters.governor import (
     Slots,
 )
 from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS
-from cxone_messaging.adapters.ledger import Insertion, SequenceTakenError
+from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
@@ -103,6 +103,11 @@ class FakeLedger:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
         return next((row.subject for row in rows if row.index.get("cxoneMessageId") == cxone_message_id), None)
+
+    def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
+        with self._lock:
+            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
+        yield from sorted({row.subject for row in rows if row.index.get(DAY_KEY) == day and row.subject > after})
 
     def subjects(self) -> list[str]:
         return sorted({subject for subject, _ in self._rows})

@@ -18,7 +18,8 @@ metrics = EmbeddedMetrics("receive_webhook")
 class DeliveryBody(WireBody):
     """A delivery event as CXone posts it; fields that we don't know are passed over."""
 
-    message_id: str = Field(alias="messageId", min_length=1, max_length=256)
+    # With what stands before it, it must fit into an index key of the ledger, which has 1,024 bytes.
+    message_id: str = Field(alias="messageId", min_length=1, max_length=250)
     status: str = Field(min_length=1, max_length=64)
     to: str = Field(default="", max_length=64)
     timestamp: str = Field(max_length=64)

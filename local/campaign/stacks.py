@@ -3,17 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-import boto3
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from local.campaign.people import CampaignError
 from local.deployed import Deployed
+from local.stacks import StackError, local_description, look_up
 
 _TIMEOUT_SECONDS = 30
 # What the template's parameters say unless somebody says otherwise.
@@ -68,23 +66,15 @@ class SignedApi:
 
 def find(stack: str) -> Stack:
     """Find a deployment by the path of its `stack.json` or by its name in CloudFormation. Raises `CampaignError`."""
-    path = Path(stack)
-    if path.is_file():
-        return Stack(Deployed(json.loads(path.read_text())))
-    if path.suffix == ".json" or "/" in stack:
-        raise CampaignError(f"there is no {stack}; `make up` makes one, or give the name of a deployed stack")
-    session = boto3.Session()
     try:
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise CampaignError("there are no AWS credentials in your environment")
-        found = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as error:
-        raise CampaignError(f"the stack {stack} can't be looked up: {error}") from None
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-    if "ApiUrl" not in outputs:
+        description = local_description(stack)
+        if description is not None:
+            return Stack(Deployed(description))
+        found = look_up(stack)
+    except StackError as error:
+        raise CampaignError(str(error)) from None
+    if "ApiUrl" not in found.outputs:
         raise CampaignError(f"the stack {stack} has no output ApiUrl")
-    given = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
-    rate, percent, segments = (float(given.get(name) or default) for name, default in _PARAMETERS.items())
-    api = SignedApi(outputs["ApiUrl"], credentials, session.region_name)
+    rate, percent, segments = (float(found.parameters.get(name) or default) for name, default in _PARAMETERS.items())
+    api = SignedApi(found.outputs["ApiUrl"], found.session.get_credentials(), found.session.region_name)
     return Stack(api, rate * percent / 100, int(segments))

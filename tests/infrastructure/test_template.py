@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 from pydantic.alias_generators import to_pascal
 
+from cxone_messaging.domain.checkpoints import SETTLED_AFTER
 from cxone_messaging.platform import settings
 from local import template
 
@@ -143,6 +144,11 @@ class TestFunctions:
     def test_a_send_ends_before_its_function_does(self):
         properties = FUNCTIONS["SendMessageFunction"]
         assert float(properties["Environment"]["Variables"]["SEND_TIMEOUT_SECONDS"]) <= properties["Timeout"] - 5
+
+    def test_checkpoints_are_made_once_a_days_entries_are_settled_and_every_hour_from_then_on(self):
+        (event,) = FUNCTIONS["CheckpointLedgerFunction"]["Events"].values()
+        minute = re.fullmatch(r"cron\((\d+) \* \* \* \? \*\)", event["Properties"]["Schedule"])
+        assert int(minute[1]) >= SETTLED_AFTER.total_seconds() / 60
 
     def test_nobody_gets_a_role_in_another_way(self):
         kinds = {each["Type"] for each in TEMPLATE["Resources"].values()}

@@ -4,6 +4,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from boto3.dynamodb.types import TypeSerializer
@@ -11,6 +12,7 @@ from boto3.dynamodb.types import TypeSerializer
 from cxone_messaging.adapters.ledger import (
     BATCH_INDEX,
     CXONE_MESSAGE_INDEX,
+    DAY_INDEX,
     Draft,
     DynamoLedger,
     Insertion,
@@ -22,7 +24,7 @@ from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending
-from tests.fakes import FakeLedger, FakeTelemetry
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 
 READS = {"Query"}
 
@@ -168,6 +170,38 @@ def test_an_id_that_is_no_index_key_is_not_found(ledger):
     assert ledger.subject_of_cxone_message("cx-1") is None
 
 
+class TestSubjectsOfADay:
+    @staticmethod
+    def append(ledger, clock, subject):
+        return append(ledger, clock, subject, lambda _: Draft(EntryType.DELIVERY, {}))[-1]
+
+    def test_a_subject_is_named_once_for_each_day_that_it_has_an_entry_of(self, ledger):
+        clock = FakeClock(datetime(2026, 11, 22, 23, 59, 59, tzinfo=UTC).timestamp())
+        for subject in ("message#b", "message#c", "message#a", "message#a"):
+            self.append(ledger, clock, subject)
+        clock.advance(1)
+        self.append(ledger, clock, "message#a")
+        assert list(ledger.subjects_of_day("2026-11-22")) == ["message#a", "message#b", "message#c"]
+        assert list(ledger.subjects_of_day("2026-11-23")) == ["message#a"]
+        assert list(ledger.subjects_of_day("2026-11-21")) == []
+        assert list(ledger.subjects_of_day("2026-11-22", after="message#a")) == ["message#b", "message#c"]
+
+    def test_only_the_first_entry_of_a_day_costs_the_index_anything(self, ledger):
+        clock = FakeClock(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
+        days = []
+        for seconds in (0, 1, 86_400, 1):
+            clock.advance(seconds)
+            days.append(self.append(ledger, clock, SUBJECT).index.get("day"))
+        assert days == ["2026-11-22", None, "2026-11-23", None]
+
+    def test_clocks_that_differ_around_midnight_lose_no_day(self, ledger):
+        early = FakeClock(datetime(2026, 11, 23, tzinfo=UTC).timestamp())
+        late = FakeClock(early.now() - 0.5)
+        for clock in (late, early, late, early):
+            self.append(ledger, clock, SUBJECT)
+        assert list(ledger.subjects_of_day("2026-11-22")) == list(ledger.subjects_of_day("2026-11-23")) == [SUBJECT]
+
+
 def test_sixteen_appenders_at_once_leave_one_gapless_chain(ledger):
     appenders, each = 16, 4
     start = threading.Barrier(appenders)
@@ -270,7 +304,7 @@ class TestTampering:
 
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):
     public = {name for name in vars(DynamoLedger) if not name.startswith("_")}
-    assert public == {"insert", "insert_many", "read", "subject_of_cxone_message", "batch_entries"}
+    assert public == {"insert", "insert_many", "read", "subject_of_cxone_message", "subjects_of_day", "batch_entries"}
     before = len(watched.operations)
     (entry,) = inserted(real_ledger, chain(sending()))
     real_ledger.insert(entry)
@@ -280,6 +314,7 @@ def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched)
     real_ledger.subject_of_cxone_message("cx-1")
     assert real_ledger.insert_many([entry, chain(sending(), dispatched())[1]]) == [Insertion.INSERTED] * 2
     assert real_ledger.batch_entries("batch") == []
+    assert list(real_ledger.subjects_of_day("2026-11-22")) == []
     assert set(watched.operations[before:]) == {*INSERTS, "Query"}
 
 
@@ -301,8 +336,10 @@ def test_a_table_that_is_not_there_is_a_storage_error(watched):
         nowhere.read(SUBJECT)
     with pytest.raises(StorageError):
         nowhere.subject_of_cxone_message("cx-1")
+    with pytest.raises(StorageError):
+        list(nowhere.subjects_of_day("2026-11-22"))
 
 
 def test_the_index_is_the_templates(dynamodb, ledger_table):
     indexes = dynamodb.describe_table(TableName=ledger_table)["Table"]["GlobalSecondaryIndexes"]
-    assert {index["IndexName"] for index in indexes} == {CXONE_MESSAGE_INDEX, BATCH_INDEX}
+    assert {index["IndexName"] for index in indexes} == {CXONE_MESSAGE_INDEX, BATCH_INDEX, DAY_INDEX}

@@ -21,6 +21,7 @@ from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import (
     ApproveTemplateSettings,
+    CheckpointLedgerSettings,
     ManageConsentsSettings,
     ReadLedgerSettings,
     ReceiveWebhookSettings,
@@ -30,6 +31,7 @@ from cxone_messaging.platform.settings import (
     SubmitBulkSettings,
 )
 from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.manage_consents import ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
@@ -243,3 +245,8 @@ def read_approval(settings: ApproveTemplateSettings) -> "ReadApproval":
     from cxone_messaging.use_cases.read_approval import ReadApproval  # noqa: PLC0415
 
     return ReadApproval(DynamoLedger(aws.dynamodb(), settings.ledger_table))
+
+
+def checkpoint_ledger(settings: CheckpointLedgerSettings) -> CheckpointLedger:
+    """Put together what makes the ledger's checkpoints."""
+    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock())

@@ -4,11 +4,12 @@ An append is a PartiQL INSERT at a subject's next sequence: where that sequence 
 whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.times import format_time
+from cxone_messaging.domain.times import day_of, format_time
 from cxone_messaging.platform.clock import Clock, instant
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 BATCH_INDEX = "by-batch"
 CXONE_MESSAGE_INDEX = "by-cxone-message-id"
 CXONE_MESSAGE_KEY = "cxoneMessageId"
+DAY_INDEX = "by-day"
+DAY_KEY = "day"
 
 # Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
 _MAX_RACES_LOST = 100
@@ -58,14 +61,18 @@ class Draft:
     index: Mapping[str, str] | None = None
 
     def following(self, entries: Sequence[Entry], subject: str, clock: Clock) -> Entry:
-        """Make the entry that comes after a subject's others."""
+        """Make the entry that comes after a subject's others; the first one on a day bears it, as an index key."""
+        previous = entries[-1] if entries else None
+        timestamp = format_time(instant(clock.now()))
+        day = day_of(timestamp)
+        found_by_day = {} if previous and previous.day == day else {DAY_KEY: day}
         return Entry.following(
-            entries[-1] if entries else None,
+            previous,
             subject=subject,
             type=self.type,
-            timestamp=format_time(instant(clock.now())),
+            timestamp=timestamp,
             data=self.data,
-            index=self.index,
+            index={**(self.index or {}), **found_by_day},
         )
 
 
@@ -90,6 +97,10 @@ class Ledger(Protocol):
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
         """Find the subject whose entries bear CXone's id; the newest may not be found for a moment."""
+        ...
+
+    def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
+        """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss."""
         ...
 
 
@@ -144,6 +155,26 @@ class DynamoLedger:
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be read") from error
         return found["Items"][0]["subject"]["S"] if found["Items"] else None
+
+    def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
+        """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss.
+
+        A page is read when its subjects are asked for, and `StorageError` raised then.
+        """
+        after_one = {":after": {"S": after}} if after else {}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=DAY_INDEX,
+            KeyConditionExpression="#day = :day" + (" AND subject > :after" if after else ""),
+            ExpressionAttributeNames={"#day": DAY_KEY},
+            ExpressionAttributeValues={":day": {"S": day}, **after_one},
+        )
+        try:
+            # Clocks differ, so a subject's day may begin twice.
+            for subject, _ in groupby(item["subject"]["S"] for page in pages for item in page["Items"]):
+                yield subject
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be read") from error
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
         """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
@@ -239,8 +270,13 @@ def _deserializer() -> "TypeDeserializer":
     return TypeDeserializer()
 
 
+def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
+    """Read an item as DynamoDB gives it; what no entry of ours holds becomes a text, which breaks its hash."""
+    return {name: _plain(_deserializer().deserialize(value)) for name, value in item.items()}
+
+
 def _entry(item: Mapping[str, Any]) -> Entry:
-    return Entry.from_attributes({name: _plain(_deserializer().deserialize(value)) for name, value in item.items()})
+    return Entry.from_attributes(attributes_of(item))
 
 
 def _plain(value: Any) -> Value:
@@ -255,4 +291,4 @@ def _plain(value: Any) -> Value:
         case Decimal() if value == int(value):
             return int(value)
         case _:
-            return repr(value)  # never written by us: as a text it breaks the hash, which is what should happen
+            return repr(value)

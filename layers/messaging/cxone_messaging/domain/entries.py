@@ -11,6 +11,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Self
 
+from cxone_messaging.domain.times import day_of
+
 type Value = str | int | bool | list[Value] | dict[str, Value] | None
 
 FIRST_PREVIOUS_HASH = "0" * 64
@@ -38,6 +40,8 @@ class EntryType(StrEnum):
     STEP_CLAIMED = "step_claimed"
     STEP_FAILED = "step_failed"
     TEMPLATE_EVENT = "template_event"
+    CHECKPOINT_HEADS = "checkpoint_heads"
+    CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,11 @@ class Entry:
         )
         return entry if entry.attributes() == attributes else replace(entry, hash="")
 
+    @property
+    def day(self) -> str:
+        """The date, in UTC, that the entry was made on."""
+        return day_of(self.timestamp)
+
     def attributes(self) -> dict[str, Value]:
         """Give the entry as it is stored."""
         return {
@@ -123,7 +132,7 @@ def first_broken(subject: str, entries: Sequence[Entry]) -> int | None:
     """Verify a subject's whole chain; the sequence at which it breaks first, or None when it holds.
 
     A changed entry, a gap, a swap, an insertion and an entry of another subject all break it. That the last entries
-    were cut off can't be seen from the chain alone.
+    were cut off can't be seen from the chain alone; a checkpoint shows it.
     """
     previous_hash = FIRST_PREVIOUS_HASH
     for position, entry in enumerate(entries, start=1):

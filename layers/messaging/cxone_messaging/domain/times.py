@@ -18,6 +18,11 @@ def parse_time(text: str) -> datetime:
         raise ValueError("the instant lies outside the calendar") from error
 
 
+def day_of(written: str) -> str:
+    """Give the date, in UTC, of an instant that is written in this project's form: `2026-11-22`."""
+    return written.partition("T")[0]
+
+
 def milliseconds_between(start: str, end: str) -> int:
     """Whole milliseconds from one written instant to another, and 0 where clocks disagree about their order."""
     return max(0, (parse_time(end) - parse_time(start)) // timedelta(milliseconds=1))

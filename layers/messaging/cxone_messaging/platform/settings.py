@@ -106,3 +106,9 @@ class ApproveTemplateSettings(Settings):
     cxone_api_base_url: str
     cxone_operator_id: str = ""
     webhook_base_url: str
+
+
+class CheckpointLedgerSettings(Settings):
+    """What a day's checkpoint needs."""
+
+    ledger_table: str

@@ -1,0 +1,28 @@
+"""The ledger's checkpoints, on a schedule; a run that finds nothing due reads one subject and ends."""
+
+from functools import cache
+from typing import Any
+
+from cxone_messaging import assembly
+from cxone_messaging.platform.settings import CheckpointLedgerSettings
+from cxone_messaging.platform.telemetry import make_logger
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+
+logger = make_logger()
+
+
+@cache
+def use_case() -> CheckpointLedger:
+    """Build the use case once an execution environment."""
+    return assembly.checkpoint_ledger(CheckpointLedgerSettings.from_environment())
+
+
+def handler(_event: object, context: Any) -> dict[str, int]:
+    """Make the checkpoints that are due.
+
+    Their hashes are logged: a copy that nobody who can write to the ledger alone can change.
+    """
+    made = use_case()(lambda: context.get_remaining_time_in_millis() / 1000)
+    for each in made:
+        logger.info("checkpoint", day=each.day.isoformat(), chains=each.count, root=each.root, hash=each.hash)
+    return {"made": len(made)}

@@ -1,0 +1,117 @@
+"""Checkpoints: for each day, what every chain ended with, so that a tail that was cut off or a whole chain that was
+removed shows from the day after.
+
+A chain's head of a day is its last entry dated on that day. The checkpoint of a day is a chain of its own,
+`checkpoint#<date>`: entries that list the heads, in the order of their subjects, and a last one with their number,
+their Merkle root, and the hash of the last entry of the checkpoint of the day before. So each checkpoint vouches for
+all earlier ones, and whoever keeps one checkpoint's hash elsewhere can prove any change to what lies before it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Self
+
+from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.merkle import merkle_root
+
+PREFIX = "checkpoint#"
+# By then every entry dated before midnight is in: a function lives for a minute or less, and clocks differ by less.
+SETTLED_AFTER = timedelta(minutes=30)
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a chain ended with."""
+
+    subject: str
+    sequence: int
+    hash: str
+
+    def leaf(self) -> bytes:
+        """Give the head as a leaf of the Merkle tree: the JSON array of its three values, without spaces, in UTF-8."""
+        return json.dumps(self.written(), separators=(",", ":"), ensure_ascii=False).encode()
+
+    def written(self) -> list[Value]:
+        """Give the head as it stands in an entry."""
+        return [self.subject, self.sequence, self.hash]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A finished checkpoint as its entries tell it.
+
+    `hash` is its last entry's, `previous` that of the checkpoint of the day before, or 64 zeros for the very first.
+    """
+
+    day: date
+    heads: Sequence[Head]
+    count: int
+    root: str
+    previous: str
+    hash: str
+
+    @classmethod
+    def read(cls, day: date, entries: Sequence[Entry]) -> Self | None:
+        """Read a checkpoint, however much of it makes sense; None where it is not finished."""
+        if not is_finished(entries):
+            return None
+        told = entries[-1].data
+        count = told.get("count")
+        return cls(
+            day=day,
+            heads=list(heads_in(entries)),
+            count=count if isinstance(count, int) else -1,
+            root=str(told.get("root")),
+            previous=str(told.get("previous")),
+            hash=entries[-1].hash,
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether its heads are as many as it says, hash to its root, and stand in their order, no subject twice."""
+        in_order = all(one.subject < next_.subject for one, next_ in zip(self.heads, self.heads[1:], strict=False))
+        return in_order and self.count == len(self.heads) and self.root == root_of(self.heads)
+
+
+def subject_of(day: date) -> str:
+    """Name a day's checkpoint in the ledger."""
+    return PREFIX + day.isoformat()
+
+
+def settled_day(now: datetime) -> date:
+    """Give the newest day that no entry will be dated on any more."""
+    return (now.astimezone(UTC) - SETTLED_AFTER).date() - _DAY
+
+
+def head_of(entries: Sequence[Entry], day: date) -> Head | None:
+    """Find what a chain ended with on a day; None where it has no entry of that day.
+
+    Clocks differ, so an entry of a day may follow one of the next: the last one counts, and covers all before it.
+    """
+    written = day.isoformat()
+    last = next((entry for entry in reversed(entries) if entry.day == written), None)
+    return Head(last.subject, last.sequence, last.hash) if last else None
+
+
+def is_finished(entries: Sequence[Entry]) -> bool:
+    """Whether a checkpoint's entries have come to their end."""
+    return bool(entries) and entries[-1].type == EntryType.CHECKPOINT
+
+
+def heads_in(entries: Sequence[Entry]) -> Iterator[Head]:
+    """Read the heads that a checkpoint's entries list; what is none, which nobody here writes, is passed over."""
+    for entry in entries:
+        listed = entry.data.get("heads")
+        for each in listed if isinstance(listed, list) else ():
+            match each:
+                case [str(subject), int(sequence), str(hash_)]:
+                    yield Head(subject, sequence, hash_)
+
+
+def root_of(heads: Sequence[Head]) -> str:
+    """Hash a day's heads, in their order, to one Merkle root."""
+    return merkle_root(head.leaf() for head in heads)

@@ -1,0 +1,166 @@
+"""Audit a ledger: `python -m local.audit --stack cxone-messaging --day 2026-11-22 --out audit`, or `make audit`."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.text import Text
+
+from cxone_messaging.domain.entries import Value
+from cxone_messaging.domain.times import format_time, parse_time
+from local.audit.copy import Copy
+from local.audit.export import Selection, export
+from local.audit.faults import Fault
+from local.audit.source import AuditError, Source
+from local.audit.verification import Verification
+from local.options import FOLDER
+from local.processes import interrupt_when_told_to_end
+from local.progress import Outcome, Progress
+from local.stack import INTERRUPTED
+
+FAULTY, NOT_AUDITED = 1, 2
+_SHOWN = 20
+_BETWEEN_SIGNS_OF_LIFE = 10_000
+
+
+def main() -> int:
+    """Read, verify, export; 0 when all of the ledger holds, 1 when something is wrong, 2 when nobody can tell."""
+    arguments = _arguments()
+    progress = Progress()
+    interrupt_when_told_to_end()
+    try:
+        return _run(arguments, progress)
+    except AuditError as error:
+        progress.error(str(error))
+        return NOT_AUDITED
+    except KeyboardInterrupt:
+        progress.error("interrupted; nothing is verified")
+        return INTERRUPTED
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m local.audit",
+        description="Verify all of a ledger, and export what is wanted of it.",
+        epilog="AUDIT_RECIPIENT in the environment is a phone number: export what was sent to it, and its consents.",
+    )
+    parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
+    parser.add_argument("--table", help="another table, such as a restored copy (default: the stack's ledger)")
+    parser.add_argument("--day", type=_day, help="export entries of that day only, in UTC: 2026-11-22")
+    parser.add_argument("--campaign", help="export messages of that campaign only")
+    parser.add_argument("--template", help="export what is about that template only")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where an export goes; none without it")
+    parser.add_argument(
+        "--noted",
+        type=_noted,
+        action="append",
+        default=[],
+        metavar="DAY:HASH",
+        help="one noted earlier",
+    )
+    parser.add_argument(
+        "--as-of", type=_instant, metavar="INSTANT", help="when the copy was made (default: now): 2026-11-22T12:00:00Z"
+    )
+    return parser.parse_args()
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-11-22") from None
+
+
+def _noted(text: str) -> tuple[date, str]:
+    day, _, noted_hash = text.partition(":")
+    return _day(day), noted_hash.strip().lower()
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no instant such as 2026-11-22T12:00:00Z") from None
+
+
+def _run(arguments: argparse.Namespace, progress: Progress) -> int:
+    source = Source.find(arguments.stack, arguments.table)
+    recipient = os.environ.get("AUDIT_RECIPIENT")
+    selection = Selection(
+        day=arguments.day,
+        campaign=arguments.campaign,
+        template=arguments.template,
+        recipient_hash=source.recipient_hash(recipient) if recipient else None,
+    )
+    now: datetime = arguments.as_of or datetime.now(UTC)
+    with ExitStack() as files:
+        folder = files.enter_context(tempfile.TemporaryDirectory(prefix="audit-"))
+        copy = files.enter_context(closing(Copy(Path(folder) / "ledger.sqlite")))
+        with progress.step(f"reading {source.table}", f"read {source.table}") as outcome:
+            copy.add(_counted(source.items(), outcome))
+        with progress.step("verifying", "verified") as outcome:
+            verification = Verification(copy, now, dict(arguments.noted))
+            faults = _verify(verification, selection, arguments.out, outcome)
+    _tell_of_checkpoints(verification, now, progress)
+    if not faults:
+        progress.end("the ledger holds")
+        return 0
+    for fault in faults[:_SHOWN]:
+        progress.error(str(fault))
+    if len(faults) > _SHOWN:
+        progress.error(f"and {len(faults) - _SHOWN:,} more" + ("" if arguments.out else "; OUT=folder writes all down"))
+    progress.error(f"the ledger does not hold: {len(faults):,} faults")
+    return FAULTY
+
+
+def _counted(items: Iterable[Mapping[str, Value]], outcome: Outcome) -> Iterator[Mapping[str, Value]]:
+    """Pass items on, and show how many there were so far."""
+    number = 0
+    for number, item in enumerate(items, start=1):
+        if number % _BETWEEN_SIGNS_OF_LIFE == 0:
+            outcome.show_meanwhile(Text(f"reading: {number:,} entries …"))
+        yield item
+    outcome.text += f"\n{number:,} entries"
+
+
+def _verify(verification: Verification, selection: Selection, out: Path | None, outcome: Outcome) -> list[Fault]:
+    faults = list(verification.faults)
+    chains = exported = 0
+    with export(out) as files:
+        for chain, found in verification.chains():
+            chains += bool(chain.stored)
+            faults += found
+            if files:
+                chosen = selection.chosen(chain)
+                exported += len(chosen)
+                files.add(chosen, found)
+            if chains % _BETWEEN_SIGNS_OF_LIFE == 0:
+                outcome.show_meanwhile(Text(f"verifying: {chains:,} chains …"))
+        if files:
+            files.add_faults(faults)
+    outcome.text += f"\n{chains:,} chains"
+    if out:
+        outcome.text += f"\nexported {exported:,} entries to {out}"
+    return faults
+
+
+def _tell_of_checkpoints(verification: Verification, now: datetime, progress: Progress) -> None:
+    checkpoints = verification.checkpoints
+    if not checkpoints:
+        told = f"no checkpoint yet: what was cut off or removed by {format_time(now)} does not show"
+    else:
+        newest = checkpoints[max(checkpoints)]
+        told = (
+            f"checkpoints of {len(checkpoints):,} days; note the newest outside of this account, for a later audit:\n"
+            f"  NOTED={newest.day}:{newest.hash}"
+        )
+    progress.console.print(told, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What an auditor takes home: the entries that were asked for, as CSV and as JSON Lines, and all faults."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TextIO
+
+from local.audit.chains import Chain, Stored
+from local.audit.faults import Fault
+from local.audit.source import AuditError
+
+ENTRIES_CSV, ENTRIES_JSONL, FAULTS_CSV = "entries.csv", "entries.jsonl", "faults.csv"
+_COLUMNS = ("subject", "sequence", "timestamp", "type", "data", "previousHash", "hash", "fault")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries are wanted: all that is given must fit. A recipient is given by the hash that the ledger holds."""
+
+    day: date | None = None
+    campaign: str | None = None
+    template: str | None = None
+    recipient_hash: str | None = None
+
+    def chosen(self, chain: Chain) -> Sequence[Stored]:
+        """Choose from a chain: all of it where it is about the campaign, template and recipient, of that day only."""
+        if not all(self._is_about(chain)):
+            return ()
+        if self.day is None:
+            return chain.stored
+        return [each for each in chain.stored if each.entry.day == self.day.isoformat()]
+
+    def _is_about(self, chain: Chain) -> Iterator[bool]:
+        def tells(name: str, value: str) -> bool:
+            return any(entry.data.get(name) == value for entry in chain.entries)
+
+        if self.campaign is not None:
+            yield tells("campaignId", self.campaign)
+        if self.template is not None:
+            yield chain.subject == f"template#{self.template}" or tells("templateId", self.template)
+        if self.recipient_hash is not None:
+            yield tells("recipientHash", self.recipient_hash)
+
+
+class Export:
+    """The files. An entry stands in `entries.jsonl` as it is stored, so that anybody can hash it anew."""
+
+    def __init__(self, entries: TextIO, lines: TextIO, faults: TextIO) -> None:
+        self._entries = csv.writer(entries)
+        self._lines = lines
+        self._faults = csv.writer(faults)
+        self._entries.writerow(_COLUMNS)
+        self._faults.writerow(["subject", "sequence", "kind", "detail"])
+
+    def add(self, stored: Sequence[Stored], faults: Sequence[Fault]) -> None:
+        """Write down entries of one chain, the faulty ones marked."""
+        kinds = {fault.sequence: fault.kind for fault in faults}
+        for each in stored:
+            told = {**each.attributes, "fault": kinds.get(each.entry.sequence, "")}
+            self._entries.writerow([_cell(told.get(column)) for column in _COLUMNS])
+            self._lines.write(_json(each.attributes) + "\n")
+
+    def add_faults(self, faults: Sequence[Fault]) -> None:
+        """Write down faults."""
+        self._faults.writerows([fault.subject, fault.sequence, fault.kind, fault.detail] for fault in faults)
+
+
+@contextmanager
+def export(folder: Path | None) -> Iterator[Export | None]:
+    """Open the files in a folder that is made where there is none. Raises `AuditError`."""
+    if folder is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            names = (ENTRIES_CSV, ENTRIES_JSONL, FAULTS_CSV)
+            files = [stack.enter_context((folder / name).open("w", encoding="utf-8", newline="")) for name in names]
+        except OSError as error:
+            raise AuditError(f"{folder} can't be written to: {error.strerror}") from None
+        yield Export(*files)
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int) else _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,134 @@
+"""What can be wrong with a chain: in itself, or held against what the checkpoints saw of it."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, first_broken
+from local.audit.chains import Chain
+
+
+class Kind(StrEnum):
+    """What is wrong."""
+
+    CHANGED = "changed"
+    MOVED = "moved"
+    MISSING = "missing"
+    DOES_NOT_FOLLOW = "does not follow"
+    EXTRA = "not the ledger's"
+    WRONG_DATE = "wrong date"
+    REWRITTEN = "rewritten"
+    CUT_OFF = "cut off"
+    CHAIN_MISSING = "whole chain missing"
+    ADDED = "added later"
+    NO_CHECKPOINT = "no checkpoint"
+    WRONG_CHECKPOINT = "wrong checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, with the entry where it shows; no entry where it is about all of a subject."""
+
+    subject: str
+    sequence: int | None
+    kind: Kind
+    detail: str
+
+    def __str__(self) -> str:
+        place = f", entry {self.sequence}" if self.sequence is not None else ""
+        return f"{self.subject}{place}: {self.kind} - {self.detail}"
+
+
+def chain_faults(subject: str, entries: Sequence[Entry]) -> list[Fault]:
+    """Say what is wrong with a chain in itself; its entries stand in the order of their numbers."""
+    if first_broken(subject, entries) is None:
+        return []
+    faults: list[Fault] = []
+    previous: Entry | None = None  # the entry before, unless that one is faulty itself
+    place = 1
+    for entry in entries:
+        number = entry.sequence
+        if number < place:
+            detail = "no entry has this number, or there is another one of it"
+            faults.append(Fault(subject, number, Kind.EXTRA, detail))
+            continue
+        if number > place:
+            detail = f"entries {place} to {number - 1} are not there" if number > place + 1 else "it is not there"
+            faults.append(Fault(subject, place, Kind.MISSING, detail))
+            previous = None
+        fault = _fault_of(entry, previous, len(entries))
+        if fault:
+            faults.append(fault)
+        previous, place = None if fault else entry, number + 1
+    return faults
+
+
+def faults_of(chain: Chain, checkpointed: Collection[str], latest: date) -> list[Fault]:
+    """Say all that is wrong with a chain.
+
+    `checkpointed` are the days whose checkpoints it is held against, `latest` is the last day that it may be dated on.
+    """
+    entries = chain.entries
+    faults = chain_faults(chain.subject, entries)
+    known = {fault.sequence for fault in faults}
+    found = (*_against_checkpoints(chain, entries), *_by_date(chain, entries, checkpointed, latest))
+    return faults + [fault for fault in found if fault.sequence is None or fault.sequence not in known]
+
+
+def _fault_of(entry: Entry, previous: Entry | None, places: int) -> Fault | None:
+    if entry.hash != entry.computed_hash():
+        for place in range(1, places + 2):
+            if replace(entry, sequence=place).computed_hash() == entry.hash:
+                return Fault(entry.subject, entry.sequence, Kind.MOVED, f"it was made as entry {place}")
+        return Fault(entry.subject, entry.sequence, Kind.CHANGED, "its hash is not that of what it says")
+    if previous and entry.previous_hash != previous.hash:
+        detail = f"entry {previous.sequence} has another hash: one of the two was changed and hashed anew, or put in"
+        return Fault(entry.subject, entry.sequence, Kind.DOES_NOT_FOLLOW, detail)
+    if entry.sequence == 1 and entry.previous_hash != FIRST_PREVIOUS_HASH:
+        detail = "it is the first, and names one before it"
+        return Fault(entry.subject, entry.sequence, Kind.DOES_NOT_FOLLOW, detail)
+    return None
+
+
+def _against_checkpoints(chain: Chain, entries: Sequence[Entry]) -> Iterator[Fault]:
+    """Find what the checkpoints saw and what is not there, or not any more as they saw it."""
+    if not chain.seen:
+        return
+    newest = max(chain.seen, key=lambda seen: seen.sequence)
+    if not entries:
+        detail = f"the checkpoint of {newest.day} saw it end with entry {newest.sequence}"
+        yield Fault(chain.subject, None, Kind.CHAIN_MISSING, detail)
+        return
+    last = entries[-1].sequence
+    if newest.sequence > last:
+        told = f"entries {last + 1} to {newest.sequence} are" if newest.sequence > last + 1 else "it is"
+        detail = f"the checkpoint of {newest.day} saw it, and {told} not there"
+        yield Fault(chain.subject, last + 1, Kind.CUT_OFF, detail)
+    hashes = {entry.sequence: entry.hash for entry in entries}
+    confirmed = 0
+    for seen in sorted(chain.seen, key=lambda each: each.sequence):
+        if seen.sequence in hashes and hashes[seen.sequence] != seen.hash:
+            doubtful = f"entries {confirmed + 1} to {seen.sequence} are" if seen.sequence > confirmed + 1 else "it is"
+            detail = f"the checkpoint of {seen.day} saw another hash there; {doubtful} in doubt"
+            yield Fault(chain.subject, seen.sequence, Kind.REWRITTEN, detail)
+            return
+        confirmed = seen.sequence
+
+
+def _by_date(chain: Chain, entries: Sequence[Entry], checkpointed: Collection[str], latest: date) -> Iterator[Fault]:
+    """Find entries whose date can't be true: the day's checkpoint did not see them, or the day is still to come."""
+    seen = {each.day: each.sequence for each in chain.seen}
+    for entry in entries:
+        if not _is_by(entry.day, latest):
+            yield Fault(chain.subject, entry.sequence, Kind.WRONG_DATE, "it is dated on no day up to now")
+        elif entry.day in checkpointed and entry.sequence > seen.get(entry.day, 0):
+            detail = f"the checkpoint of {entry.day}, the day that it is dated on, did not see it"
+            yield Fault(chain.subject, entry.sequence, Kind.ADDED, detail)
+
+
+def _is_by(day: str, latest: date) -> bool:
+    try:
+        return date.fromisoformat(day) <= latest
+    except ValueError:
+        return False

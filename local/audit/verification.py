@@ -1,0 +1,101 @@
+"""The verification of a whole ledger: its checkpoints first, then every chain in itself and against them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from cxone_messaging.domain.checkpoints import Checkpoint, settled_day, subject_of
+from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, EntryType, first_broken
+from local.audit.chains import Chain
+from local.audit.copy import Copy
+from local.audit.faults import Fault, Kind, faults_of
+
+# Its function runs every hour, so a checkpoint that is not there so long after its time is more than late.
+OVERDUE_AFTER = timedelta(hours=2)
+
+_DAY = timedelta(days=1)
+
+
+class Verification:
+    """A copy of the ledger, verified as of an instant not after the reading of its first item.
+
+    `noted` are hashes of checkpoints that somebody kept elsewhere, by their days. `faults` is what is wrong with the
+    checkpoints as such; what is wrong with chains, those of checkpoints too, comes with the chains.
+    """
+
+    def __init__(self, copy: Copy, now: datetime, noted: Mapping[date, str] | None = None) -> None:
+        self._copy = copy
+        self._now = now
+        self._checkpointed: set[str] = set()
+        self.checkpoints: dict[date, Checkpoint] = {}
+        self.faults: list[Fault] = []
+        for chain in copy.checkpoints():
+            self._take(chain)
+        self._check_links()
+        self._check_days()
+        self._check_noted(noted or {})
+
+    def chains(self) -> Iterator[tuple[Chain, list[Fault]]]:
+        """Give every chain that is there or should be, with what is wrong with it."""
+        latest = self._now.date() + _DAY  # it may have dawned while the ledger was read
+        for chain in self._copy.chains():
+            yield chain, faults_of(chain, self._checkpointed, latest)
+
+    def _take(self, chain: Chain) -> None:
+        """Take a checkpoint in, unless it is not finished; chains are held against one only if all of it is sound."""
+        day = _day_of(chain.subject)
+        if day is None:
+            detail = "its name is that of a checkpoint, and of no day"
+            self.faults.append(Fault(chain.subject, None, Kind.WRONG_CHECKPOINT, detail))
+            return
+        entries = chain.entries
+        checkpoint = Checkpoint.read(day, entries)
+        if checkpoint is None:
+            return
+        self.checkpoints[day] = replace(checkpoint, heads=())
+        ends = sum(entry.type == EntryType.CHECKPOINT for entry in entries)
+        if ends > 1 or not checkpoint.holds:
+            detail = "its heads are not those that its root and its count stand for, or it goes on after its end"
+            self.faults.append(Fault(chain.subject, entries[-1].sequence, Kind.WRONG_CHECKPOINT, detail))
+        elif first_broken(chain.subject, entries) is None and day <= settled_day(self._now):
+            self._checkpointed.add(day.isoformat())
+            self._copy.see(checkpoint)
+
+    def _check_links(self) -> None:
+        for day, checkpoint in self.checkpoints.items():
+            before = self.checkpoints.get(day - _DAY)
+            if before and checkpoint.previous != before.hash:
+                detail = f"it does not name the checkpoint of {before.day} that is there: one of the two was made anew"
+                self.faults.append(Fault(subject_of(day), None, Kind.WRONG_CHECKPOINT, detail))
+
+    def _check_days(self) -> None:
+        """Find the days without a checkpoint: each has one from the first with an entry on, empty days too."""
+        due = settled_day(self._now - OVERDUE_AFTER)
+        dated = {day: subject for text, subject in self._copy.days().items() if (day := _date(text)) and day <= due}
+        named = {each.day - _DAY for each in self.checkpoints.values() if each.previous != FIRST_PREVIOUS_HASH}
+        expected = {*dated, *named, *self.checkpoints}
+        first = min(expected, default=due + _DAY)
+        for day in (first + number * _DAY for number in range((due - first).days + 1)):
+            if day not in self.checkpoints:
+                entries = f"; {dated[day]} has an entry of that day" if day in dated else ""
+                detail = f"it was removed, or never made or finished{entries}"
+                self.faults.append(Fault(subject_of(day), None, Kind.NO_CHECKPOINT, detail))
+
+    def _check_noted(self, noted: Mapping[date, str]) -> None:
+        for day, noted_hash in noted.items():
+            checkpoint = self.checkpoints.get(day)
+            if checkpoint is None or checkpoint.hash != noted_hash:
+                detail = "it is not the one whose hash was noted: it, or what lies before it, was made anew"
+                self.faults.append(Fault(subject_of(day), None, Kind.WRONG_CHECKPOINT, detail))
+
+
+def _day_of(subject: str) -> date | None:
+    day = _date(subject.partition("#")[2])
+    return day if day and subject_of(day) == subject else None
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

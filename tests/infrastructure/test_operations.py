@@ -1,0 +1,52 @@
+"""What operators are told: the deployments that there are, and what to do about each alarm."""
+
+import re
+import tomllib
+
+import pytest
+
+from local import template
+
+PARAMETERS = template.load()["Parameters"]
+SAMCONFIG = template.ROOT / "samconfig.toml"
+DEPLOYMENTS = tomllib.loads(SAMCONFIG.read_text())
+RUNBOOK = (template.ROOT / "docs" / "runbook.md").read_text()
+
+
+def test_there_are_two_deployments_and_neither_is_taken_by_saying_nothing():
+    assert set(DEPLOYMENTS) == {"version", "dev", "prod"}
+    names = {DEPLOYMENTS[each]["deploy"]["parameters"]["stack_name"] for each in ("dev", "prod")}
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("deployment", ["dev", "prod"])
+def test_a_deployment_sets_only_parameters_that_there_are_to_values_that_they_take(deployment):
+    for told in DEPLOYMENTS[deployment]["deploy"]["parameters"]["parameter_overrides"]:
+        name, _, value = told.partition("=")
+        allowed = PARAMETERS[name].get("AllowedValues")
+        assert value
+        assert allowed is None or value in map(str, allowed)
+
+
+def test_no_account_is_named():
+    assert not re.search(r"\d{12}", SAMCONFIG.read_text())
+
+
+@pytest.mark.parametrize("alarm", template.resources("AWS::CloudWatch::Alarm"))
+def test_the_runbook_says_what_to_do_about_each_alarm(alarm):
+    assert f"| `{alarm}` |" in RUNBOOK
+
+
+def test_its_links_lead_somewhere():
+    headings = re.findall(r"^#+ (.+)$", RUNBOOK, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    links = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK))
+    assert links <= anchors
+
+
+def test_outputs_and_functions_that_it_names_exist():
+    outputs = set(re.findall(r"\$\(output (\w+)\)", RUNBOOK))
+    assert outputs <= set(template.load()["Outputs"])
+    functions = set(re.findall(r"\$STACK-([a-z]+-[a-z]+)", RUNBOOK))
+    names = {each["FunctionName"]["Fn::Sub"] for each in template.resources("AWS::Serverless::Function").values()}
+    assert {f"${{AWS::StackName}}-{name}" for name in functions} <= names

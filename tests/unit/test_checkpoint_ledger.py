@@ -1,0 +1,176 @@
+"""The checkpoints of past days, made on a clock that tests turn."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
+from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.merkle import merkle_root
+from cxone_messaging.use_cases import checkpoint_ledger
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from tests.fakes import FakeClock, FakeLedger, InlineExecutor
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DAY = NOON.date()
+NEXT = DAY + timedelta(days=1)
+PLENTY = 900.0
+
+
+class World:
+    def __init__(self):
+        self.clock = FakeClock(NOON.timestamp())
+        self.ledger = FakeLedger()
+
+    def at(self, instant):
+        self.clock.time = instant.timestamp()
+
+    def add(self, *subjects):
+        for subject in subjects:
+            append(self.ledger, self.clock, subject, lambda _: Draft(EntryType.DELIVERY, {"at": self.clock.now() // 1}))
+
+    def make(self, ledger=None, seconds=PLENTY):
+        left = iter([seconds] * 3 + [0] * 99) if seconds < PLENTY else None
+        use_case = CheckpointLedger(ledger or self.ledger, self.clock, InlineExecutor())
+        return use_case(lambda: next(left) if left else PLENTY)
+
+    def checkpoint(self, day):
+        return Checkpoint.read(day, self.ledger.read(subject_of(day)))
+
+    def heads(self, day):
+        return {head.subject: head.sequence for head in self.checkpoint(day).heads}
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_a_day_is_checkpointed_half_an_hour_after_its_end_and_once(world):
+    world.add("message#b", "message#a", "message#b")
+    world.at(NOON + timedelta(hours=12, minutes=29, seconds=59))
+    assert world.make() == []
+    world.at(NOON + timedelta(hours=12, minutes=30))
+    (made,) = world.make()
+    assert (made.day, made.count, made.previous) == (DAY, 2, "0" * 64)
+    assert made.holds
+    assert [(head.subject, head.sequence) for head in made.heads] == [("message#a", 1), ("message#b", 2)]
+    assert world.make() == []
+    assert world.checkpoint(DAY) == made
+
+
+def test_the_root_is_what_anybody_can_compute_from_the_table(world):
+    world.add("message#ä b", "consent#1")
+    world.at(NOON + timedelta(days=1))
+    (made,) = world.make()
+    leaves = [
+        json.dumps([subject, 1, world.ledger.read(subject)[-1].hash], separators=(",", ":"), ensure_ascii=False)
+        for subject in ("consent#1", "message#ä b")
+    ]
+    assert made.root == merkle_root(leaf.encode() for leaf in leaves)
+
+
+def test_a_head_is_the_last_entry_of_that_day_whatever_came_since(world):
+    world.add("message#a", "message#a")
+    world.at(NOON + timedelta(days=1))
+    world.add("message#a", "message#b")
+    world.at(NOON + timedelta(days=2))
+    world.add("message#a")
+    world.make()
+    assert world.heads(DAY) == {"message#a": 2}
+    assert world.heads(NEXT) == {"message#a": 3, "message#b": 1}
+
+
+def test_an_entry_of_a_day_behind_one_of_the_next_is_covered(world):
+    world.at(NOON + timedelta(hours=12))
+    world.add("message#a")
+    world.at(NOON + timedelta(hours=11, minutes=59, seconds=59))
+    world.add("message#a")
+    world.at(NOON + timedelta(days=2))
+    world.make()
+    assert world.heads(DAY) == {"message#a": 2}
+    assert world.heads(NEXT) == {"message#a": 1}
+
+
+def test_missed_days_are_caught_up_with_empty_ones_too_each_naming_the_one_before(world):
+    world.add("message#a")
+    world.at(NOON + timedelta(days=4))
+    made = world.make()
+    assert [each.day for each in made] == [DAY + timedelta(days=number) for number in range(4)]
+    assert [each.count for each in made] == [1, 0, 0, 0]
+    assert [each.previous for each in made] == ["0" * 64, *[each.hash for each in made[:-1]]]
+    world.at(NOON + timedelta(days=5))
+    (next_one,) = world.make()
+    assert next_one.previous == made[-1].hash
+    assert next_one.count == 4  # the checkpoints that were made on that day are chains as well
+
+
+def test_a_ledger_without_any_entry_has_no_checkpoint(world):
+    world.at(NOON + timedelta(days=30))
+    assert world.make() == []
+    assert len(world.ledger) == 0
+
+
+class TestParts:
+    SUBJECTS = tuple(f"message#{number}" for number in range(1, 8))
+
+    @pytest.fixture(autouse=True)
+    def day(self, monkeypatch, world):
+        monkeypatch.setattr(checkpoint_ledger, "PART", 2)
+        world.add(*self.SUBJECTS)
+        world.at(NOON + timedelta(days=1))
+
+    def whole(self, world):
+        entries = world.ledger.read(subject_of(DAY))
+        assert first_broken(subject_of(DAY), entries) is None
+        assert [len(entry.data.get("heads", ())) for entry in entries] == [2, 2, 2, 1, 0]
+        checkpoint = world.checkpoint(DAY)
+        assert checkpoint.holds
+        assert tuple(head.subject for head in checkpoint.heads) == self.SUBJECTS
+
+    def test_heads_stand_in_entries_of_a_bounded_size(self, world):
+        assert len(world.make()) == 1
+        self.whole(world)
+
+    def test_a_run_without_time_leaves_the_rest_to_the_next(self, world):
+        assert world.make(seconds=100) == []
+        assert len(world.ledger.read(subject_of(DAY))) == 3
+        assert world.checkpoint(DAY) is None
+        assert len(world.make()) == 1
+        self.whole(world)
+
+    @pytest.mark.parametrize("survives", range(5))
+    def test_a_run_that_dies_is_gone_on_with(self, world, survives):
+        class Dying:
+            subjects_of_day = staticmethod(world.ledger.subjects_of_day)
+            read = staticmethod(world.ledger.read)
+            left = survives
+
+            def insert(self, entry):
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                world.ledger.insert(entry)
+
+        with pytest.raises(KeyboardInterrupt):
+            world.make(ledger=Dying())
+        assert len(world.make()) == 1
+        self.whole(world)
+
+    def test_two_runs_at_once_make_one_checkpoint(self, world):
+        class Overtaken:
+            subjects_of_day = staticmethod(world.ledger.subjects_of_day)
+            read = staticmethod(world.ledger.read)
+            inserts = 0
+
+            def insert(self, entry):
+                self.inserts += 1
+                if self.inserts == 2:
+                    world.clock.advance(1)
+                    assert len(world.make()) == 1
+                world.ledger.insert(entry)
+
+        assert world.make(ledger=Overtaken()) == []
+        self.whole(world)
