@@ -162,7 +162,7 @@ def test_accepted_is_what_matches_and_is_possible_and_nothing_shows_its_digits(t
         assert not possible
         said = "".join(traceback.format_exception_only(refused)) + repr(refused)
         assert not re.search(r"\d", said)
-        assert len(text) < 3 or text not in said
+        assert len(text) < 8 or text not in said  # a shorter one may be a part of the error's own words
         return
     assert possible
     assert number.e164 == "+" + text.removeprefix("+")
