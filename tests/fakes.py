@@ -25,6 +25,7 @@ from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenErr
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.telemetry import Metric
 
 EPOCH = 1_795_000_000.0
@@ -108,6 +109,12 @@ class FakeLedger:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
         yield from sorted({row.subject for row in rows if row.index.get(DAY_KEY) == day and row.subject > after})
+
+    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+        with self._lock:
+            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
+        found = [row for row in rows if row.index.get(UNSETTLED_KEY) == why and since <= row.timestamp <= until]
+        return iter([row.subject for row in sorted(found, key=lambda row: row.timestamp, reverse=True)])
 
     def subjects(self) -> list[str]:
         return sorted({subject for subject, _ in self._rows})

@@ -1,4 +1,4 @@
-"""`POST /webhooks/cxone/sms`: the door that is open to the internet; what comes in must prove that it is CXone's."""
+"""`POST /webhooks/cxone/*`: the door that is open to the internet; what comes in must prove that it is CXone's."""
 
 from functools import cache
 from http import HTTPStatus
@@ -11,6 +11,8 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.record_delivery import Recorded
+from cxone_messaging.use_cases.record_event import SubscriptionEvent
 
 metrics = EmbeddedMetrics("receive_webhook")
 
@@ -30,6 +32,30 @@ class DeliveryBody(WireBody):
         return DeliveryEvent(self.message_id, self.status, self.to, self.timestamp, self.error)
 
 
+class SubscriptionBody(WireBody):
+    """A subscription event as CXone posts it: its name, and whatever such an event may have."""
+
+    event: str = Field(min_length=1, max_length=64)
+    id: str | int | None = None
+    timestamp: str | None = Field(default=None, max_length=64)
+    template_id: str | None = Field(default=None, max_length=256)
+    sender: str | None = Field(default=None, alias="from", max_length=64)
+    to: str | None = Field(default=None, max_length=64)
+    text: str | None = None
+
+    def told(self) -> SubscriptionEvent:
+        """Give the event in the domain's words."""
+        return SubscriptionEvent(
+            self.event,
+            None if self.id is None else str(self.id),
+            self.timestamp,
+            self.template_id,
+            self.sender,
+            self.to,
+            self.text,
+        )
+
+
 @cache
 def use_case() -> ReceiveEvent:
     """Build the use case once an execution environment."""
@@ -40,8 +66,18 @@ def sms(request: HttpRequest) -> HttpResponse:
     """Take one delivery event."""
     receive = use_case()
     message_id = receive.authenticate(request.query, request.headers, request.body)
-    recorded = receive.record(request.parse(DeliveryBody).told(), message_id)
+    return _answer(receive.record(request.parse(DeliveryBody).told(), message_id))
+
+
+def events(request: HttpRequest) -> HttpResponse:
+    """Take one subscription event."""
+    receive = use_case()
+    receive.authenticate_body(request.headers, request.body)
+    return _answer(receive.record_subscription(request.parse(SubscriptionBody).told()))
+
+
+def _answer(recorded: Recorded) -> HttpResponse:
     return HttpResponse(HTTPStatus.OK, {"status": recorded.value})
 
 
-handler = HttpApi({"POST /webhooks/cxone/sms": sms}, metrics)
+handler = HttpApi({"POST /webhooks/cxone/sms": sms, "POST /webhooks/cxone/events": events}, metrics)

@@ -1,11 +1,12 @@
 import random
+from datetime import UTC, datetime
 from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.delivery import DeliveryEvent, plausible_instant
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import SmsRequest, SmsRules, Status, check, fold, subject_of
@@ -206,7 +207,22 @@ class TestDeliveryEvent:
     EVENT = DeliveryEvent("cx-1", "Delivered", "+15551234567", "2026-11-22T14:12:00+01:00", None)
 
     def test_word_and_instant_are_in_one_form(self):
-        assert (self.EVENT.word, self.EVENT.instant) == ("delivered", "2026-11-22T13:12:00.000Z")
+        received_at = datetime(2026, 11, 22, 13, 12, 1, tzinfo=UTC)
+        assert self.EVENT.word == "delivered"
+        assert plausible_instant(self.EVENT.timestamp, received_at) == "2026-11-22T13:12:00.000Z"
+
+    @pytest.mark.parametrize(
+        ("timestamp", "taken"),
+        [
+            ("2026-11-23T03:12:01", "2026-11-23T03:12:01.000Z"),  # the local time of the furthest zone, unnamed
+            ("2026-11-23T13:12:01Z", "2026-11-23T13:12:01.000Z"),
+            ("2026-11-23T13:12:02Z", "2026-11-22T13:12:01.000Z"),
+            ("2999-01-01T00:00:00Z", "2026-11-22T13:12:01.000Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+        ],
+    )
+    def test_what_is_dated_more_than_a_day_ahead_happened_when_it_came(self, timestamp, taken):
+        assert plausible_instant(timestamp, datetime(2026, 11, 22, 13, 12, 1, tzinfo=UTC)) == taken
 
     @pytest.mark.parametrize(
         "other",

@@ -11,7 +11,7 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.record_delivery import RecordDelivery, Recorded
-from tests.building import MESSAGE_ID, SUBJECT, at, dispatched, outcome, sending
+from tests.building import MESSAGE_ID, START, SUBJECT, at, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 
 NUMBER = "+15551234567"
@@ -22,9 +22,12 @@ class Desk:
 
     def __init__(self):
         self.ledger = FakeLedger()
-        self.clock = FakeClock()
+        self.clock = FakeClock(START.timestamp())
         self.telemetry = FakeTelemetry()
-        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.deliveries = RecordDelivery(self.ledger, self.clock, self.telemetry)
+
+    def record(self, event, message_id):
+        return self.deliveries(event, message_id).recorded
 
     def write(self, told, subject=SUBJECT, index=None):
         type_, data = told
@@ -195,7 +198,7 @@ def test_a_duplicate_that_was_first_leaves_one_entry(desk):
 
     desk.clock.advance(1)
     late = RecordDelivery(Overtaken(), FakeClock(desk.clock.now() + 1), desk.telemetry)
-    assert late(event(), MESSAGE_ID) is Recorded.DUPLICATE
+    assert late(event(), MESSAGE_ID).recorded is Recorded.DUPLICATE
     assert len(desk.ledger) == 3
 
 

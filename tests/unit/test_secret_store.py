@@ -98,16 +98,15 @@ class TestWebhookSecrets:
     def test_a_rotation_is_seen_at_once_by_who_rereads(self, secrets, store, clock):
         assert secrets.accepted() == ("c1",)
         self.rotate(store)
-        clock.advance(WebhookSecrets.MIN_AGE_SECONDS)
         assert secrets.accepted() == ("c1",)
         assert secrets.reread() == ("c2", "c1")
         assert secrets.accepted() == ("c2", "c1")
 
-    def test_a_flood_of_rereads_is_one_read_in_five_seconds(self, secrets, store, clock):
+    def test_a_flood_of_rereads_is_one_read_a_second(self, secrets, store, clock):
         for _ in range(1000):
             secrets.reread()
             clock.advance(0.05)
-        assert 10 <= store.reads <= 11
+        assert 45 <= store.reads <= 51
 
     @pytest.mark.parametrize("document", ["{}", '{"current": "", "previous": ""}', '{"current": null}', "[]", "hush"])
     def test_an_empty_secret_signs_nothing_and_accepts_nothing(self, secrets, store, document):

@@ -89,5 +89,6 @@ def test_a_setting_out_of_its_bounds_is_named(name, value):
         SendMessageSettings.from_environment({**SEND, name: value})
 
 
-def test_what_delivery_events_need():
-    assert set(required(ReceiveWebhookSettings)) == {"LEDGER_TABLE", "WEBHOOK_SECRET_ARN"}
+def test_what_cxones_events_need():
+    needed = {"LEDGER_TABLE", "CONSENTS_TABLE", "PEPPER_SECRET_ARN", "WEBHOOK_SECRET_ARN"}
+    assert set(required(ReceiveWebhookSettings)) == needed

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
@@ -29,6 +30,7 @@ from cxone_messaging.platform.settings import (
     SenderSettings,
     SendMessageSettings,
     SubmitBulkSettings,
+    SweepLedgerSettings,
 )
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
@@ -36,9 +38,11 @@ from cxone_messaging.use_cases.manage_consents import ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.record_event import RecordEvent
 from cxone_messaging.use_cases.send_batch import SendBatch
 from cxone_messaging.use_cases.send_message import SendMessage
 from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
+from cxone_messaging.use_cases.sweep import Sweep
 from cxone_messaging.use_cases.work_queue import WorkQueue
 
 if TYPE_CHECKING:
@@ -181,11 +185,26 @@ def read_message(settings: ReadLedgerSettings, telemetry: Telemetry) -> ReadMess
 
 
 def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> ReceiveEvent:
-    """Put together what takes delivery events."""
-    clock = SystemClock()
-    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
-    record = RecordDelivery(DynamoLedger(aws.dynamodb(), settings.ledger_table), clock, telemetry)
-    return ReceiveEvent(record, secrets, clock, telemetry)
+    """Put together what takes CXone's events; most need no pepper, so it is read for the first that does."""
+    ledger, clock = DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock()
+
+    @cache
+    def names() -> Pseudonyms:
+        return pseudonyms(settings.pepper_secret_arn)
+
+    @cache
+    def consents() -> ManageConsents:
+        store = DynamoConsentStore(aws.dynamodb(), settings.consents_table)
+        return ManageConsents(ledger=ledger, consents=store, pseudonyms=names(), clock=clock)
+
+    return ReceiveEvent(
+        record_delivery=RecordDelivery(ledger, clock, telemetry),
+        record_event=cache(lambda: RecordEvent(ledger, consents(), names(), clock)),
+        consents=consents,
+        secrets=WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock),
+        clock=clock,
+        telemetry=telemetry,
+    )
 
 
 # Templates: what only their function needs is imported only there, since each module costs a cold start.
@@ -250,3 +269,9 @@ def read_approval(settings: ApproveTemplateSettings) -> "ReadApproval":
 def checkpoint_ledger(settings: CheckpointLedgerSettings) -> CheckpointLedger:
     """Put together what makes the ledger's checkpoints."""
     return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock())
+
+
+def sweep(settings: SweepLedgerSettings, telemetry: Telemetry) -> Sweep:
+    """Put together what joins late events and counts what stays unknown."""
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table)
+    return Sweep(ledger, SystemClock(), telemetry, settings.unknown_patience_minutes * 60)

@@ -18,6 +18,7 @@ from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_bat
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.times import day_of, format_time
+from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CXONE_MESSAGE_INDEX = "by-cxone-message-id"
 CXONE_MESSAGE_KEY = "cxoneMessageId"
 DAY_INDEX = "by-day"
 DAY_KEY = "day"
+UNSETTLED_INDEX = "unsettled"
 
 # Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
 _MAX_RACES_LOST = 100
@@ -101,6 +103,10 @@ class Ledger(Protocol):
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss."""
+        ...
+
+    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+        """Name the subjects of entries that are in the index for that reason, of an interval, the newest first."""
         ...
 
 
@@ -190,6 +196,22 @@ class DynamoLedger:
                 for page in pages
                 for item in page["Items"]
             ]
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the ledger could not be read") from error
+
+    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+        """Name the subjects of entries that are in the index for that reason, of an interval, the newest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=UNSETTLED_INDEX,
+            KeyConditionExpression=f"{UNSETTLED_KEY} = :why AND #timestamp BETWEEN :since AND :until",
+            ExpressionAttributeNames={"#timestamp": "timestamp"},
+            ExpressionAttributeValues={":why": {"S": why.value}, ":since": {"S": since}, ":until": {"S": until}},
+            ScanIndexForward=False,
+        )
+        try:
+            for page in pages:
+                yield from (item["subject"]["S"] for item in page["Items"])
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be read") from error
 

@@ -61,18 +61,18 @@ class WebhookSecrets:
     """The webhook secret's current and previous value, kept in memory for a minute.
 
     Who meets a signature that fits neither may ask for them anew, so that a rotation loses no event; a flood of forged
-    ones makes that one read in five seconds.
+    ones makes that one read a second.
     """
 
     MAX_AGE_SECONDS = 60
-    MIN_AGE_SECONDS = 5
+    REREAD_SECONDS = 1
 
     def __init__(self, store: SecretStore, arn: str, clock: "Clock") -> None:
         self._store = store
         self._arn = arn
         self._clock = clock
         self._values: tuple[str, ...] = ()
-        self._read_at = float("-inf")
+        self._read_at = self._reread_at = float("-inf")
 
     @property
     def current(self) -> str:
@@ -81,17 +81,20 @@ class WebhookSecrets:
 
     def accepted(self) -> tuple[str, ...]:
         """Give all that a signature may be made with, the current one first."""
-        return self._younger_than(self.MAX_AGE_SECONDS)
+        if self._clock.monotonic() - self._read_at >= self.MAX_AGE_SECONDS:
+            self._read()
+        return self._values
 
     def reread(self) -> tuple[str, ...]:
-        """Give them as they are now, or as they were moments ago."""
-        return self._younger_than(self.MIN_AGE_SECONDS)
-
-    def _younger_than(self, seconds: float) -> tuple[str, ...]:
-        if self._clock.monotonic() - self._read_at >= seconds:
-            document = read_object(self._store, self._arn)
-            self._values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
-            if not self._values:
-                raise StorageError("the webhook secret is empty")
-            self._read_at = self._clock.monotonic()
+        """Give them as they are now, or as they were when somebody asked moments ago."""
+        if self._clock.monotonic() - self._reread_at >= self.REREAD_SECONDS:
+            self._read()
+            self._reread_at = self._clock.monotonic()
         return self._values
+
+    def _read(self) -> None:
+        document = read_object(self._store, self._arn)
+        values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
+        if not values:
+            raise StorageError("the webhook secret is empty")
+        self._values, self._read_at = values, self._clock.monotonic()

@@ -1,10 +1,19 @@
 """Consent: whether a recipient may be sent to, since when, and on whose word."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
-from cxone_messaging.domain.entries import Value
+from cxone_messaging.domain.entries import Entry, Value
 from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.times import parse_time
+
+# No message leaves the bulk queue later than so many seconds after its recipient's consent was read. A recipient's
+# opt-out is answered after as many, so that from then on nobody goes by the consent before it.
+FRESH_SECONDS = 2.0
+# How far our clock and CXone's may be apart.
+_CLOCK_SKEW = timedelta(seconds=5)
 
 
 class ConsentStatus(StrEnum):
@@ -16,7 +25,7 @@ class ConsentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A recipient's latest word. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
+    """A recipient's word in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
 
     `source` says where it was given (a form, a keyword, a clerk), `campaign_id` for which campaign it was asked.
     """
@@ -48,3 +57,38 @@ def refusal(consent: Consent | None) -> FieldError | None:
             return None
         case ConsentStatus.OPTED_OUT:
             return FieldError(Code.OPTED_OUT, "to", "the recipient has opted out")
+
+
+def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
+    """Whether a word that an event brings is older than what was said since: then it is recorded and not obeyed.
+
+    Events are of one clock, CXone's: whatever the order they come in, the word with the latest time counts; of two with
+    the same time, the one that came later. Words recorded through our API have our clock's time, and CXone may tell its
+    own zone's: so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an
+    opt-out through the API. All doubt ends in not sending.
+    """
+
+    def is_later(entry: Entry) -> bool:
+        if "instant" in entry.data:
+            return str(entry.data["instant"]) > instant
+        may_outdo = status is ConsentStatus.OPTED_IN and entry.data.get("status") == ConsentStatus.OPTED_OUT
+        return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
+
+    return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
+
+
+def in_force(known: Sequence[Entry]) -> Consent | None:
+    """Read a recipient's consent off its entries: the last one that was not passed over."""
+    entry = next((each for each in reversed(known) if not each.data.get("passedOver")), None)
+    if entry is None:
+        return None
+    campaign_id = entry.data.get("campaignId")
+    return Consent(
+        recipient_hash=str(entry.data["recipientHash"]),
+        recipient=str(entry.data["recipient"]),
+        status=ConsentStatus(str(entry.data["status"])),
+        source=str(entry.data["source"]),
+        campaign_id=None if campaign_id is None else str(campaign_id),
+        updated_at=entry.timestamp,
+        sequence=entry.sequence,
+    )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cxone_messaging.domain.times import format_time, parse_time
@@ -9,6 +10,22 @@ from cxone_messaging.domain.times import format_time, parse_time
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
 FINAL_WORDS = FAILED_WORDS | {DELIVERED_WORD}
+
+# An event may be dated this far ahead of when it came: a clock that tells the time of its own zone without naming it is
+# ahead by up to 14 hours, and orders its events well all the same.
+_AHEAD = timedelta(days=1)
+# Two clocks that are set right may be this far apart.
+SKEW = timedelta(minutes=5)
+
+
+def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = _AHEAD) -> str:
+    """Give an event's own time in this project's form; one without a zone is taken as UTC.
+
+    What is dated further `ahead` of its receipt is taken to have happened when it came, or it would outrank whatever
+    comes in all the time until then. Raises `ValueError` where the text is no instant.
+    """
+    told = parse_time(timestamp)
+    return format_time(received_at if told > received_at + ahead else told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +44,6 @@ class DeliveryEvent:
         return self.status.casefold()
 
     @property
-    def instant(self) -> str:
-        """The event's time in this project's form. Raises `ValueError` where the text is no instant."""
-        return format_time(parse_time(self.timestamp))
-
-    @property
     def identity(self) -> str:
         """A name that two deliveries of the same event share, and two different events don't.
 
@@ -39,3 +51,16 @@ class DeliveryEvent:
         """
         told = [self.cxone_message_id, self.status, self.timestamp, self.error]
         return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def stray_subject(cxone_message_id: str) -> str:
+    """Name the subject that keeps the events of a message which nobody knows yet."""
+    return _STRAY + cxone_message_id
+
+
+def cxone_message_id_of(subject: str) -> str:
+    """Read CXone's id off the name of such a subject."""
+    return subject.removeprefix(_STRAY)
+
+
+_STRAY = "delivery#"

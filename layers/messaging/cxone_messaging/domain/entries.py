@@ -42,6 +42,8 @@ class EntryType(StrEnum):
     TEMPLATE_EVENT = "template_event"
     CHECKPOINT_HEADS = "checkpoint_heads"
     CHECKPOINT = "checkpoint"
+    INBOUND = "inbound"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)

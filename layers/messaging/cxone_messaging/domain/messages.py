@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cxone_messaging import segments
-from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
-from cxone_messaging.domain.times import milliseconds_between
+from cxone_messaging.domain.times import milliseconds_between, parse_time
 
 
 class Status(StrEnum):
@@ -30,6 +30,9 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
     DELIVERED = "delivered"
     FAILED = "failed"
+
+
+FINAL = frozenset({Status.DELIVERED, Status.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
         dispatch_latency_ms=_number(dispatched.data, "latencyMs") if dispatched else None,
-        delivery_latency_ms=_latency_ms(began.timestamp, _text(final.data, "instant")) if final and began else None,
+        delivery_latency_ms=_latency_ms(began, final) if final and began else None,
         error=error,
         fingerprint=_text(asked, "fingerprint"),
         deadline=_text(sending[-1].data, "deadline") if sending else None,
@@ -178,9 +181,11 @@ def _standing(last: Entry | None, final: Entry | None, *, heard_of: bool) -> tup
     return Status(last.type) if last.type in Status else Status.UNKNOWN, _text(last.data, "error")
 
 
-def _latency_ms(start: str, end: str | None) -> int | None:
+def _latency_ms(began: Entry, final: Entry) -> int | None:
+    """Measure up to the event's own time, or until it came where that is dated too far ahead to be a time at all."""
     try:
-        return milliseconds_between(start, end or "")
+        happened_at = plausible_instant(_text(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
+        return milliseconds_between(began.timestamp, happened_at)
     except ValueError:
         return None
 

@@ -13,11 +13,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """CXone refused the message for good; `reason` is ours and holds nothing of its answer's text."""
+    """CXone refused the message for good, or we did at the last moment; `reason` is ours and quotes no answer's text.
 
-    code: Literal["cxone_rejected", "cxone_auth_failed"]
+    `http_status` is None where CXone was not asked.
+    """
+
+    code: Literal["cxone_rejected", "cxone_auth_failed", "opted_out", "not_opted_in"]
     reason: str
-    http_status: int
+    http_status: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ class Pseudonyms:
         asked = [request.to, request.text, request.campaign_id, request.sender]
         return self._hmac("request:" + json.dumps(asked))
 
+    def event_id(self, told: Sequence[str | None]) -> str:
+        """Name an event by all that it tells, a number and a text included."""
+        return self._hmac("event:" + json.dumps(told))
+
     def _hmac(self, text: str) -> str:
         # A lone surrogate gets this far only in an idempotency key or in a text that is refused later on.
         return hmac.new(self._pepper, text.encode("utf-8", "surrogatepass"), sha256).hexdigest()

@@ -1,9 +1,11 @@
 """How an event proves that it is CXone's: a signed callback URL or a signed body.
 
-The key is the secret's hex text as ASCII bytes. During a rotation the previous secret still counts. Comparisons take
-the same time whatever is compared.
+Two schemes for a body: CXone's own headers, whose key is the secret's hex text as ASCII bytes, and Standard Webhooks,
+whose key is the 32 bytes that the hex encodes. During a rotation the previous secret still counts. Comparisons take the
+same time whatever is compared.
 """
 
+import base64
 import hmac
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -13,6 +15,20 @@ TOLERANCE_SECONDS = 300
 _BODY_SIGNATURE = "x-cxone-signature"
 _BODY_TIMESTAMP = "x-cxone-timestamp"
 _SCHEME = "sha256="
+_CXONE_HEADERS = frozenset({_BODY_SIGNATURE, _BODY_TIMESTAMP})
+
+# Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+_STANDARD_ID = "webhook-id"
+_STANDARD_TIMESTAMP = "webhook-timestamp"
+_STANDARD_SIGNATURES = "webhook-signature"
+_STANDARD_VERSION = "v1,"
+_STANDARD_HEADERS = frozenset({_STANDARD_ID, _STANDARD_TIMESTAMP, _STANDARD_SIGNATURES})
+
+# What is longer, or more, is none of CXone's: it is refused before anything is computed from it. A rotation takes two
+# signatures, and no timestamp of this century has more than eleven digits.
+_VALUE_LIMIT = 512
+_SIGNATURES_LIMIT = 8
+_TIMESTAMP_DIGITS = 11
 
 
 def sign_reference(secret: str, message_id: str) -> str:
@@ -24,7 +40,7 @@ def reference_is_signed(secrets: Sequence[str], message_id: str, signature: str)
     """Whether a callback URL is one that we gave away."""
     # Anybody may ask for any reference, one with a lone surrogate too.
     signed = message_id.encode("utf-8", "surrogatepass")
-    return _matches([_sign(secret, signed) for secret in secrets], signature)
+    return _matches([_sign(secret, signed) for secret in secrets], [signature])
 
 
 def carries_signature(headers: Mapping[str, str]) -> bool:
@@ -32,35 +48,76 @@ def carries_signature(headers: Mapping[str, str]) -> bool:
 
     Header names are expected in lower case.
     """
-    return _BODY_SIGNATURE in headers or _BODY_TIMESTAMP in headers
+    return not (_CXONE_HEADERS | _STANDARD_HEADERS).isdisjoint(headers)
+
+
+def is_within_limits(headers: Mapping[str, str]) -> bool:
+    """Whether the headers that a signature is made of are few and short enough to be looked into."""
+    claimed = [headers[name] for name in _CXONE_HEADERS | _STANDARD_HEADERS if name in headers]
+    signatures = headers.get(_STANDARD_SIGNATURES, "").count(" ") + 1
+    return max(map(len, claimed), default=0) <= _VALUE_LIMIT and signatures <= _SIGNATURES_LIMIT
 
 
 def body_is_signed(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether the raw body is signed by `X-CXone-Signature`, and recently where there is an `X-CXone-Timestamp`.
+    """Whether the raw body is signed in each scheme that the headers claim, and in one at least.
 
-    `now` is in Unix seconds.
+    `now` is in Unix seconds; a timestamp may be five minutes off.
     """
+    if not carries_signature(headers):
+        return False
+    cxone = _CXONE_HEADERS.isdisjoint(headers) or _is_signed_by_cxone(secrets, headers, body, now)
+    standard = _STANDARD_HEADERS.isdisjoint(headers) or _is_signed_by_standard(secrets, headers, body, now)
+    return cxone and standard
+
+
+def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """`X-CXone-Signature` over the body, or over `<timestamp>.<body>` where there is an `X-CXone-Timestamp`."""
     timestamp = headers.get(_BODY_TIMESTAMP)
     signed = body
     if timestamp is not None:
-        # Digits of other scripts would pass int(); no timestamp of this century has more than eleven.
-        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 11):  # noqa: PLR2004
-            return False
-        if abs(now - int(timestamp)) > TOLERANCE_SECONDS:
+        if not _is_recent(timestamp, now):
             return False
         signed = timestamp.encode() + b"." + body
     signature = headers.get(_BODY_SIGNATURE, "")
     if not signature.startswith(_SCHEME):
         return False
-    return _matches([_sign(secret, signed) for secret in secrets], signature.removeprefix(_SCHEME))
+    return _matches([_sign(secret, signed) for secret in secrets], [signature.removeprefix(_SCHEME)])
+
+
+def _is_signed_by_standard(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """`webhook-signature` over `<id>.<timestamp>.<body>`: several, apart by spaces, of which one must be right."""
+    id_, timestamp = headers.get(_STANDARD_ID, ""), headers.get(_STANDARD_TIMESTAMP, "")
+    if not id_ or not _is_recent(timestamp, now):
+        return False
+    signed = f"{id_}.{timestamp}.".encode("utf-8", "surrogatepass") + body
+    expected = [
+        base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in map(_standard_key, secrets) if key
+    ]
+    claimed = headers.get(_STANDARD_SIGNATURES, "").split(" ")
+    given = [each.removeprefix(_STANDARD_VERSION) for each in claimed if each.startswith(_STANDARD_VERSION)]
+    return _matches(expected, given)
+
+
+def _standard_key(secret: str) -> bytes:
+    """Give the bytes that a secret's hex encodes; none where it is no hex, which then signs nothing in this scheme."""
+    try:
+        return bytes.fromhex(secret)
+    except ValueError:
+        return b""
+
+
+def _is_recent(timestamp: str, now: float) -> bool:
+    # Digits of other scripts, signs and spaces would pass int().
+    well_formed = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_DIGITS
+    return well_formed and abs(now - int(timestamp)) <= TOLERANCE_SECONDS
 
 
 def _sign(secret: str, signed: bytes) -> str:
-    return hmac.new(secret.encode("ascii"), signed, sha256).hexdigest()
+    return hmac.new(secret.encode(), signed, sha256).hexdigest()
 
 
-def _matches(expected: Sequence[str], given: str) -> bool:
+def _matches(expected: Sequence[str], given: Sequence[str]) -> bool:
     # As bytes: compare_digest refuses text beyond ASCII. All are compared, so time tells nothing of which one fits.
-    claimed = given.encode("utf-8", "surrogatepass")
-    matches = [hmac.compare_digest(each.encode(), claimed) for each in expected]
+    claimed = [each.encode("utf-8", "surrogatepass") for each in given]
+    matches = [hmac.compare_digest(each.encode(), claim) for each in expected for claim in claimed]
     return any(matches)

@@ -89,9 +89,11 @@ class ReadLedgerSettings(Settings):
 
 
 class ReceiveWebhookSettings(Settings):
-    """What delivery events need."""
+    """What CXone's events need."""
 
     ledger_table: str
+    consents_table: str
+    pepper_secret_arn: str
     webhook_secret_arn: str
 
 
@@ -112,3 +114,10 @@ class CheckpointLedgerSettings(Settings):
     """What a day's checkpoint needs."""
 
     ledger_table: str
+
+
+class SweepLedgerSettings(Settings):
+    """What the sweep needs; a message may be unknown for so many minutes before it is counted."""
+
+    ledger_table: str
+    unknown_patience_minutes: float = Field(default=60, ge=1)

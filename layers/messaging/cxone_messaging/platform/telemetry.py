@@ -20,6 +20,7 @@ class Metric(StrEnum):
     MESSAGES_DISPATCHED = "MessagesDispatched"
     MESSAGES_REJECTED = "MessagesRejected"
     MESSAGES_UNKNOWN = "MessagesUnknown"
+    MESSAGES_STILL_UNKNOWN = "MessagesStillUnknown"
     MESSAGES_DELIVERED = "MessagesDelivered"
     MESSAGES_FAILED = "MessagesFailed"
     SEGMENTS_SENT = "SegmentsSent"

@@ -45,7 +45,10 @@ def later(rng: random.Random, seconds: float = 0) -> Later:
 
 @dataclass(slots=True)
 class Item:
-    """A record on its way through a chunk; it is on its way as long as it has no disposition."""
+    """A record on its way through a chunk; it is on its way as long as it has no disposition.
+
+    `consent_read_at` is of the clock's stopwatch.
+    """
 
     record: BulkRecord
     message_id: str
@@ -53,6 +56,7 @@ class Item:
     checked: Checked
     callback_url: str = ""
     consent: Consent | None = None
+    consent_read_at: float = float("-inf")
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
 

@@ -12,6 +12,7 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
@@ -56,7 +57,7 @@ def result(outcome: SendOutcome, latency_ms: int) -> Draft:
         case Rejected():
             return Draft(EntryType.REJECTED, {**data, "error": outcome.code})
         case OutcomeUnknown():
-            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value})
+            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value}, Unsettled.UNKNOWN.as_index())
         case NotAccepted():
             return Draft(EntryType.RETRYING, {**data, "error": outcome.code})
         case TokenRefused():

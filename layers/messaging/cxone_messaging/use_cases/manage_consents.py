@@ -1,11 +1,12 @@
 """Record what a recipient said: an entry in the ledger first, then the item that sends look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.consents import Consent, ConsentStatus
-from cxone_messaging.domain.entries import EntryType, Value
+from cxone_messaging.domain.consents import Consent, ConsentStatus, in_force, is_passed_over
+from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -21,6 +22,16 @@ class GivenConsent:
     campaign_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeardConsent:
+    """A recipient's word as an event brings it: `event_id` tells it from others, `instant` is the event's own time."""
+
+    status: ConsentStatus
+    source: str
+    event_id: str
+    instant: str
+
+
 class ManageConsents:
     """The use case. A recipient has one consent, the latest; the ledger keeps all there ever were."""
 
@@ -33,28 +44,36 @@ class ManageConsents:
     def record(self, number: PhoneNumber, given: GivenConsent) -> Consent:
         """Record a recipient's word. Raises `StorageError`: then it may not be in force and is to be given again."""
         recipient_hash = self._pseudonyms.recipient_hash(number)
-        source = mask_numbers_in(given.source)
-        data: dict[str, Value] = {
-            "recipient": number.masked,
-            "recipientHash": recipient_hash,
-            "status": given.status.value,
-            "source": source,
-        }
+        data = _data(recipient_hash, number.masked, given.status, mask_numbers_in(given.source))
         if given.campaign_id is not None:
             data["campaignId"] = given.campaign_id
         draft = Draft(EntryType.CONSENT, data)
-        entry = append(self._ledger, self._clock, f"consent#{recipient_hash}", lambda _: draft)[-1]
-        consent = Consent(
-            recipient_hash=recipient_hash,
-            recipient=number.masked,
-            status=given.status,
-            source=source,
-            campaign_id=given.campaign_id,
-            updated_at=entry.timestamp,
-            sequence=entry.sequence,
-        )
-        self._consents.store(consent)
-        return consent
+        return self._put_in_force(append(self._ledger, self._clock, f"consent#{recipient_hash}", lambda _: draft))
+
+    def hear(self, number: PhoneNumber, heard: HeardConsent) -> bool:
+        """Record a word that an event brings; tells whether it was new. Raises `StorageError`, as `record` does."""
+        return self.hear_of(self._pseudonyms.recipient_hash(number), number.masked, heard)
+
+    def hear_of(self, recipient_hash: str, masked: str, heard: HeardConsent) -> bool:
+        """Record an event's word on a recipient of whom we have no more than the ledger has.
+
+        An event that comes again is in the ledger already; what it says is put in force all the same, for the first
+        time may have broken off before that.
+        """
+        data = _data(recipient_hash, masked, heard.status, heard.source)
+        data |= {"eventId": heard.event_id, "instant": heard.instant}
+        is_new = False
+
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            nonlocal is_new
+            is_new = all(entry.data.get("eventId") != heard.event_id for entry in known)
+            if not is_new:
+                return None
+            passed_over = is_passed_over(heard.status, heard.instant, known)
+            return Draft(EntryType.CONSENT, {**data, "passedOver": True} if passed_over else data)
+
+        self._put_in_force(append(self._ledger, self._clock, f"consent#{recipient_hash}", decide))
+        return is_new
 
     def find(self, number: PhoneNumber) -> Consent:
         """Read a recipient's consent. Raises `consent_not_found`, and `StorageError`."""
@@ -62,6 +81,17 @@ class ManageConsents:
         if consent is None:
             raise MessagingError(Code.CONSENT_NOT_FOUND, "nothing was ever recorded for this number")
         return consent
+
+    def _put_in_force(self, entries: Sequence[Entry]) -> Consent:
+        consent = in_force(entries)
+        if consent is None:
+            raise AssertionError("a recipient's first word is never passed over")
+        self._consents.store(consent)
+        return consent
+
+
+def _data(recipient_hash: str, masked: str, status: ConsentStatus, source: str) -> dict[str, Value]:
+    return {"recipient": masked, "recipientHash": recipient_hash, "status": status.value, "source": source}
 
 
 def number_in_path(text: str) -> PhoneNumber:

@@ -1,16 +1,19 @@
 """Record a delivery event: once, whatever the order, under the message that it belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
-from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, Ledger, append
 from cxone_messaging.domain.bulk import batch_index, batch_of
-from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant, stray_subject
 from cxone_messaging.domain.entries import Entry, EntryType, Value
-from cxone_messaging.domain.messages import fold, subject_of
+from cxone_messaging.domain.messages import Status, fold, subject_of
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
-from cxone_messaging.platform.clock import Clock
+from cxone_messaging.domain.unsettled import Unsettled
+from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.settle import is_overdue
 
 _ERROR_LIMIT = 200
 
@@ -22,6 +25,14 @@ class Recorded(StrEnum):
     DUPLICATE = "duplicate"
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What became of a delivery event, and all entries of the subject that it is under."""
+
+    recorded: Recorded
+    entries: Sequence[Entry]
+
+
 class RecordDelivery:
     """The use case."""
 
@@ -30,50 +41,103 @@ class RecordDelivery:
         self._clock = clock
         self._telemetry = telemetry
 
-    def __call__(self, event: DeliveryEvent, message_id: str | None) -> Recorded:
+    def __call__(self, event: DeliveryEvent, message_id: str | None) -> Recording:
         """Record an event under the message that its callback URL names, else under the one with CXone's id.
 
-        An event of a message that we don't know is kept under `delivery#<CXone's id>`. Raises `StorageError`.
+        An event of a message that we don't know is kept under `delivery#<CXone's id>` until `join` finds it there.
+        Raises `ValueError` where the event's timestamp is no instant, and `StorageError`.
         """
-        subject = self._subject(event, message_id)
+        data = self._data(event)
+        if message_id is None:
+            subject = self._ledger.subject_of_cxone_message(event.cxone_message_id)
+            if subject is None:
+                return self._keep(event.cxone_message_id, data)
+            under = self._record(subject, data)
+            return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
+        subject = subject_of(message_id)
+        under = self._record(subject, data)
+        if under.entries[-1].index.get(CXONE_MESSAGE_KEY) == event.cxone_message_id:
+            # We have only now learnt CXone's id for this message: what came without our own may be waiting for that.
+            return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
+        return under
+
+    def join(self, subject: str, cxone_message_id: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Enter under a message what was kept of CXone's id for it; gives the message's entries as they are then.
+
+        Those that were kept stay where they are, too. Raises `StorageError`.
+        """
+        for stray in self._ledger.read(stray_subject(cxone_message_id)):
+            if not _has(entries, stray.data["eventId"]):
+                entries = self._record(subject, stray.data, known=entries).entries
+        return entries
+
+    def _data(self, event: DeliveryEvent) -> dict[str, Value]:
+        status = mask_numbers_in(event.status)
+        happened_at = plausible_instant(event.timestamp, instant(self._clock.now()))
         data: dict[str, Value] = {
             "eventId": event.identity,
             "cxoneMessageId": event.cxone_message_id,
-            "status": mask_numbers_in(event.status),
-            "word": event.word,
-            "instant": event.instant,
+            "status": status,
+            "word": status.casefold(),
+            "instant": happened_at,
         }
+        if event.timestamp != happened_at:
+            data["told"] = event.timestamp
         if event.error:
             data["error"] = mask_numbers_in(event.error)[:_ERROR_LIMIT]
+        return data
+
+    def _record(self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None) -> Recording:
         seen = False
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             nonlocal seen
-            seen = any(entry.data.get("eventId") == event.identity for entry in known)
+            seen = _has(known, data["eventId"])
             if seen:
                 return None
-            return Draft(EntryType.DELIVERY, data, batch_index(batch_of(known), EntryType.DELIVERY, data))
+            index = batch_index(batch_of(known), EntryType.DELIVERY, data)
+            if known and self._reveals_cxones_id(known):
+                index[CXONE_MESSAGE_KEY] = str(data["cxoneMessageId"])
+            return Draft(EntryType.DELIVERY, data, index)
 
-        entries = append(self._ledger, self._clock, subject, decide)
+        entries = append(self._ledger, self._clock, subject, decide, known=known)
         if seen:
-            return Recorded.DUPLICATE
-        self._measure(event, entries)
-        return Recorded.ACCEPTED
+            return Recording(Recorded.DUPLICATE, entries)
+        self._measure(str(data["word"]), entries)
+        return Recording(Recorded.ACCEPTED, entries)
 
-    def _subject(self, event: DeliveryEvent, message_id: str | None) -> str:
-        if message_id is not None:
-            return subject_of(message_id)
-        known = self._ledger.subject_of_cxone_message(event.cxone_message_id)
-        return known or f"delivery#{event.cxone_message_id}"
+    def _keep(self, cxone_message_id: str, data: Mapping[str, Value]) -> Recording:
+        seen = False
 
-    def _measure(self, event: DeliveryEvent, entries: Sequence[Entry]) -> None:
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            nonlocal seen
+            seen = _has(known, data["eventId"])
+            return (
+                None if seen else Draft(EntryType.DELIVERY, data, Unsettled.UNMATCHED.as_index() if not known else None)
+            )
+
+        entries = append(self._ledger, self._clock, stray_subject(cxone_message_id), decide)
+        return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
+
+    def _reveals_cxones_id(self, known: Sequence[Entry]) -> bool:
+        """Whether a message's sender will no more say which id CXone gave it, so that an event's own must serve."""
+        if any(CXONE_MESSAGE_KEY in entry.index for entry in known):
+            return False
+        message = fold("", known)
+        return message.status is Status.UNKNOWN or is_overdue(message, self._clock)
+
+    def _measure(self, word: str, entries: Sequence[Entry]) -> None:
         """Count a message when it first becomes final."""
-        if event.word not in FINAL_WORDS:
+        if word not in FINAL_WORDS:
             return
         if sum(entry.data.get("word") in FINAL_WORDS for entry in entries) > 1:
             return
-        delivered = event.word == DELIVERED_WORD
+        delivered = word == DELIVERED_WORD
         self._telemetry.add(Metric.MESSAGES_DELIVERED if delivered else Metric.MESSAGES_FAILED)
         latency_ms = fold("", entries).delivery_latency_ms
         if latency_ms is not None:
             self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)
+
+
+def _has(entries: Sequence[Entry], event_id: Value) -> bool:
+    return any(entry.data.get("eventId") == event_id for entry in entries)

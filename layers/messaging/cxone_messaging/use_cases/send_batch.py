@@ -14,9 +14,10 @@ from cxone_messaging.adapters.cxone_sms import SmsGateway
 from cxone_messaging.adapters.governor import Governor, NoSlotError, RateUsedUpError, Slots
 from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.consents import FRESH_SECONDS, refusal
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRules, check
-from cxone_messaging.domain.outcomes import NotAccepted
+from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
@@ -117,10 +118,11 @@ class SendBatch:
             self._record(self._pace(claimed, slots))
 
     def _look_up_consents(self, chunk: Sequence[Item]) -> None:
+        read_at = self._clock.monotonic()
         hashes = {id(item): self._pseudonyms.recipient_hash(item.checked.to) for item in chunk if item.checked.to}
         found = self._consents.find_many(set(hashes.values()))
         for item in chunk:
-            item.consent = found.get(hashes.get(id(item), ""))
+            item.consent, item.consent_read_at = found.get(hashes.get(id(item), "")), read_at
 
     def _make_ready(self, count: int) -> Slots:
         """Have a token and slots for so many messages or fewer, waiting for the schedule to come within the horizon."""
@@ -144,15 +146,29 @@ class SendBatch:
         for number, item in enumerate(items):
             try:
                 slot = pacer.wait_for_next(len(items) - number)
+                refused = self._refused_meanwhile(items[number:])
             except NoSlotError as error:
                 halt = no_slot(error)
                 break
             except StorageError:
                 halt = SCHEDULE_UNREADABLE
                 break
-            under_way.append(self._executor.submit(self._send, item, slot, give_up_at))
+            under_way.append(_done(Sent(item, refused)) if refused else self._start(item, slot, give_up_at))
         unsent = [Sent(item, halt) for item in items[len(under_way) :]] if halt else []
         return [future.result() for future in under_way] + unsent
+
+    def _refused_meanwhile(self, items: Sequence[Item]) -> Rejected | None:
+        """Look whether the first of items may still be sent to, where its consent was read too long ago to tell."""
+        if self._clock.monotonic() - items[0].consent_read_at > FRESH_SECONDS:
+            self._look_up_consents(items)
+        told = refusal(items[0].consent)
+        if told is None:
+            return None
+        reason = "the recipient's consent was withdrawn meanwhile"
+        return Rejected("opted_out" if told.code is Code.OPTED_OUT else "not_opted_in", reason, None)
+
+    def _start(self, item: Item, slot: Slots, give_up_at: float) -> Future[Sent]:
+        return self._executor.submit(self._send, item, slot, give_up_at)
 
     def _send(self, item: Item, slot: Slots, give_up_at: float) -> Sent:
         started = self._clock.monotonic()
@@ -199,3 +215,9 @@ class SendBatch:
     def _postpone(self, items: Sequence[Item], disposition: Later) -> None:
         for item in items:
             item.disposition = item.disposition or disposition
+
+
+def _done(sent: Sent) -> Future[Sent]:
+    future: Future[Sent] = Future()
+    future.set_result(sent)
+    return future

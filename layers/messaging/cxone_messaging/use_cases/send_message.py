@@ -269,7 +269,12 @@ def not_now(outcome: NotAccepted, message_id: str | None = None) -> MessagingErr
 
 
 def rejected(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send that CXone refused for good."""
+    """Make the answer to a send that CXone refused for good, or that we did, when its turn came on the bulk queue."""
+    if code in {Code.OPTED_OUT, Code.NOT_OPTED_IN}:
+        errors = [FieldError(Code(code), "to", reason)]
+        return MessagingError(
+            Code.VALIDATION_FAILED, "nothing was sent", errors=errors, message_id=message_id, replayed=replayed
+        )
     return MessagingError(Code(code), reason, message_id=message_id, replayed=replayed)
 
 

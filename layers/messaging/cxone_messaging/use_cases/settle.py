@@ -8,6 +8,7 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import Message, Status, fold, subject_of
 from cxone_messaging.domain.times import format_time
+from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
@@ -30,7 +31,8 @@ def settle_overdue(
         if not ours:
             return None
         data: dict[str, Value] = {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"}
-        return Draft(EntryType.UNKNOWN, data, batch_index(batch_of(known), EntryType.UNKNOWN, data))
+        index = batch_index(batch_of(known), EntryType.UNKNOWN, data) | Unsettled.UNKNOWN.as_index()
+        return Draft(EntryType.UNKNOWN, data, index)
 
     settled = append(ledger, clock, subject_of(message_id), decide, known=entries)
     if ours:
