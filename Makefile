@@ -10,7 +10,7 @@ BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories proof bench up down campaign audit lint format lock build clean
+.PHONY: help demo test histories fuzz proof bench up down campaign audit lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -44,7 +44,10 @@ test: $(READY) ## all tests
 histories: $(READY) ## 10,000 random histories of faults around a send
 	HISTORIES=10000 $(BIN)/pytest tests/unit/test_send_histories.py
 
-proof: $(READY) histories ## senders killed, racing, paced and cold, at full size
+fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
+	FUZZ=50000 $(BIN)/pytest -s tests/unit/test_webhook_fuzz.py
+
+proof: $(READY) histories fuzz ## senders killed, racing, paced and cold, at full size
 	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py
 
 bench: $(READY) ## the measurements, as a table and as bench/results/latest.json

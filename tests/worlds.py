@@ -105,6 +105,26 @@ class Injector:
         return answer
 
 
+class AfterThePost(Injector):
+    """Lets something happen once CXone has taken the message, before the sender can say so."""
+
+    def __init__(self, world: "World", act: "Callable[[AfterThePost], None]") -> None:
+        super().__init__()
+        self._world = world
+        self._act: Callable[[AfterThePost], None] | None = act
+
+    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        answer = super().call(function, *args, **options)
+        if self._act and self._world.simulator.accepted_messages():
+            act, self._act = self._act, None
+            act(self)
+        return answer
+
+    def die(self) -> None:
+        self._dead = True
+        raise Killed
+
+
 class Injected:
     """Puts an injector between a sender and one of its stores."""
 

@@ -38,7 +38,7 @@ class SubscriptionBody(WireBody):
     event: str = Field(min_length=1, max_length=64)
     id: str | int | None = None
     timestamp: str | None = Field(default=None, max_length=64)
-    template_id: str | None = Field(default=None, max_length=256)
+    template_id: str | None = Field(default=None, max_length=250)
     sender: str | None = Field(default=None, alias="from", max_length=64)
     to: str | None = Field(default=None, max_length=64)
     text: str | None = None

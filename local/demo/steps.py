@@ -6,6 +6,7 @@ import statistics
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -180,6 +181,40 @@ def send_in_bulk(story: Story, outcome: Outcome) -> None:
     asked = "202, all accepted; the request repeated queued nothing more"
     outcome.text = f"sent {len(messages)} messages in bulk\n{asked}\n{told(counts)}; CXone took each once"
     outcome.shown = StatusBar(counts, len(messages))
+
+
+@step("posting a forged delivery event")
+def refuse_forgery(story: Story, outcome: Outcome) -> None:
+    """Tell of a delivery as somebody would who knows the message's ids and not the secret."""
+    message = story.message(story.sent[0].message_id)
+    told = {
+        "messageId": message["cxoneMessageId"],
+        "status": "failed",
+        "to": GUESTS[0],
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    path = f"/webhooks/cxone/sms?ref={message['messageId']}&sig={'0' * 64}"
+    problem = story.call("POST", path, told, headers={"Authorization": ""}, status=401).json()
+    expect("the problem's code", "invalid_signature", problem["code"])
+    expect("the message afterwards", message, story.message(message["messageId"]))
+    outcome.text = "refused a forged delivery event\n401 invalid_signature; nothing was recorded"
+
+
+@step("having a guest reply STOP")
+def honour_stop(story: Story, outcome: Outcome) -> None:
+    """Tell, signed as CXone signs it, that a guest wants no more, and try to send to that guest."""
+    guest = REGULARS[0]
+    told = {"event": "message.inbound", "from": guest, "text": "Stop!", "timestamp": datetime.now(UTC).isoformat()}
+    body = json.dumps(told).encode()
+    headers = {"Authorization": "", "X-CXone-Signature": f"sha256={story.stack.signature(body)}"}
+    story.call("POST", "/webhooks/cxone/events", body, headers=headers, status=200)
+    consent = story.call("GET", f"/consents/{quote(guest, safe='')}", status=200).json()
+    expect("the consent", ("opted_out", "message.inbound"), (consent["status"], consent["source"]))
+    before = story.taken_by_cxone()
+    refused = story.call("POST", "/messages", {"to": guest, "text": ENGLISH}, status=422).json()
+    expect("the errors' codes", ["opted_out"], [error["code"] for error in refused["errors"]])
+    expect("messages that CXone took", before, story.taken_by_cxone())
+    outcome.text = f"honoured the STOP of {guest}\nthe next send to that number: 422 opted_out; nothing sent"
 
 
 def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[str, int]:

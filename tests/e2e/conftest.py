@@ -86,10 +86,24 @@ class Client:
         )
         return [item for page in pages for item in page["Items"]]
 
-    def post_event(self, body, query="", headers=None):
+    def post_event(self, body, query="", headers=None, path="/webhooks/cxone/sms"):
         """Post an event as CXone does, without any Authorization."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.call("POST", f"/webhooks/cxone/sms{query}", content, {"Authorization": None, **(headers or {})})
+        return self.call("POST", path + query, content, {"Authorization": None, **(headers or {})})
+
+    def post_subscription(self, told):
+        """Post a subscription event, signed as CXone signs it."""
+        body, timestamp = json.dumps(told).encode(), str(int(time.time()))
+        signature = self.stack.signature(timestamp.encode() + b"." + body)
+        headers = {"X-CXone-Timestamp": timestamp, "X-CXone-Signature": f"sha256={signature}"}
+        return self.post_event(body, headers=headers, path="/webhooks/cxone/events")
+
+    def sweep(self):
+        """Run the sweep, as its schedule does every few minutes; give what it found."""
+        functions = self.stack.client("lambda")
+        names = [each["FunctionName"] for each in functions.list_functions()["Functions"]]
+        (name,) = [each for each in names if each.endswith("sweep-ledger")]
+        return json.loads(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
 
 
 def codes(answer):

@@ -58,6 +58,8 @@ def test_it_shows_what_it_is_for(demo):
     assert "sent 200 messages in bulk" in output
     assert "200 delivered; CXone took each once" in output
     assert "━" * 72 in output
+    assert "refused a forged delivery event" in output
+    assert "honoured the STOP" in output
     assert all(metric in output for metric in ("DispatchLatency", "DeliveryLatency", "median", "max"))
     assert max(map(len, output.splitlines())) <= 80
 

@@ -33,6 +33,7 @@ def traffic(client, opted_in):
     told = {"messageId": "cx", "status": "sent", "to": OPTED_IN, "timestamp": TEXT, "error": f"{STRANGER} {TEXT}"}
     client.post_event(told, f"?ref=msg_forged&sig={FORGED}")
     client.post_event(told, f"?ref=msg_signed&sig={client.stack.signature(b'msg_signed')}")
+    client.post_subscription({"event": "message.inbound", "from": STRANGER, "text": TEXT, "timestamp": TEXT})
     client.stack.simulator("faults", {"operation": "send", "action": "status", "status": 400})
     assert client.send({**good, "text": TEXT + " refused"}).status_code == 502
     asked = {"campaignName": "Logs", "messageClass": "T", "optInLanguage": "en", "operatorId": "op-logs"}

@@ -1,11 +1,14 @@
-"""`POST /webhooks/cxone/sms` on the deployed stack: who is let in, and what comes of it."""
+"""`POST /webhooks/cxone/*` on the deployed stack: who is let in, and what comes of it."""
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
-from tests.e2e.conftest import CAMPAIGN, OPTED_IN
+from tests.e2e.conftest import CAMPAIGN, OPTED_IN, codes
 
 FUTURE = "2999-01-01T00:00:00Z"  # later than whatever the simulator says
 
@@ -111,3 +114,78 @@ class TestLetIn:
         now = client.message(message["messageId"])
         assert (now["status"], now["error"], now["auditVerified"]) == ("failed", "undelivered", True)
         assert {"delivered", "undelivered"} <= {entry["data"].get("word") for entry in now["audit"]}
+
+    def test_an_event_dated_far_ahead_does_not_outrank_what_comes_after_it(self, client, message):
+        told = event(message, status="delivered", timestamp=now())
+        assert client.post_event(told, url(client, message)).json() == {"status": "accepted"}
+        assert client.message(message["messageId"])["status"] == "delivered"
+
+
+LEAVER = "+12025550133"
+
+
+def now():
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def reply(client, text):
+    """Have a recipient text us, as CXone tells of it."""
+    told = {"event": "message.inbound", "from": LEAVER, "to": "+15550100000", "text": text, "timestamp": now()}
+    return client.post_subscription(told)
+
+
+class TestSubscriptionEvents:
+    def test_a_stop_is_honoured_and_a_start_ends_it(self, client):
+        client.opt_in(LEAVER)
+        body = {"to": LEAVER, "text": "Mind your words.", "campaignId": CAMPAIGN}
+        assert client.send(body).status_code == 202
+        assert reply(client, "Stop, please!").json() == {"status": "accepted"}
+        refused = client.send(body)
+        assert (refused.status_code, codes(refused)) == (422, ["opted_out"])
+        consent = client.call("GET", f"/consents/{quote(LEAVER, safe='')}").json()
+        assert (consent["status"], consent["source"]) == ("opted_out", "message.inbound")
+        assert reply(client, "START").json() == {"status": "accepted"}
+        assert client.send(body).status_code == 202
+
+    def test_one_that_is_forged_or_signed_by_its_url_only_is_refused_and_not_stored(self, client, message):
+        before = len(client.ledger())
+        body = json.dumps({"event": "message.inbound", "from": LEAVER, "text": "STOP", "timestamp": now()}).encode()
+        for query, headers in (("", {"X-CXone-Signature": f"sha256={'0' * 64}"}), (url(client, message), {}), ("", {})):
+            answer = client.post_event(body, query, headers, path="/webhooks/cxone/events")
+            assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
+        assert len(client.ledger()) == before
+
+    def test_news_of_a_template_is_kept_with_it(self, client):
+        told = {"id": "evt_1", "event": "template.approved", "template_id": "tpl-events", "timestamp": now()}
+        answers = [client.post_subscription(told).json()["status"] for _ in range(2)]
+        assert answers == ["accepted", "duplicate"]
+        (entry,) = [item for item in client.ledger() if item["subject"]["S"] == "template#tpl-events"]
+        assert entry["type"]["S"] == "template_event"
+
+    def test_an_event_of_the_wrong_shape_is_malformed(self, client):
+        answer = client.post_subscription({"messageId": "cx-1", "status": "sent"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+
+
+def test_the_sweep_joins_an_event_to_a_message_that_appeared_after_it(client, opted_in):
+    text = "Mind the gap."
+    usual = client.stack.simulator("settings")
+    client.stack.simulator("settings", {"delivery_steps": [], "latency_median_seconds": 1.5}, "PUT")
+    try:
+        with ThreadPoolExecutor() as pool:
+            sending = pool.submit(client.send, {"to": opted_in, "text": text, "campaignId": CAMPAIGN})
+            give_up_at = time.monotonic() + 10
+            while not (taken := [each for each in client.taken() if each["text"] == text]):
+                assert time.monotonic() < give_up_at
+                time.sleep(0.02)
+            told = {"messageId": taken[0]["id"], "status": "delivered", "to": opted_in, "timestamp": now()}
+            body = json.dumps(told).encode()
+            headers = {"X-CXone-Signature": f"sha256={client.stack.signature(body)}"}
+            assert client.post_event(body, headers=headers).json() == {"status": "accepted"}
+            message_id = sending.result().json()["messageId"]
+    finally:
+        client.stack.simulator("settings", usual, "PUT")
+    assert client.sweep() == {"joined": 1, "unknown": 0}
+    shown = client.message(message_id)
+    assert (shown["status"], shown["auditVerified"]) == ("delivered", True)
+    assert client.sweep() == {"joined": 0, "unknown": 0}

@@ -14,17 +14,23 @@ from collections import Counter
 import pytest
 import requests
 
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
 from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.domain.times import format_time, parse_time
+from cxone_messaging.platform.clock import SystemClock, instant
+from cxone_messaging.use_cases.manage_consents import GivenConsent
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT
 from tests.integration.test_sender_processes import accepted, add_fault, configure, sends
+from tests.webhooks import Webhook
 
 PROOF = os.environ.get("PROOF") == "1"
 NOBODY = "+15559999999"
@@ -38,7 +44,7 @@ class Bulk:
 
     def __init__(self, sqs, environment, ledger, simulator, folder):
         self._sqs = sqs
-        self._environment = environment
+        self.environment = environment
         self._ledger = ledger
         self._simulator = simulator
         self._stop, self._report = folder / "stop", folder / "report"
@@ -55,7 +61,7 @@ class Bulk:
     def start(self, count=1, **options):
         for _ in range(count):
             # A test that isn't about hours has no time for minutes.
-            arguments = (self._environment, self._stop, self._report, options.get("visibility_seconds"), not PROOF)
+            arguments = (self.environment, self._stop, self._report, options.get("visibility_seconds"), not PROOF)
             self._running.append(workers.start(workers.work_off_queue, *arguments))
 
     def kill_one(self, rng):
@@ -84,7 +90,7 @@ class Bulk:
 
     def dead(self):
         """Take what is in the dead-letter queue, with its reasons."""
-        url, found = self._environment["BULK_DEAD_LETTER_QUEUE_URL"], []
+        url, found = self.environment["BULK_DEAD_LETTER_QUEUE_URL"], []
         while messages := self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         ).get("Messages"):
@@ -230,3 +236,38 @@ def test_a_bulk_message_takes_three_tenths_of_an_aws_call(bulk, simulator):
     print(f"{calls.total() / count:.3f} AWS calls a message: {told}")
     assert calls.total() / count <= 0.3
     assert "ExecuteStatement" not in calls
+
+
+LEAVER = "+15557654321"
+
+
+def test_a_stop_during_a_run_stops_what_is_still_queued_for_that_number(
+    bulk, simulator, ledger, dynamodb, consents_table, monkeypatch
+):
+    count, rate = (1000, 100) if PROOF else (300, 60)
+    webhook = Webhook(
+        monkeypatch, ledger=ledger, consents=DynamoConsentStore(dynamodb, consents_table), clock=SystemClock()
+    )
+    webhook.manage.record(PhoneNumber.parse(LEAVER), GivenConsent(ConsentStatus.OPTED_IN, "test", None))
+    configure(simulator, delivery_steps=[], latency_median_seconds=0.05, requests_per_second=rate)
+    bulk.environment["CXONE_REQUESTS_PER_SECOND"] = str(rate)
+    numbers = {f"stop-{number}": LEAVER if number % 10 == 0 else RECIPIENT for number in range(count)}
+    bulk.put(body(reference, number) for reference, number in numbers.items())
+    bulk.start(2)
+    while len(bulk.taken()) < count // 4:
+        time.sleep(0.1)
+    told = {"event": "message.inbound", "from": LEAVER, "to": "12345", "text": "STOP"}
+    assert webhook.event({**told, "timestamp": format_time(instant(time.time()))})[0] == 200
+    answered_at = time.time()
+    bulk.wait_until_empty(300 if PROOF else 60)
+    bulk.finish()
+
+    stored_at = parse_time(webhook.manage.find(PhoneNumber.parse(LEAVER)).updated_at).timestamp()
+    sent = [message["time"] for messages in bulk.taken().values() for message in messages if message["to"] == LEAVER]
+    assert [each for each in sent if each > answered_at] == [], "sent after the STOP was answered"
+    ends = Counter((number, bulk.status(reference)) for reference, number in numbers.items())
+    assert ends[RECIPIENT, Status.DISPATCHED] == count * 9 // 10
+    assert ends[LEAVER, Status.REJECTED] == count // 10 - len(sent)
+    in_flight = sum(each > stored_at for each in sent)
+    print(f"of {count // 10} to the number {len(sent)} went out, {in_flight} of them after the STOP was stored")
+    assert len(sent) < count // 10

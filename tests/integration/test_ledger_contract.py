@@ -13,6 +13,7 @@ from cxone_messaging.adapters.ledger import (
     BATCH_INDEX,
     CXONE_MESSAGE_INDEX,
     DAY_INDEX,
+    UNSETTLED_INDEX,
     Draft,
     DynamoLedger,
     Insertion,
@@ -21,6 +22,7 @@ from cxone_messaging.adapters.ledger import (
 )
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending
@@ -342,4 +344,24 @@ def test_a_table_that_is_not_there_is_a_storage_error(watched):
 
 def test_the_index_is_the_templates(dynamodb, ledger_table):
     indexes = dynamodb.describe_table(TableName=ledger_table)["Table"]["GlobalSecondaryIndexes"]
-    assert {index["IndexName"] for index in indexes} == {CXONE_MESSAGE_INDEX, BATCH_INDEX, DAY_INDEX}
+    assert {index["IndexName"] for index in indexes} == {CXONE_MESSAGE_INDEX, BATCH_INDEX, DAY_INDEX, UNSETTLED_INDEX}
+
+
+def test_what_is_unsettled_is_found_by_its_reason_and_time_the_newest_first(ledger):
+    for second, why in enumerate([Unsettled.UNKNOWN, Unsettled.UNMATCHED, Unsettled.UNKNOWN, Unsettled.UNKNOWN]):
+        subject = f"message#{second}"
+        entry = Entry.following(
+            None, subject=subject, type=EntryType.UNKNOWN, timestamp=at(second), data={}, index=why.as_index()
+        )
+        ledger.insert(entry)
+        assert ledger.read(subject) == [entry]
+    inserted(ledger, chain(sending()))
+    assert list(ledger.unsettled(Unsettled.UNKNOWN, at(0), at(3))) == ["message#3", "message#2", "message#0"]
+    assert list(ledger.unsettled(Unsettled.UNKNOWN, at(1), at(2))) == ["message#2"]
+    assert list(ledger.unsettled(Unsettled.UNMATCHED, at(0), at(3))) == ["message#1"]
+    assert list(ledger.unsettled(Unsettled.REVIEW, at(0), at(3))) == []
+
+
+def test_what_is_unsettled_can_be_unreadable(dynamodb):
+    with pytest.raises(StorageError):
+        list(DynamoLedger(dynamodb, "no-such-table").unsettled(Unsettled.UNKNOWN, at(0), at(1)))

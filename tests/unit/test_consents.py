@@ -1,7 +1,13 @@
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
-from cxone_messaging.domain.consents import Consent, ConsentStatus, refusal
+from cxone_messaging.domain.consents import Consent, ConsentStatus, in_force, is_passed_over, refusal
+from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.times import format_time
+from tests.building import START
 
 CONSENT = Consent(
     recipient_hash="f" * 64,
@@ -38,3 +44,53 @@ def test_a_messages_entry_says_why_it_was_allowed_and_where_that_is_proven():
         "updatedAt": "2026-11-22T13:12:00.000Z",
         "sequence": 3,
     }
+
+
+def said(status, *, at=None, through_api=None):
+    """Make an entry: of an event's own time, or of what our API was told at that time."""
+    data = {"recipient": "+*******4567", "recipientHash": "f" * 64, "status": status, "source": "x"}
+    if at is not None:
+        data["instant"] = time(at)
+    return Entry("consent#f", 1, "consent", time(through_api or 0), data, "", "")
+
+
+def time(seconds):
+    return format_time(START + timedelta(seconds=seconds))
+
+
+IN, OUT = ConsentStatus.OPTED_IN, ConsentStatus.OPTED_OUT
+
+
+@pytest.mark.parametrize(
+    ("status", "at", "known", "passed_over"),
+    [
+        (OUT, 10, [], False),
+        (IN, 10, [], False),
+        # Events among themselves go by their own time, and by their order where it is the same.
+        (OUT, 10, [said(IN, at=11)], True),
+        (OUT, 10, [said(IN, at=10)], False),
+        (OUT, 10, [said(IN, at=9)], False),
+        (IN, 10, [said(OUT, at=11)], True),
+        (IN, 10, [said(OUT, at=10)], False),
+        (IN, 10, [said(OUT, at=9)], False),
+        (OUT, 10, [said(IN, at=11), said(IN, through_api=12)], True),
+        # An opt-out counts whatever our API was told before, for nobody knows how CXone's clock is set.
+        (OUT, -100_000, [said(IN, through_api=0)], False),
+        # An opt-in only where it can't be older than an opt-out through the API.
+        (IN, 10, [said(OUT, through_api=9)], False),
+        (IN, 10, [said(OUT, through_api=15)], False),
+        (IN, 10, [said(OUT, through_api=16)], True),
+        (IN, 10, [said(IN, through_api=16)], False),
+    ],
+)
+def test_a_word_that_is_older_than_what_was_said_since_is_passed_over(status, at, known, passed_over):
+    assert is_passed_over(status, time(at), known) is passed_over
+
+
+def test_what_was_passed_over_makes_nothing_else_be_passed_over():
+    known = said(IN, at=20)
+    ignored = replace(known, data={**known.data, "passedOver": True})
+    assert is_passed_over(OUT, time(10), [known])
+    assert not is_passed_over(OUT, time(10), [ignored])
+    assert in_force([said(OUT, at=10), ignored]).status is OUT
+    assert in_force([]) is None

@@ -1,3 +1,4 @@
+import base64
 import hmac
 
 import pytest
@@ -6,6 +7,7 @@ from cxone_messaging.domain.signatures import (
     TOLERANCE_SECONDS,
     body_is_signed,
     carries_signature,
+    is_within_limits,
     reference_is_signed,
     sign_reference,
 )
@@ -163,8 +165,122 @@ def test_a_secret_that_is_no_longer_accepted_does_not():
         ({"x-cxone-signature": ""}, True),
         ({"x-cxone-signature": "sha256=00"}, True),
         ({"x-cxone-timestamp": "1"}, True),
+        ({"webhook-id": "msg_1"}, True),
+        ({"webhook-signature": "v1,x"}, True),
+        ({"webhook-timestamp": "1"}, True),
         ({"content-type": "application/json"}, False),
     ],
 )
 def test_what_claims_to_be_signed(headers, claims):
     assert carries_signature(headers) is claims
+
+
+# The vector of the Standard Webhooks specification; ours is the hex of what its secret encodes.
+STANDARD_SECRET = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").hex()
+STANDARD_BODY = b'{"test": 2432232314}'
+STANDARD_TIME = 1614265330
+STANDARD_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+STANDARD = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": str(STANDARD_TIME),
+    "webhook-signature": STANDARD_SIGNATURE,
+}
+
+
+class TestStandardWebhooks:
+    def accepts(self, headers=None, body=STANDARD_BODY, now=STANDARD_TIME, secrets=(STANDARD_SECRET,)):
+        return body_is_signed(secrets, {**STANDARD, **(headers or {})}, body, now)
+
+    def test_the_specifications_vector(self):
+        assert self.accepts()
+
+    def test_the_previous_secret_still_counts(self):
+        assert self.accepts(secrets=("bb" * 32, STANDARD_SECRET))
+        assert not self.accepts(secrets=("bb" * 32,))
+        assert not self.accepts(secrets=())
+
+    @pytest.mark.parametrize(
+        "signatures",
+        [
+            f"v1,AAAA {STANDARD_SIGNATURE}",
+            f"{STANDARD_SIGNATURE} v1,AAAA",
+            f"v1a,{STANDARD_SIGNATURE} {STANDARD_SIGNATURE}",
+            f"v2,x  {STANDARD_SIGNATURE}",
+        ],
+    )
+    def test_one_of_several_signatures_is_enough(self, signatures):
+        assert self.accepts({"webhook-signature": signatures})
+
+    @pytest.mark.parametrize(
+        "signatures",
+        [
+            "",
+            "v1,",
+            "v1",
+            STANDARD_SIGNATURE.removeprefix("v1,"),
+            STANDARD_SIGNATURE.replace("v1", "v2"),
+            STANDARD_SIGNATURE.replace("v1", "v1a"),
+            STANDARD_SIGNATURE[:-1],
+            STANDARD_SIGNATURE.replace("g0", "g1"),
+            STANDARD_SIGNATURE.lower(),
+            "v1,ünïcode",
+            "v1,\ud800",
+            "v1,!!!not base64!!!",
+            f"v1,AAAA\t{STANDARD_SIGNATURE}",
+        ],
+    )
+    def test_a_signature_of_any_other_form_is_refused(self, signatures):
+        assert not self.accepts({"webhook-signature": signatures})
+
+    @pytest.mark.parametrize("id_", ["", "msg_other", "msg_p5jXN8AQM9LWM0D4loKWxJek ", "\ud800"])
+    def test_another_id_is_refused(self, id_):
+        assert not self.accepts({"webhook-id": id_})
+
+    @pytest.mark.parametrize("name", STANDARD)
+    def test_each_header_is_needed(self, name):
+        headers = {each: value for each, value in STANDARD.items() if each != name}
+        assert not body_is_signed([STANDARD_SECRET], headers, STANDARD_BODY, STANDARD_TIME)
+
+    @pytest.mark.parametrize(("age", "recent"), [(300, True), (-300, True), (301, False), (-301, False)])
+    def test_a_timestamp_is_recent_within_five_minutes(self, age, recent):
+        assert self.accepts(now=STANDARD_TIME + age) is recent
+
+    @pytest.mark.parametrize("timestamp", ["", "1614265330.0", " 1614265330", "١٦١٤٢٦٥٣٣٠", "+1614265330", "9" * 5000])
+    def test_a_timestamp_of_any_other_form_is_refused(self, timestamp):
+        payload = f"{STANDARD['webhook-id']}.{timestamp}.".encode() + STANDARD_BODY
+        signature = base64.b64encode(hmac.digest(bytes.fromhex(STANDARD_SECRET), payload, "sha256")).decode()
+        headers = {"webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+        assert not self.accepts(headers)
+
+    def test_the_key_is_what_the_hex_encodes_and_not_its_text(self):
+        payload = f"{STANDARD['webhook-id']}.{STANDARD_TIME}.".encode() + STANDARD_BODY
+        signature = base64.b64encode(hmac.digest(STANDARD_SECRET.encode(), payload, "sha256")).decode()
+        assert not self.accepts({"webhook-signature": f"v1,{signature}"})
+
+    def test_a_secret_that_is_no_hex_signs_nothing(self):
+        empty = base64.b64encode(hmac.digest(b"", b"", "sha256")).decode()
+        assert not self.accepts({"webhook-signature": f"v1,{empty}"}, secrets=("no hex",))
+
+    def test_where_both_schemes_are_claimed_both_must_be_right(self):
+        good = hmac.new(STANDARD_SECRET.encode(), STANDARD_BODY, "sha256").hexdigest()
+        assert self.accepts({"x-cxone-signature": f"sha256={good}"})
+        assert not self.accepts({"x-cxone-signature": f"sha256={'0' * 64}"})
+        assert not self.accepts({"x-cxone-signature": f"sha256={good}", "webhook-signature": "v1,AAAA"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "fine"),
+    [
+        ({}, True),
+        (STANDARD, True),
+        ({"cookie": "x" * 10_000}, True),
+        ({"x-cxone-signature": "x" * 512}, True),
+        ({"x-cxone-signature": "x" * 513}, False),
+        ({"x-cxone-timestamp": "1" * 513}, False),
+        ({"webhook-id": "m" * 513}, False),
+        ({"webhook-signature": " ".join(["v1,x"] * 8)}, True),
+        ({"webhook-signature": " ".join(["v1,x"] * 9)}, False),
+    ],
+)
+def test_what_is_looked_into_at_all(headers, fine):
+    assert is_within_limits(headers) is fine

@@ -41,7 +41,7 @@ _OF_MESSAGES = _COURTESIES | frozenset(_OF_MESSAGES_TEXT.split())
 # Errors of a failed delivery that mean an opt-out. CXone's own are not documented; these are Twilio's 21610, Telnyx's
 # 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" alone may mean a filter.
 _REFUSAL_CODES = frozenset({"21610", "40300", "4775"})
-_REFUSAL_WORDS = re.compile(r"\b(opt(ed)? ?out|unsubscribed?|(replied|texted|sent|due to|user|message) stop)\b")
+_REFUSAL_WORDS = re.compile(r"\b(opt(ed)? ?out|unsubscribed?|(replied|texted|sent|due to)( with| word)? stop)\b")
 
 _TEXT_LIMIT = 1000
 

@@ -32,9 +32,6 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-FINAL = frozenset({Status.DELIVERED, Status.FAILED})
-
-
 @dataclass(frozen=True, slots=True)
 class SmsRequest:
     """One SMS as the caller asked for it, before any default is filled in."""

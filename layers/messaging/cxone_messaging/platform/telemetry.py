@@ -45,6 +45,7 @@ class EmbeddedMetrics:
     def __init__(self, operation: str) -> None:
         self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
         self._metrics.set_default_dimensions(operation=operation)
+        self.dimensions = {"service": SERVICE, "operation": operation}
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cxone_messaging.adapters.ledger import Ledger
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import FINAL, Message, fold, subject_of
+from cxone_messaging.domain.messages import Message, fold, subject_of
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
@@ -44,7 +44,7 @@ class ReadMessage:
             settle_overdue(self._ledger, self._clock, self._telemetry, message_id, entries)
             entries = self._ledger.read(subject)
             message = fold(message_id, entries)
-        if verified and message.cxone_message_id and message.status not in FINAL:
+        if verified and message.cxone_message_id:
             entries = self._deliveries.join(subject, message.cxone_message_id, entries)
             message = fold(message_id, entries)
         return AuditedMessage(message, entries, verified)

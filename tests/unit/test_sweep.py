@@ -1,0 +1,137 @@
+"""Events that came before their messages are joined, and messages that stay unknown are counted."""
+
+import pytest
+
+from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.domain.bulk import count_by_status
+from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.settle import settle_overdue
+from cxone_messaging.use_cases.sweep import Sweep, Swept
+from tests.building import MESSAGE_ID, SUBJECT, sending
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
+
+PATIENCE = 3600.0
+
+
+class Desk:
+    def __init__(self):
+        self.ledger, self.clock, self.telemetry = FakeLedger(), FakeClock(), FakeTelemetry()
+        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.sweep = Sweep(self.ledger, self.clock, self.telemetry, PATIENCE)
+
+    def write(self, type_, data, index=None, subject=SUBJECT):
+        append(self.ledger, self.clock, subject, lambda _: Draft(type_, data, index))
+
+    def sending(self, subject=SUBJECT, index=None):
+        type_, data = sending()
+        self.write(type_, {**data, "deadline": self.time(30)}, index, subject)
+
+    def dispatched(self, index=None):
+        data = {"latencyMs": 42, "cxoneMessageId": "cx-1"}
+        self.write(EntryType.DISPATCHED, data, {"cxoneMessageId": "cx-1", **(index or {})})
+
+    def unknown(self, subject=SUBJECT):
+        """Let a sender die, and somebody notice."""
+        self.sending(subject)
+        self.clock.advance(31)
+        message_id = subject.removeprefix("message#")
+        settle_overdue(self.ledger, self.clock, self.telemetry, message_id, self.ledger.read(subject))
+
+    def stray(self, status="delivered"):
+        return self.record(DeliveryEvent("cx-1", status, "", self.time()), None)
+
+    def time(self, seconds=0.0):
+        return format_time(instant(self.clock.now() + seconds))
+
+    def run(self, seconds=60.0):
+        return self.sweep(lambda: seconds)
+
+    def message(self):
+        entries = self.ledger.read(SUBJECT)
+        assert first_broken(SUBJECT, entries) is None
+        return fold(MESSAGE_ID, entries)
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+class TestJoining:
+    def test_an_event_is_joined_to_its_message_once_that_has_appeared(self, desk):
+        desk.sending()
+        desk.stray("sent")
+        desk.stray("delivered")
+        assert desk.run() == Swept(joined=0, unknown=0)
+        desk.clock.advance(10)
+        desk.dispatched()
+        assert desk.run() == Swept(joined=2, unknown=0)
+        assert desk.message().status is Status.DELIVERED
+        assert len(desk.ledger.read("delivery#cx-1")) == 2  # where they were kept they stay
+        assert desk.telemetry[Metric.MESSAGES_DELIVERED] == [1]
+        assert desk.run() == Swept(joined=0, unknown=0)
+
+    def test_a_joined_event_counts_in_its_batch(self, desk):
+        desk.sending(index={"batchId": "b", "batchState": "sending"})
+        desk.stray()
+        desk.dispatched(index={"batchId": "b", "batchState": "dispatched"})
+        assert count_by_status(desk.ledger.batch_entries("b"), 1) == {"dispatched": 1}
+        desk.run()
+        assert count_by_status(desk.ledger.batch_entries("b"), 1) == {"delivered": 1}
+
+    def test_an_event_that_came_with_its_name_too_is_not_joined_twice(self, desk):
+        desk.sending()
+        event = DeliveryEvent("cx-1", "delivered", "", desk.time())
+        desk.record(event, None)
+        desk.record(event, MESSAGE_ID)
+        desk.dispatched()
+        assert desk.run().joined == 0
+        assert [entry.type for entry in desk.ledger.read(SUBJECT)] == ["sending", "delivery", "dispatched"]
+
+    def test_the_message_of_a_dead_sender_is_found_once_an_event_names_it(self, desk):
+        desk.unknown()
+        desk.stray("sent")
+        assert desk.message().status is Status.UNKNOWN
+        desk.record(DeliveryEvent("cx-1", "queued", "", desk.time()), MESSAGE_ID)
+        words = [entry.data.get("word") for entry in desk.ledger.read(SUBJECT)]
+        assert words == [None, None, "queued", "sent"]
+        desk.stray("delivered")
+        assert desk.message().status is Status.DELIVERED
+
+    def test_without_time_nothing_is_begun(self, desk):
+        desk.sending()
+        desk.stray()
+        desk.dispatched()
+        assert desk.run(seconds=4.9).joined == 0
+
+
+class TestStayingUnknown:
+    def test_a_message_is_counted_once_it_has_been_unknown_for_too_long(self, desk):
+        desk.unknown()
+        desk.unknown("message#msg_2")
+        desk.clock.advance(PATIENCE - 32)
+        assert desk.run().unknown == 0
+        desk.clock.advance(1)
+        assert desk.run().unknown == 1
+        desk.clock.advance(31)
+        assert desk.run().unknown == 2
+        assert desk.telemetry[Metric.MESSAGES_STILL_UNKNOWN] == [0, 1, 2]
+
+    def test_one_that_was_settled_is_not(self, desk):
+        desk.unknown()
+        desk.record(DeliveryEvent("cx-1", "sent", "", desk.time()), MESSAGE_ID)
+        desk.clock.advance(PATIENCE)
+        assert desk.run().unknown == 0
+
+    def test_after_a_week_nobody_is_reminded_any_more(self, desk):
+        desk.unknown()
+        desk.clock.advance(7 * 86_400)
+        assert desk.run().unknown == 1
+        desk.clock.advance(1)
+        assert desk.run().unknown == 0

@@ -1,0 +1,103 @@
+"""The webhook function in memory: its real handler and use cases over fakes, and events signed as CXone signs them."""
+
+import base64
+import hmac
+import json
+from typing import Any
+
+from cxone_messaging.adapters.secret_store import WebhookSecrets
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.signatures import sign_reference
+from cxone_messaging.use_cases.manage_consents import ManageConsents
+from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.record_event import RecordEvent
+from cxone_messaging.use_cases.sweep import Sweep
+from functions.receive_webhook import handler as function
+from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
+
+ARN = "arn:webhook"
+CURRENT, PREVIOUS = "c0" * 32, "b1" * 32
+PATIENCE_SECONDS = 3600
+SMS, EVENTS = "/webhooks/cxone/sms", "/webhooks/cxone/events"
+
+
+class Context:
+    aws_request_id = "request-1"
+
+    @staticmethod
+    def get_remaining_time_in_millis():
+        return 12_500
+
+
+class Webhook:
+    """One function; `monkeypatch` puts its use case in place of the one that AWS would be asked for."""
+
+    def __init__(self, monkeypatch, *, ledger=None, consents=None, clock=None):
+        self.clock = clock or FakeClock()
+        self.ledger = FakeLedger() if ledger is None else ledger
+        self.consents = FakeConsentStore() if consents is None else consents
+        self.telemetry = FakeTelemetry()
+        self.secrets = FakeSecretStore(**{ARN: json.dumps({"current": CURRENT, "previous": PREVIOUS})})
+        self.pseudonyms = Pseudonyms("pepper")
+        self.manage = ManageConsents(
+            ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
+        )
+        receive = ReceiveEvent(
+            record_delivery=RecordDelivery(self.ledger, self.clock, self.telemetry),
+            record_event=lambda: RecordEvent(self.ledger, self.manage, self.pseudonyms, self.clock),
+            consents=lambda: self.manage,
+            secrets=WebhookSecrets(self.secrets, ARN, self.clock),
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+        self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
+        self.sweep = Sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)
+        monkeypatch.setattr(function, "use_case", lambda: receive)
+
+    def post(self, path, body, *, query=None, headers=None, is_base64=False):
+        """Post raw bytes as API Gateway hands them over; gives the answer's status and its JSON."""
+        text = base64.b64encode(body).decode() if is_base64 else body.decode("utf-8", "surrogatepass")
+        answer = function.handler(proxy_event(path, text, query, headers, is_base64=is_base64), Context())
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def event(self, told, path=EVENTS, **changes):
+        """Post an event with a signed body."""
+        body = json.dumps(told).encode()
+        return self.post(path, body, headers=self.signed(body), **changes)
+
+    def delivery(self, told, reference=None):
+        """Post a delivery event: to the signed URL of a message, or else with a signed body."""
+        if reference is None:
+            return self.event(told, SMS)
+        return self.post(SMS, json.dumps(told).encode(), query=callback(reference))
+
+    def signed(self, body, secret=CURRENT):
+        timestamp = str(int(self.clock.now()))
+        return {
+            "X-CXone-Timestamp": timestamp,
+            "X-CXone-Signature": "sha256=" + hex_of(secret, timestamp.encode() + b"." + body),
+        }
+
+
+def callback(reference, secret=CURRENT):
+    return {"ref": reference, "sig": sign_reference(secret, reference)}
+
+
+def hex_of(secret, signed):
+    return hmac.new(secret.encode(), signed, "sha256").hexdigest()
+
+
+def proxy_event(path, body, query=None, headers=None, *, is_base64=False) -> dict[str, Any]:
+    """Make what API Gateway hands to a function."""
+    return {
+        "httpMethod": "POST",
+        "resource": path,
+        "path": path,
+        "pathParameters": None,
+        "queryStringParameters": query,
+        "headers": headers,
+        "body": body,
+        "isBase64Encoded": is_base64,
+    }
