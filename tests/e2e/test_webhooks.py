@@ -134,6 +134,11 @@ def reply(client, text):
     return client.post_subscription(told)
 
 
+def replies(client):
+    """Give all that replies have left in the ledger, while delivery events still come in."""
+    return [item for item in client.ledger() if item["type"]["S"] in {"consent", "inbound", "event"}]
+
+
 class TestSubscriptionEvents:
     def test_a_stop_is_honoured_and_a_start_ends_it(self, client):
         client.opt_in(LEAVER)
@@ -148,12 +153,12 @@ class TestSubscriptionEvents:
         assert client.send(body).status_code == 202
 
     def test_one_that_is_forged_or_signed_by_its_url_only_is_refused_and_not_stored(self, client, message):
-        before = len(client.ledger())
+        before = replies(client)
         body = json.dumps({"event": "message.inbound", "from": LEAVER, "text": "STOP", "timestamp": now()}).encode()
         for query, headers in (("", {"X-CXone-Signature": f"sha256={'0' * 64}"}), (url(client, message), {}), ("", {})):
             answer = client.post_event(body, query, headers, path="/webhooks/cxone/events")
             assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
-        assert len(client.ledger()) == before
+        assert replies(client) == before
 
     def test_news_of_a_template_is_kept_with_it(self, client):
         told = {"id": "evt_1", "event": "template.approved", "template_id": "tpl-events", "timestamp": now()}

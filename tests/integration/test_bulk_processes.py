@@ -244,7 +244,7 @@ LEAVER = "+15557654321"
 def test_a_stop_during_a_run_stops_what_is_still_queued_for_that_number(
     bulk, simulator, ledger, dynamodb, consents_table, monkeypatch
 ):
-    count, rate = (1000, 100) if PROOF else (300, 60)
+    count, rate = (1000, 100) if PROOF else (200, 60)
     webhook = Webhook(
         monkeypatch, ledger=ledger, consents=DynamoConsentStore(dynamodb, consents_table), clock=SystemClock()
     )
