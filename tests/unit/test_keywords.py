@@ -109,7 +109,16 @@ def test_errors_that_mean_an_opt_out(error):
 
 @pytest.mark.parametrize(
     "error",
-    ["", "30007", "no such subscriber", "blocked by a spam filter", "216100", "not opted in", "unreachable", "stopped"],
+    [
+        "",
+        "30007",
+        "no such subscriber",
+        "blocked by a spam filter",
+        "216100",
+        "not opted in",
+        "no opt-out wording",
+        "stop",
+    ],
 )
 def test_errors_that_do_not(error):
     assert not means_opted_out(error)

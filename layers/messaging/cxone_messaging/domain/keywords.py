@@ -39,9 +39,13 @@ _COURTESIES = frozenset(_COURTESIES_TEXT.split())
 _OF_MESSAGES = _COURTESIES | frozenset(_OF_MESSAGES_TEXT.split())
 
 # Errors of a failed delivery that mean an opt-out. CXone's own are not documented; these are Twilio's 21610, Telnyx's
-# 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" alone may mean a filter.
+# 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" may mean a filter, "opt-out"
+# a text that lacks one.
 _REFUSAL_CODES = frozenset({"21610", "40300", "4775"})
-_REFUSAL_WORDS = re.compile(r"\b(opt(ed)? ?out|unsubscribed?|(replied|texted|sent|due to)( with| word)? stop)\b")
+_REFUSAL_WORDS = re.compile(
+    r"^opt ?out$|\b(opted ?out|unsubscribed|(user|recipient|subscriber|customer) opt ?out"
+    r"|(replied|texted|sent|due to)( with| word)? stop)\b"
+)
 
 _TEXT_LIMIT = 1000
 

@@ -10,7 +10,7 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.times import format_time
+from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.manage_consents import HeardConsent, ManageConsents
@@ -85,11 +85,8 @@ class RecordEvent:
 
     def _is_dated_well(self, event: SubscriptionEvent) -> bool:
         """Whether an opt-in's time tells that it is no older than an opt-out."""
-        received_at = instant(self._clock.now())
         try:
-            return plausible_instant(event.timestamp or "", received_at) == plausible_instant(
-                event.timestamp or "", received_at, SKEW
-            )
+            return parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
         except ValueError:
             return False
 
