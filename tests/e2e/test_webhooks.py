@@ -121,7 +121,7 @@ class TestLetIn:
         assert client.message(message["messageId"])["status"] == "delivered"
 
 
-LEAVER = "+12025550133"
+LEAVER = "+12025550177"
 
 
 def now():
