@@ -306,7 +306,8 @@ class TestTampering:
 
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):
     public = {name for name in vars(DynamoLedger) if not name.startswith("_")}
-    assert public == {"insert", "insert_many", "read", "subject_of_cxone_message", "subjects_of_day", "batch_entries"}
+    finds = {"subject_of_cxone_message", "subjects_of_day", "batch_entries", "unsettled"}
+    assert public == {"insert", "insert_many", "read", *finds}
     before = len(watched.operations)
     (entry,) = inserted(real_ledger, chain(sending()))
     real_ledger.insert(entry)
@@ -317,6 +318,7 @@ def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched)
     assert real_ledger.insert_many([entry, chain(sending(), dispatched())[1]]) == [Insertion.INSERTED] * 2
     assert real_ledger.batch_entries("batch") == []
     assert list(real_ledger.subjects_of_day("2026-11-22")) == []
+    assert list(real_ledger.unsettled(Unsettled.UNKNOWN, at(0), at(1))) == []
     assert set(watched.operations[before:]) == {*INSERTS, "Query"}
 
 
