@@ -1,0 +1,59 @@
+"""Schemathesis plays docs/openapi.yaml against the deployed stack: nothing answers but as it tells, and nothing fails.
+
+It has numbers and keys of its own, so that no other test meets what it leaves in the ledger and at the simulator.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from local.options import ROOT
+from tests.api_description import operations
+from tests.e2e.conftest import CAMPAIGN
+
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
+NUMBERS = ("+12025550171", "+12025550172")
+
+
+@pytest.fixture
+def known(client):
+    """Give what there is to be found: a message, a batch, and the secret that callback URLs are signed with."""
+    for number in NUMBERS:
+        client.opt_in(number)
+    body = {"to": NUMBERS[0], "text": "To be read by a fuzzer.", "campaignId": CAMPAIGN}
+    message = client.send(body).json()
+    batch = client.call("POST", "/messages/bulk", {"messages": [{"to": "?"}]}, {"Idempotency-Key": "fuzzing"}).json()
+    secret = client.stack.client("secretsmanager").get_secret_value(SecretId=client.stack.outputs["WebhookSecretArn"])
+    return {
+        "FUZZ_MESSAGE_ID": message["messageId"],
+        "FUZZ_BATCH_ID": batch["batchId"],
+        "FUZZ_WEBHOOK_SECRET": json.loads(secret["SecretString"])["current"],
+    }
+
+
+def test_nothing_answers_but_as_the_document_tells(client, known, tmp_path):
+    report, config = tmp_path / "report.json", tmp_path / "schemathesis.toml"
+    config.write_text(Template((ROOT / "tests/e2e/fuzzing/schemathesis.toml").read_text()).substitute(known))
+    command = [
+        *(Path(sys.executable).with_name("schemathesis"), "--no-color", "--config-file", config),
+        *("run", ROOT / "docs" / "openapi.yaml", "--url", client.stack.api_url, "--max-time", str(SECONDS)),
+        *("--report", "json", "--report-json-path", str(report)),
+    ]
+    environment = {**os.environ, **known, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+    run = subprocess.run(  # noqa: S603  it leaves a folder where it runs
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    print(run.stdout)
+    if run.returncode != 0:
+        pytest.fail(run.stdout + run.stderr, pytrace=False)
+    told = json.loads(report.read_text())
+    assert told["test_cases"]["generated"] > 100
+    rates = told["valid_rates"].items()
+    accepted = {route: sum(phase["accepted"] for phase in phases.values()) for route, phases in rates}
+    assert set(accepted) == set(operations())
+    assert min(accepted.values()) > 0, accepted
