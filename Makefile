@@ -5,12 +5,15 @@ SHELL := /bin/bash
 GROUPS := --group runtime --group local --group test --group lint
 READY := .venv/.ready
 BIN := .venv/bin
+# checkov and pip-audit, which need other versions of what the rest uses.
+CHECKS_READY := .venv-checks/.ready
+CHECKS_BIN := .venv-checks/bin
 # The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
 # is none.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories fuzz proof bench up down campaign audit lint format lock build clean
+.PHONY: help demo test histories fuzz proof bench up down campaign audit lint format lock build clean docs fuzzapi
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -50,16 +53,24 @@ fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 proof: $(READY) histories fuzz ## senders killed, racing, paced and cold, at full size
 	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py
 
+fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
+	FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/e2e/test_fuzzing.py
+
 bench: $(READY) ## the measurements, as a table and as bench/results/latest.json
 	PYTHONPATH=layers/messaging:. $(BIN)/python -m bench $(BENCH_FLAGS)
 
-lint: $(READY) ## formatter, linter, types, import contracts, template
+docs: $(READY) ## the API's description in a browser, on 127.0.0.1; DOCS_PORT=8091
+	@$(BIN)/python -m local.docs
+
+lint: $(READY) $(CHECKS_READY) ## formatter, linter, types, import contracts, template, known vulnerabilities
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy functions layers local bench
 	PYTHONPATH=layers/messaging:. $(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/sam validate --lint --region us-east-1
+	$(CHECKS_BIN)/checkov --config-file .checkov.yaml --file template.yaml
+	$(BIN)/python -m local.advisories $(CHECKS_BIN)/pip-audit requirements.lock layers/messaging/requirements.txt
 
 format: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix $(CODE)
@@ -72,16 +83,23 @@ lock: $(READY) ## lock the dependencies, for this project and for the layer; UPG
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml --constraint requirements.lock \
 	  --output-file layers/messaging/requirements.txt
+	$(BIN)/uv pip compile $(LOCK_FLAGS) --group checks --output-file requirements-checks.lock
 
 LOCK_FLAGS := --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 clean: ## remove everything that was installed or built here
-	rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-checks .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements.lock | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"
 	@$(UV) venv --quiet --allow-existing --python 3.13 .venv
 	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
+	@touch $@
+
+$(CHECKS_READY): requirements-checks.lock | $(READY)
+	@echo "installing checkov and pip-audit into .venv-checks"
+	@$(UV) venv --quiet --allow-existing --python 3.13 .venv-checks
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(CHECKS_BIN)/python requirements-checks.lock
 	@touch $@
 
 .tools/bin/uv:

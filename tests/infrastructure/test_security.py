@@ -1,0 +1,97 @@
+"""What stands in the template in the place of checks that .checkov.yaml and .cfnlintrc leave out, and beyond them."""
+
+import re
+
+import pytest
+import yaml
+
+from local import template
+
+TEMPLATE = template.load()
+TABLES = template.resources("AWS::DynamoDB::Table")
+QUEUES = template.resources("AWS::SQS::Queue")
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+(API,) = template.resources("AWS::Serverless::Api").values()
+OVERWRITING = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLDelete"}
+
+
+def denials(policy):
+    """Give what a resource's own policy denies to everybody, as (actions, condition)."""
+    assert policy["Version"] == "2012-10-17"
+    for statement in policy["Statement"]:
+        assert (statement["Effect"], statement["Principal"], statement["Resource"]) == ("Deny", "*", "*")
+        actions = statement["Action"]
+        yield set(actions) if isinstance(actions, list) else {actions}, statement.get("Condition")
+
+
+def over_tls_only(service):
+    return {f"{service}:*"}, {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_is_reached_over_tls_only(table):
+    assert over_tls_only("dynamodb") in denials(TABLES[table]["ResourcePolicy"]["PolicyDocument"])
+
+
+def test_queues_are_reached_over_tls_only():
+    ((queues, policy),) = [
+        (each["Queues"], each["PolicyDocument"]) for each in template.resources("AWS::SQS::QueuePolicy").values()
+    ]
+    assert {each["Ref"] for each in queues} == set(QUEUES)
+    assert over_tls_only("sqs") in denials(policy)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_queue_is_encrypted(queue):
+    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
+
+
+def test_nobody_changes_or_removes_an_entry():
+    policy = TABLES["LedgerTable"]["ResourcePolicy"]["PolicyDocument"]
+    assert ({f"dynamodb:{action}" for action in OVERWRITING}, None) in denials(policy)
+
+
+def test_a_function_that_nobody_waits_for_keeps_what_it_failed_on():
+    """CKV_AWS_116 is left out for those that answer somebody, or take records off a queue; there are no others yet."""
+    for name, function in FUNCTIONS.items():
+        asynchronous = {each["Type"] for each in function.get("Events", {}).values()} - {"SQS"}
+        assert not asynchronous or "DeadLetterQueue" in function or "EventInvokeConfig" in function, name
+
+
+def test_access_logs_tell_no_number_and_no_signature():
+    logged = API["AccessLogSetting"]["Fn::If"][1]["Format"]
+    told = set(re.findall(r"\$context\.([\w.]+)", logged))
+    # Not path, requestOverride and the like: /consents/{phoneNumber}; nor the query: ?sig=.
+    assert told == {
+        *("requestId", "requestTime", "httpMethod", "resourcePath", "status", "responseLatency"),
+        *("identity.userArn", "identity.sourceIp"),
+    }
+
+
+def test_functions_are_traced_and_the_api_is_not():
+    assert TEMPLATE["Globals"]["Function"]["Tracing"] == "Active"
+    assert not any("Tracing" in each for each in FUNCTIONS.values())
+    assert "TracingEnabled" not in API
+
+
+@pytest.mark.parametrize(("file", "key"), [(".checkov.yaml", "skip-check"), (".cfnlintrc", "ignore_checks")])
+def test_each_exception_has_its_reason(file, key):
+    text = (template.ROOT / file).read_text()
+    skipped = yaml.safe_load(text)[key]
+    assert skipped == re.findall(r"^  - (\w+) +# \w.+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["AWS::Serverless::Function", "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"],
+)
+def test_the_threat_model_speaks_of_everything_that_can_be_reached(type_):
+    text = (template.ROOT / "docs" / "threat-model.md").read_text()
+    assert {id_ for id_ in template.resources(type_) if f"`{id_}`" not in text} == set()
+
+
+def test_the_threat_model_speaks_of_every_route_that_is_open():
+    text = (template.ROOT / "docs" / "threat-model.md").read_text()
+    paths = API["DefinitionBody"]["paths"]
+    routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item if method != "parameters"}
+    assert {route for route in routes if "/webhooks/" in route and f"`{route}`" not in text} == set()
