@@ -13,7 +13,7 @@ CHECKS_BIN := .venv-checks/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories fuzz proof bench up down campaign audit lint format lock build clean docs fuzzapi
+.PHONY: help demo test histories fuzz fuzzapi proof bench up down campaign audit docs lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
