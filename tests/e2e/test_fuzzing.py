@@ -19,20 +19,23 @@ from tests.e2e.conftest import CAMPAIGN
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 NUMBERS = ("+12025550171", "+12025550172")
+TEMPLATE = "fuzzed"
 
 
 @pytest.fixture
 def known(client):
-    """Give what there is to be found: a message, a batch, and the secret that callback URLs are signed with."""
+    """Give what there is to be found: a message, a batch, a template, and the secret that callbacks are signed with."""
     for number in NUMBERS:
         client.opt_in(number)
     body = {"to": NUMBERS[0], "text": "To be read by a fuzzer.", "campaignId": CAMPAIGN}
     message = client.send(body).json()
     batch = client.call("POST", "/messages/bulk", {"messages": [{"to": "?"}]}, {"Idempotency-Key": "fuzzing"}).json()
+    client.stack.simulator(f"templates/{TEMPLATE}", {"content": "Reply STOP to opt out.", "from_address": "24680"})
     secret = client.stack.client("secretsmanager").get_secret_value(SecretId=client.stack.outputs["WebhookSecretArn"])
     return {
         "FUZZ_MESSAGE_ID": message["messageId"],
         "FUZZ_BATCH_ID": batch["batchId"],
+        "FUZZ_TEMPLATE_ID": TEMPLATE,
         "FUZZ_WEBHOOK_SECRET": json.loads(secret["SecretString"])["current"],
     }
 

@@ -6,6 +6,7 @@ import re
 import pytest
 from openapi_spec_validator import validate
 
+from cxone_messaging.domain.approvals import ApprovalStatus
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import Status
@@ -132,7 +133,8 @@ def test_closed_sets_are_those_of_the_code():
     assert schemas["Status"]["enum"] == [each.value for each in Status]
     assert schemas["Consent"]["properties"]["status"]["enum"] == [each.value for each in ConsentStatus]
     assert schemas["Received"]["properties"]["status"]["enum"] == [each.value for each in Recorded]
-    broken = set(schemas["RuleBroken"]["properties"]["code"]["enum"])
+    assert schemas["ApprovalStatus"]["enum"] == [each.value for each in ApprovalStatus]
+    broken = set(schemas["RuleBroken"]["properties"]["code"]["enum"]) | set(schemas["TemplateViolation"]["enum"])
     assert broken == {code.value for code in Code if code not in _PROBLEMS} | {Code.IDEMPOTENCY_KEY_REUSED}
     for name in ("IdempotencyKey", "RequiredIdempotencyKey"):
         assert document()["components"]["parameters"][name]["schema"]["maxLength"] == KEY_LIMIT

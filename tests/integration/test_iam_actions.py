@@ -43,7 +43,7 @@ def send_message(drive):
 
 def send_bulk(drive):
     records = [{"reference": f"{number}", "to": RECIPIENT, "text": "Hello."} for number in range(3)]
-    drive.fault(operation="send", action="status", status=429)
+    drive.simulator("faults", {"operation": "send", "action": "status", "status": 429})
     assert drive.hand_over(*records, "malformed") == []
     assert drive.hand_over(records[1]) == []  # as redelivered
 
@@ -70,6 +70,15 @@ def manage_consents(drive):
     assert drive.call("GET /consents/{phoneNumber}", path=path)["statusCode"] == 200
 
 
+def approve_template(drive):
+    drive.simulator("templates/tpl", {"content": "Hello. Reply STOP to opt out.", "from_address": "24680"})
+    path = {"templateId": "tpl"}
+    body = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en", "operatorId": "op"}
+    assert drive.call("POST /templates/{templateId}/validation", path=path)["statusCode"] == 200
+    assert drive.call("POST /templates/{templateId}/approval", path=path, body=body)["statusCode"] == 200
+    assert drive.call("GET /templates/{templateId}/approval", path=path)["statusCode"] == 200
+
+
 def receive_webhook(drive):
     event = {"messageId": "cx", "status": "sent", "timestamp": "2026-11-22T14:14:00Z"}
     named = {"ref": "msg_1", "sig": sign_reference(SECRET, "msg_1")}
@@ -81,7 +90,7 @@ def receive_webhook(drive):
 
 DRIVES = {
     each.__name__: each
-    for each in (send_message, send_bulk, submit_bulk, read_ledger, manage_consents, receive_webhook)
+    for each in (approve_template, send_message, send_bulk, submit_bulk, read_ledger, manage_consents, receive_webhook)
 }
 
 
@@ -144,8 +153,8 @@ class Drive:
         ]
         return self._handler({"Records": records}, self._context)["batchItemFailures"]
 
-    def fault(self, **fault):
-        requests.post(f"{self._simulator}/_simulator/faults", json=fault, timeout=10).raise_for_status()
+    def simulator(self, path, body):
+        requests.post(f"{self._simulator}/_simulator/{path}", json=body, timeout=10).raise_for_status()
 
 
 def _forget(module):
