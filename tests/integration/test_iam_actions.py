@@ -20,6 +20,7 @@ from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from local import template
+from tests.fakes import FakeClock
 from tests.integration.conftest import RECIPIENT
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
@@ -88,9 +89,24 @@ def receive_webhook(drive):
     assert signed["statusCode"] == 200
 
 
+def checkpoint_ledger(drive):
+    two_days_ago = FakeClock(SystemClock().now() - 2 * 86_400)
+    append(drive.ledger, two_days_ago, "message#old", lambda _: Draft(EntryType.SENDING, {}))
+    assert drive.run()["made"] > 0
+
+
 DRIVES = {
     each.__name__: each
-    for each in (approve_template, send_message, send_bulk, submit_bulk, read_ledger, manage_consents, receive_webhook)
+    for each in (
+        checkpoint_ledger,
+        approve_template,
+        send_message,
+        send_bulk,
+        submit_bulk,
+        read_ledger,
+        manage_consents,
+        receive_webhook,
+    )
 }
 
 
@@ -145,6 +161,9 @@ class Drive:
             "body": None if body is None else json.dumps(body),
         }
         return self._handler(event, self._context)
+
+    def run(self):
+        return self._handler({}, self._context)
 
     def hand_over(self, *bodies):
         records = [
