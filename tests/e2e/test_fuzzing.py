@@ -17,7 +17,9 @@ from local.options import ROOT
 from tests.api_description import operations
 from tests.e2e.conftest import CAMPAIGN
 
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
+# By number, so that a busy machine plays no less; `make fuzzapi` goes by time.
+SECONDS = os.environ.get("FUZZ_SECONDS")
+AMOUNT = ("--max-time", SECONDS) if SECONDS else ("--max-examples", "30")
 NUMBERS = ("+12025550171", "+12025550172")
 TEMPLATE = "fuzzed"
 
@@ -63,7 +65,7 @@ def test_nothing_answers_but_as_the_document_tells(client, known, tmp_path):
     config.write_text(Template((ROOT / "tests/e2e/fuzzing/schemathesis.toml").read_text()).substitute(known))
     command = [
         *(Path(sys.executable).with_name("schemathesis"), "--no-color", "--config-file", config),
-        *("run", ROOT / "docs" / "openapi.yaml", "--url", client.stack.api_url, "--max-time", str(SECONDS)),
+        *("run", ROOT / "docs" / "openapi.yaml", "--url", client.stack.api_url, *AMOUNT),
         *("--report", "json", "--report-json-path", str(report)),
     ]
     environment = {**os.environ, **known, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
@@ -74,8 +76,6 @@ def test_nothing_answers_but_as_the_document_tells(client, known, tmp_path):
     if run.returncode != 0:
         pytest.fail(run.stdout + run.stderr, pytrace=False)
     told = json.loads(report.read_text())
-    assert told["test_cases"]["generated"] > 100
     rates = told["valid_rates"].items()
     accepted = {route: sum(phase["accepted"] for phase in phases.values()) for route, phases in rates}
-    assert set(accepted) == set(operations())
-    assert min(accepted.values()) > 0, accepted
+    assert {route for route, count in accepted.items() if count} == set(operations())
