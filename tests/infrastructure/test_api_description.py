@@ -84,10 +84,9 @@ def definition(model, node):
 def rules(schema, follow):
     """Reduce a schema to what it demands: no texts, no defaults, no references, and null as one of the types."""
     schema = follow(schema)
-    if "anyOf" in schema:  # as pydantic writes what may be null
-        schema, null = schema["anyOf"]
-        assert null == {"type": "null"}
-        schema = {**schema, "type": [schema["type"], "null"]}
+    if "anyOf" in schema:  # as pydantic writes alternatives, null among them
+        types = [each["type"] for each in schema["anyOf"]]
+        schema = {key: value for each in schema["anyOf"] for key, value in each.items()} | {"type": types}
     told = {key: value for key, value in schema.items() if key not in {"title", "description", "default", "$defs"}}
     if "properties" in told:
         told["properties"] = {name: rules(each, follow) for name, each in told["properties"].items()}

@@ -15,12 +15,14 @@ import pytest
 import requests
 
 from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from local import template
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeTelemetry
 from tests.integration.conftest import RECIPIENT
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
@@ -87,6 +89,24 @@ def receive_webhook(drive):
     signature = f"sha256={sign_reference(SECRET, json.dumps(event))}"
     signed = drive.call("POST /webhooks/cxone/sms", body=event, headers={"X-CXone-Signature": signature})
     assert signed["statusCode"] == 200
+    stop = {
+        "event": "message.inbound",
+        "from": RECIPIENT,
+        "to": "12345",
+        "text": "STOP",
+        "timestamp": event["timestamp"],
+    }
+    signature = f"sha256={sign_reference(SECRET, json.dumps(stop))}"
+    told = drive.call("POST /webhooks/cxone/events", body=stop, headers={"X-CXone-Signature": signature})
+    assert told["statusCode"] == 200
+
+
+def sweep_ledger(drive):
+    stray = DeliveryEvent("cx", "delivered", "", "2026-11-22T14:14:00Z")
+    RecordDelivery(drive.ledger, SystemClock(), FakeTelemetry())(stray, None)
+    late = Draft(EntryType.DISPATCHED, {"cxoneMessageId": "cx"}, {"cxoneMessageId": "cx"})
+    append(drive.ledger, SystemClock(), "message#late", lambda _: late)
+    assert drive.run()["joined"] == 1
 
 
 def checkpoint_ledger(drive):
@@ -106,6 +126,7 @@ DRIVES = {
         read_ledger,
         manage_consents,
         receive_webhook,
+        sweep_ledger,
     )
 }
 
