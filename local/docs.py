@@ -49,10 +49,7 @@ def main() -> int:
         progress.error(f"can't listen there; set DOCS_PORT to a free port ({error})")
         return 1
     progress.console.print(f"http://127.0.0.1:{server.port}/ shows docs/openapi.yaml; Ctrl-C ends it")
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        progress.console.print("stopped")
+    server.serve_forever()  # which takes Ctrl-C for its end
     return 0
 
 
