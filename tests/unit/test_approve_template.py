@@ -292,6 +292,13 @@ class TestThrottled:
         world.approve()
         assert 3 <= world.clock.monotonic() - began <= 15
 
+    @pytest.mark.parametrize("form", ["seconds", "date"])
+    def test_a_retry_after_of_no_time_at_all_is_waited_for_as_none(self, world, form):
+        world.fault("template_get", status=429, retry_after_seconds=0, retry_after=form, times=2)
+        began = world.clock.monotonic()
+        world.approve()
+        assert 3 <= world.clock.monotonic() - began <= 15
+
     def test_longer_than_the_request_may_take_is_told_at_once(self, world):
         world.fault("template_get", status=429, retry_after_seconds=60, retry_after="date")
         began = world.clock.monotonic()
