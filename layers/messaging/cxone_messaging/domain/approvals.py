@@ -147,8 +147,8 @@ def request_key(*told: str) -> str:
 def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
     """Read how far a step has come off the entries of a subject.
 
-    A refusal of what was asked for, unlike one of the token or the rate, settles earlier doubts: the same request
-    was no better before.
+    A refusal of what was asked for, unlike one of the token or the rate, or a conflict, settles earlier doubts: the
+    same request was no better before.
     """
     done: Entry | None = None
     claim: Entry | None = None
@@ -173,8 +173,13 @@ def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
 
 
 def is_refusal(code: Code, http_status: int | None) -> bool:
-    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with."""
-    return code is Code.CXONE_REJECTED and http_status != HTTPStatus.FORBIDDEN
+    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with.
+
+    A conflict is none: what was asked for before may be what is in the way. Nor is a redirect, which judges nothing.
+    """
+    if code is not Code.CXONE_REJECTED or http_status in {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
+        return False
+    return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
 def registered_since(entries: Iterable[Entry], doubtful: Sequence[Entry]) -> Entry | None:
