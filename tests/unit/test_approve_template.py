@@ -23,6 +23,12 @@ def world():
     return ApprovalWorld()
 
 
+def rewrite(world, content, template_id="welcome"):
+    """Give an approved template other content, a minute later, as somebody would in CXone's console."""
+    world.clock.advance(60)
+    world.simulator.edit_template(template_id, Edit(content=content, status="DRAFT"))
+
+
 def warned(approved):
     return [warning.code for warning in approved.warnings]
 
@@ -424,6 +430,26 @@ class TestFailures:
         assert not world.read().approval.carrier_ready
         world.approve()
         assert world.done() == ALL_ONCE
+
+    def test_an_event_of_another_contents_registration_settles_nothing(self, world):
+        world.fault("register", status=500)
+        world.refused()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.approve()
+        world.event("a2p.registered", seconds=1)
+        assert world.read().approval.carrier_confirmed
+        rewrite(world, GOOD)
+        assert world.approve().approval.registration_id
+        assert world.done()["register"] == 2, "one for each content"
+
+    def test_a_late_event_of_another_contents_registration_makes_nothing_ready(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.fault("register", status=400)
+        world.refused()
+        world.event("a2p.registered", seconds=1)
+        approval = world.read().approval
+        assert (approval.status, approval.carrier_ready, approval.carrier_confirmed) == ("APPROVED", False, False)
 
     @pytest.mark.parametrize(("operation", "code"), [("subscribe", "subscription_failed"), ("audit", "audit_failed")])
     @pytest.mark.parametrize("action", ["status", "accept_then_500"])

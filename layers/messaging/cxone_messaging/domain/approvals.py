@@ -182,14 +182,14 @@ def is_refusal(code: Code, http_status: int | None) -> bool:
     return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
-def registered_since(entries: Iterable[Entry], doubtful: Sequence[Entry]) -> Entry | None:
+def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
     """Find the event by which CXone tells of a registration whose answer we missed.
 
     The event's own time counts; one from before the first doubtful try is about an earlier registration.
     """
     if not doubtful:
         return None
-    return _confirming(entries, doubtful[0].timestamp)
+    return _confirming(entries, _text(doubtful[0].data, "version"), doubtful[0].timestamp)
 
 
 def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
@@ -202,7 +202,7 @@ def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
     own = [entry for entry in entries if entry.data.get("version") == version] if version else []
     last = {entry.type: entry for entry in own}
     registered = last.get(EntryType.REGISTERED)
-    confirmed = _confirming(entries, own[0].timestamp if own else "") is not None
+    confirmed = _confirming(entries, version, own[0].timestamp if own else "") is not None
     validated = last.get(EntryType.VALIDATED)
     approved = last.get(EntryType.APPROVED)
     told = registered or approved or (own[-1] if own else None)
@@ -231,9 +231,28 @@ def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry |
     return ApprovalStatus.PENDING
 
 
-def _confirming(entries: Iterable[Entry], since: str) -> Entry | None:
-    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT))
-    return next((event for event in events if (_text(event.data, "instant") or "") >= since), None)
+def _confirming(entries: Sequence[Entry], version: str | None, since: str) -> Entry | None:
+    for event in entries:
+        happened_at = _text(event.data, "instant") or ""
+        if not _tells(event, REGISTERED_EVENT) or happened_at < since:
+            continue
+        if _registering(entries, happened_at) in {version, None}:
+            return event
+    return None
+
+
+def _registering(entries: Iterable[Entry], until: str) -> str | None:
+    """Name the version that an event of then is about, since it doesn't say: the last that may have been registered."""
+    tries: dict[str | None, str | None] = {}
+    for entry in entries:
+        owner = _text(entry.data, "owner")
+        if entry.data.get("step") != Step.REGISTER:
+            continue
+        if entry.type == EntryType.STEP_CLAIMED and entry.timestamp <= until:
+            tries[owner] = _text(entry.data, "version")
+        elif entry.type == EntryType.STEP_FAILED and not entry.data.get("inDoubt"):
+            tries.pop(owner, None)
+    return next(reversed(tries.values()), None)
 
 
 def _tells(entry: Entry, event: str) -> bool:
