@@ -334,6 +334,23 @@ class TestFailures:
         assert is_whole(world)
         assert world.done() == ALL_ONCE
 
+    @pytest.mark.parametrize(
+        ("put", "code", "told"),
+        [
+            ({"action": "accept_then_500"}, Code.CXONE_UNAVAILABLE, {"httpStatus": 500, "inDoubt": True}),
+            ({"status": 409}, Code.TEMPLATE_CONFLICT, {"httpStatus": 409, "inDoubt": False}),
+        ],
+    )
+    def test_a_put_is_told_of_even_where_nobody_can_look_what_became_of_it(self, world, put, code, told):
+        world.fault("template_put", **put)
+        world.fault("template_get", status=503, after=1)
+        assert world.refused().code is code
+        last = world.read().entries[-1]
+        assert (last.type, last.data["step"], last.data | told) == ("step_failed", "approve", last.data)
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
     @pytest.mark.parametrize("action", ["accept_then_500", "accept_then_reset", "accept_then_timeout", "garbage_body"])
     def test_a_put_that_was_taken_though_its_answer_was_lost(self, world, action):
         world.simulator.settings = world.simulator.settings.changed({"hold_seconds": 60})
