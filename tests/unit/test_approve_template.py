@@ -507,6 +507,18 @@ class TestSubscription:
         told = [event for event in events(world) if json.loads(event.body)["template_id"] == "late"]
         assert {event.secret for event in told} == {WEBHOOK_SECRET, "cd" * 32}
 
+    @pytest.mark.parametrize("text", ["", "[]", '{"current": ""}'])
+    def test_a_secret_that_can_not_be_read_is_a_warning_and_tried_again(self, world, text):
+        good = world.secrets.secrets["webhook"]
+        world.secrets.secrets["webhook"] = text
+        approved = world.approve()
+        assert warned(approved) == ["subscription_failed"]
+        assert "webhook secret" in approved.warnings[0].message
+        assert (approved.approval.subscribed, approved.approval.published) == (False, True)
+        world.secrets.secrets["webhook"] = good
+        assert world.approve().warnings == ()
+        assert is_whole(world)
+
     def test_no_secret_stands_in_the_ledger(self, world):
         world.approve()
         told = json.dumps([entry.attributes() for s in world.ledger.subjects() for entry in world.ledger.read(s)])
