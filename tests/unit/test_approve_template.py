@@ -11,7 +11,7 @@ from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.approve_template import ApprovalRequest
 from local.simulator import Edit, Settings
 from tests.approvals import EVENTS_URL, LAMBDA_SECONDS, OPERATOR, REQUEST, WEBHOOK_SECRET, ApprovalWorld
-from tests.worlds import Injector, Plan
+from tests.worlds import Injector, Killed, Plan
 
 ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
 CLEAN = ["fetched", "validated", "approved", "step_claimed", "registered", "subscribed", "step_claimed", "published"]
@@ -294,9 +294,10 @@ class TestThrottled:
 
     def test_without_it_one_to_five_seconds_and_then_twice_that(self, world):
         world.fault("template_get", status=429, times=2)
-        began = world.clock.monotonic()
         world.approve()
-        assert 3 <= world.clock.monotonic() - began <= 15
+        first, second, third = (entry.time for entry in world.simulator.log("template_get"))
+        assert 1 <= second - first <= 5
+        assert third - second == pytest.approx(2 * (second - first), abs=0.01)
 
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_a_retry_after_of_no_time_at_all_is_waited_for_as_none(self, world, form):
@@ -430,6 +431,18 @@ class TestFailures:
         assert warned(world.approve(request=other)) == ["registered_otherwise"]
         assert world.done() == ALL_ONCE
 
+    def test_a_dead_ones_registration_stays_in_doubt_whatever_became_of_the_next_try(self, world):
+        injector = Injector()
+        injector.begin(Plan(next(n for n in range(1, 40) if claims_at(n)) + 1, kill=True, after=True))
+        with pytest.raises(Killed):
+            world.approve(injector=injector)
+        world.clock.advance(60)
+        world.fault("register", status=403)
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == ["registered_otherwise"]
+        assert world.done() == ALL_ONCE
+
     def test_an_event_settles_a_doubtful_registration_even_where_cxone_knows_no_keys(self):
         world = ApprovalWorld(Settings(idempotency_keys=False))
         world.fault("register", "accept_then_reset")
@@ -459,6 +472,24 @@ class TestFailures:
         assert world.approve().approval.registration_id
         assert world.done()["register"] == 2, "one for each content"
 
+    def test_an_event_settles_the_doubt_of_the_content_that_was_tried_last(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.fault("register", "accept_then_reset")
+        world.refused()
+        world.event("a2p.registered", seconds=1)
+        assert world.approve().approval.carrier_confirmed
+        assert world.simulator.counts()["register"] == {"accepted": 2}, "it was not asked again"
+
+    def test_an_event_that_comes_late_is_about_what_had_been_tried_when_it_happened(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.approve()
+        world.event("a2p.registered", seconds=-50)
+        assert not world.read().approval.carrier_confirmed
+        rewrite(world, GOOD)
+        assert world.approve().approval.carrier_confirmed
+
     def test_a_late_event_of_another_contents_registration_makes_nothing_ready(self, world):
         world.approve()
         rewrite(world, "News of Example. Reply STOP to opt out.")
@@ -481,6 +512,16 @@ class TestFailures:
         assert world.approve().warnings == ()
         assert is_whole(world)
         assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize("action", ["status", "accept_then_500"])
+    def test_the_audit_record_says_the_same_whenever_and_by_whomever_it_is_sent(self, world, action):
+        world.fault("audit", action, status=500)
+        world.approve()
+        registered = next(entry for entry in world.read().entries if entry.type == "registered")
+        world.clock.advance(3600)
+        assert world.approve(request=ApprovalRequest(REQUEST.registration, "op-7")).warnings == ()
+        record = world.simulator.log("audit")[-1].details
+        assert (record["operator_id"], record["timestamp"]) == (OPERATOR, registered.timestamp)
 
 
 class TestSubscription:
