@@ -185,11 +185,14 @@ def is_refusal(code: Code, http_status: int | None) -> bool:
 def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
     """Find the event by which CXone tells of a registration whose answer we missed.
 
-    The event's own time counts; one from before the first doubtful try is about an earlier registration.
+    The event's own time counts; one from before the first doubtful try is about an earlier registration. One that may
+    be about another version proves nothing: a second registration does less harm than none.
     """
     if not doubtful:
         return None
-    return _confirming(entries, _text(doubtful[0].data, "version"), doubtful[0].timestamp)
+    version, since = _text(doubtful[0].data, "version"), doubtful[0].timestamp
+    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
+    return next((event for event in events if set(_tried(entries, _happened_at(event))) == {version}), None)
 
 
 def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
@@ -202,7 +205,7 @@ def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
     own = [entry for entry in entries if entry.data.get("version") == version] if version else []
     last = {entry.type: entry for entry in own}
     registered = last.get(EntryType.REGISTERED)
-    confirmed = _confirming(entries, version, own[0].timestamp if own else "") is not None
+    confirmed = _is_confirmed(entries, version, own[0].timestamp if own else "")
     validated = last.get(EntryType.VALIDATED)
     approved = last.get(EntryType.APPROVED)
     told = registered or approved or (own[-1] if own else None)
@@ -231,18 +234,14 @@ def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry |
     return ApprovalStatus.PENDING
 
 
-def _confirming(entries: Sequence[Entry], version: str | None, since: str) -> Entry | None:
-    for event in entries:
-        happened_at = _text(event.data, "instant") or ""
-        if not _tells(event, REGISTERED_EVENT) or happened_at < since:
-            continue
-        if _registering(entries, happened_at) in {version, None}:
-            return event
-    return None
+def _is_confirmed(entries: Sequence[Entry], version: str | None, since: str) -> bool:
+    """Whether an event tells of a version's registration; it is taken to be about the one last tried before."""
+    events = (_happened_at(entry) for entry in entries if _tells(entry, REGISTERED_EVENT))
+    return any(_tried(entries, at)[-1:] in ([], [version]) for at in events if at >= since)
 
 
-def _registering(entries: Iterable[Entry], until: str) -> str | None:
-    """Name the version that an event of then is about, since it doesn't say: the last that may have been registered."""
+def _tried(entries: Iterable[Entry], until: str) -> list[str | None]:
+    """Name the versions that may have been registered until then, in the order of their tries."""
     tries: dict[str | None, str | None] = {}
     for entry in entries:
         owner = _text(entry.data, "owner")
@@ -252,7 +251,11 @@ def _registering(entries: Iterable[Entry], until: str) -> str | None:
             tries[owner] = _text(entry.data, "version")
         elif entry.type == EntryType.STEP_FAILED and not entry.data.get("inDoubt"):
             tries.pop(owner, None)
-    return next(reversed(tries.values()), None)
+    return list(tries.values())
+
+
+def _happened_at(event: Entry) -> str:
+    return _text(event.data, "instant") or ""
 
 
 def _tells(entry: Entry, event: str) -> bool:
