@@ -50,8 +50,8 @@ histories: $(READY) ## 10,000 random histories of faults around a send
 fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 	FUZZ=50000 $(BIN)/pytest -s tests/unit/test_webhook_fuzz.py
 
-proof: $(READY) histories fuzz ## senders killed, racing, paced and cold, at full size
-	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py
+proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced, stopped and cold, at full size
+	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
 
 fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
 	FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/e2e/test_fuzzing.py
