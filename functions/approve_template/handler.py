@@ -20,6 +20,9 @@ from cxone_messaging.use_cases.validate_template import ValidateTemplate
 
 metrics = EmbeddedMetrics("approve_template")
 
+# A registration stays as it is, so a slip of the keyboard must not become one.
+_NOT_BLANK = r"\S"
+
 
 class NothingBody(Body):
     """No fields; the body itself may be left out."""
@@ -28,10 +31,10 @@ class NothingBody(Body):
 class ApprovalBody(Body):
     """What the carriers' gateway is told, and who answers for the approval."""
 
-    campaign_name: str = Field(min_length=1, max_length=200)
-    message_class: str = Field(min_length=1, max_length=100)
-    opt_in_language: str = Field(min_length=1, max_length=100)
-    operator_id: str | None = Field(default=None, min_length=1, max_length=100)
+    campaign_name: str = Field(pattern=_NOT_BLANK, max_length=200)
+    message_class: str = Field(pattern=_NOT_BLANK, max_length=100)
+    opt_in_language: str = Field(pattern=_NOT_BLANK, max_length=100)
+    operator_id: str | None = Field(default=None, pattern=_NOT_BLANK, max_length=100)
 
     def asked(self) -> ApprovalRequest:
         """Give the request in the domain's words."""

@@ -110,7 +110,17 @@ def test_a_template_that_is_not_there(client, template_id):
         assert (answer.status_code, answer.json()["code"]) == (404, "template_not_found")
 
 
-@pytest.mark.parametrize("changes", [{"campaignName": ""}, {"optInLanguage": None}, {"extra": 1}, {"operatorId": 7}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"campaignName": ""},
+        {"campaignName": " "},
+        {"optInLanguage": None},
+        {"extra": 1},
+        {"operatorId": 7},
+        {"operatorId": "\t"},
+    ],
+)
 def test_a_body_off_the_schema(client, template, changes):
     answer = approve(client, template, **changes)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")

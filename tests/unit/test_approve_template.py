@@ -11,7 +11,7 @@ from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.approve_template import ApprovalRequest
 from local.simulator import Edit, Settings
 from tests.approvals import EVENTS_URL, LAMBDA_SECONDS, OPERATOR, REQUEST, WEBHOOK_SECRET, ApprovalWorld
-from tests.worlds import Injector, Plan
+from tests.worlds import Injector, Killed, Plan
 
 ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
 CLEAN = ["fetched", "validated", "approved", "step_claimed", "registered", "subscribed", "step_claimed", "published"]
@@ -21,6 +21,12 @@ GOOD = "Welcome to Example. Reply STOP to opt out."
 @pytest.fixture
 def world():
     return ApprovalWorld()
+
+
+def rewrite(world, content, template_id="welcome"):
+    """Give an approved template other content, a minute later, as somebody would in CXone's console."""
+    world.clock.advance(60)
+    world.simulator.edit_template(template_id, Edit(content=content, status="DRAFT"))
 
 
 def warned(approved):
@@ -288,6 +294,14 @@ class TestThrottled:
 
     def test_without_it_one_to_five_seconds_and_then_twice_that(self, world):
         world.fault("template_get", status=429, times=2)
+        world.approve()
+        first, second, third = (entry.time for entry in world.simulator.log("template_get"))
+        assert 1 <= second - first <= 5
+        assert third - second == pytest.approx(2 * (second - first), abs=0.01)
+
+    @pytest.mark.parametrize("form", ["seconds", "date"])
+    def test_a_retry_after_of_no_time_at_all_is_waited_for_as_none(self, world, form):
+        world.fault("template_get", status=429, retry_after_seconds=0, retry_after=form, times=2)
         began = world.clock.monotonic()
         world.approve()
         assert 3 <= world.clock.monotonic() - began <= 15
@@ -317,6 +331,23 @@ class TestFailures:
         world.fault("template_put", status=500)
         assert world.refused().code is Code.CXONE_UNAVAILABLE
         assert world.types() == ["fetched", "validated", "step_failed"]
+        world.approve()
+        assert is_whole(world)
+        assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize(
+        ("put", "code", "told"),
+        [
+            ({"action": "accept_then_500"}, Code.CXONE_UNAVAILABLE, {"httpStatus": 500, "inDoubt": True}),
+            ({"status": 409}, Code.TEMPLATE_CONFLICT, {"httpStatus": 409, "inDoubt": False}),
+        ],
+    )
+    def test_a_put_is_told_of_even_where_nobody_can_look_what_became_of_it(self, world, put, code, told):
+        world.fault("template_put", **put)
+        world.fault("template_get", status=503, after=1)
+        assert world.refused().code is code
+        last = world.read().entries[-1]
+        assert (last.type, last.data["step"], last.data | told) == ("step_failed", "approve", last.data)
         world.approve()
         assert is_whole(world)
         assert world.done() == ALL_ONCE
@@ -389,9 +420,23 @@ class TestFailures:
         assert warned(world.approve(request=other)) == []
         assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
 
-    def test_a_missing_scope_does_not_end_an_earlier_doubt(self, world):
+    @pytest.mark.parametrize("status", [403, 409])
+    def test_a_missing_scope_or_a_conflict_does_not_end_an_earlier_doubt(self, world, status):
+        """CXone may say 409 because it has the registration already."""
         world.fault("register", "accept_then_reset")
         world.refused()
+        world.fault("register", status=status)
+        world.refused()
+        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
+        assert warned(world.approve(request=other)) == ["registered_otherwise"]
+        assert world.done() == ALL_ONCE
+
+    def test_a_dead_ones_registration_stays_in_doubt_whatever_became_of_the_next_try(self, world):
+        injector = Injector()
+        injector.begin(Plan(next(n for n in range(1, 40) if claims_at(n)) + 1, kill=True, after=True))
+        with pytest.raises(Killed):
+            world.approve(injector=injector)
+        world.clock.advance(60)
         world.fault("register", status=403)
         world.refused()
         other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
@@ -416,6 +461,44 @@ class TestFailures:
         world.approve()
         assert world.done() == ALL_ONCE
 
+    def test_an_event_of_another_contents_registration_settles_nothing(self, world):
+        world.fault("register", status=500)
+        world.refused()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.approve()
+        world.event("a2p.registered", seconds=1)
+        assert world.read().approval.carrier_confirmed
+        rewrite(world, GOOD)
+        assert world.approve().approval.registration_id
+        assert world.done()["register"] == 2, "one for each content"
+
+    def test_an_event_that_may_be_about_other_content_settles_no_doubt(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.fault("register", "reset")
+        world.refused()
+        world.event("a2p.registered", seconds=1)
+        assert world.approve().approval.registration_id
+        assert world.done()["register"] == 2, "one for each content"
+
+    def test_an_event_that_comes_late_is_about_what_had_been_tried_when_it_happened(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.approve()
+        world.event("a2p.registered", seconds=-50)
+        assert not world.read().approval.carrier_confirmed
+        rewrite(world, GOOD)
+        assert world.approve().approval.carrier_confirmed
+
+    def test_a_late_event_of_another_contents_registration_makes_nothing_ready(self, world):
+        world.approve()
+        rewrite(world, "News of Example. Reply STOP to opt out.")
+        world.fault("register", status=400)
+        world.refused()
+        world.event("a2p.registered", seconds=1)
+        approval = world.read().approval
+        assert (approval.status, approval.carrier_ready, approval.carrier_confirmed) == ("APPROVED", False, False)
+
     @pytest.mark.parametrize(("operation", "code"), [("subscribe", "subscription_failed"), ("audit", "audit_failed")])
     @pytest.mark.parametrize("action", ["status", "accept_then_500"])
     def test_a_failing_webhook_or_audit_call_is_a_warning_and_tried_again(self, world, operation, code, action):
@@ -429,6 +512,16 @@ class TestFailures:
         assert world.approve().warnings == ()
         assert is_whole(world)
         assert world.done() == ALL_ONCE
+
+    @pytest.mark.parametrize("action", ["status", "accept_then_500"])
+    def test_the_audit_record_says_the_same_whenever_and_by_whomever_it_is_sent(self, world, action):
+        world.fault("audit", action, status=500)
+        world.approve()
+        registered = next(entry for entry in world.read().entries if entry.type == "registered")
+        world.clock.advance(3600)
+        assert world.approve(request=ApprovalRequest(REQUEST.registration, "op-7")).warnings == ()
+        record = world.simulator.log("audit")[-1].details
+        assert (record["operator_id"], record["timestamp"]) == (OPERATOR, registered.timestamp)
 
 
 class TestSubscription:
@@ -454,6 +547,18 @@ class TestSubscription:
         assert world.done()["subscribe"] == 2
         told = [event for event in events(world) if json.loads(event.body)["template_id"] == "late"]
         assert {event.secret for event in told} == {WEBHOOK_SECRET, "cd" * 32}
+
+    @pytest.mark.parametrize("text", ["", "[]", '{"current": ""}'])
+    def test_a_secret_that_can_not_be_read_is_a_warning_and_tried_again(self, world, text):
+        good = world.secrets.secrets["webhook"]
+        world.secrets.secrets["webhook"] = text
+        approved = world.approve()
+        assert warned(approved) == ["subscription_failed"]
+        assert "webhook secret" in approved.warnings[0].message
+        assert (approved.approval.subscribed, approved.approval.published) == (False, True)
+        world.secrets.secrets["webhook"] = good
+        assert world.approve().warnings == ()
+        assert is_whole(world)
 
     def test_no_secret_stands_in_the_ledger(self, world):
         world.approve()

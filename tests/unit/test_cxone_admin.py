@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxone_messaging.domain.approvals import AuditRecord, Registration
+from cxone_messaging.domain.approvals import AuditRecord, Registration, is_refusal
 from cxone_messaging.domain.errors import Code, CxoneCallError
 from local.simulator.wire import Response
 from tests.approvals import WEBHOOK_SECRET, ApprovalWorld
@@ -88,6 +88,13 @@ def test_a_refused_registration_is_no_doubtful_one(answering, status):
     with pytest.raises(CxoneCallError) as caught:
         CALLS["register"](answering(Response(status)))
     assert (caught.value.code, caught.value.in_doubt, caught.value.http_status) == (Code.CXONE_REJECTED, False, status)
+
+
+@pytest.mark.parametrize(("status", "is_one"), [(400, True), (404, True), (422, True), (301, False), (409, False)])
+def test_which_answers_refuse_what_was_asked_itself(answering, status, is_one):
+    with pytest.raises(CxoneCallError) as caught:
+        CALLS["register"](answering(Response(status)))
+    assert is_refusal(caught.value.code, caught.value.http_status) is is_one
 
 
 @pytest.mark.parametrize("status", [202, 408, 500, 502, 503, 504])

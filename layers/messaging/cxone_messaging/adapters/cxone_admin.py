@@ -30,7 +30,7 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105  a path
 _TIMEOUT_SECONDS = 20.0
 # Another try needs at least this much time to connect and be answered in.
 _LEAST_SECONDS = 2.0
-# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins.
+# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins, unless it is 0.
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = (1.0, 5.0), 30.0
 _RETRY_AFTER_SECONDS = 5
 _ANSWER_LIMIT, _ID_LIMIT = 4096, 256
@@ -167,7 +167,7 @@ class CxoneAdmin:
                     was_refused = True
                 case HTTPStatus.TOO_MANY_REQUESTS:
                     told = retry_after(answer.headers, self._clock)
-                    pause = wait if told is None else told
+                    pause = told or wait  # to be told to wait for no time is to be told nothing
                     if give_up_at - self._clock.monotonic() < pause + _LEAST_SECONDS:
                         raise _throttled(pause)
                     self._clock.sleep(pause)

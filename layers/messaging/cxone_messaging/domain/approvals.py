@@ -147,8 +147,8 @@ def request_key(*told: str) -> str:
 def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
     """Read how far a step has come off the entries of a subject.
 
-    A refusal of what was asked for, unlike one of the token or the rate, settles earlier doubts: the same request
-    was no better before.
+    A refusal of what was asked for, unlike one of the token or the rate, or a conflict, settles earlier doubts: the
+    same request was no better before.
     """
     done: Entry | None = None
     claim: Entry | None = None
@@ -173,18 +173,26 @@ def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
 
 
 def is_refusal(code: Code, http_status: int | None) -> bool:
-    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with."""
-    return code is Code.CXONE_REJECTED and http_status != HTTPStatus.FORBIDDEN
+    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with.
+
+    A conflict is none: what was asked for before may be what is in the way. Nor is a redirect, which judges nothing.
+    """
+    if code is not Code.CXONE_REJECTED or http_status in {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
+        return False
+    return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
-def registered_since(entries: Iterable[Entry], doubtful: Sequence[Entry]) -> Entry | None:
+def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
     """Find the event by which CXone tells of a registration whose answer we missed.
 
-    The event's own time counts; one from before the first doubtful try is about an earlier registration.
+    The event's own time counts; one from before the first doubtful try is about an earlier registration. One that may
+    be about another version proves nothing: a second registration does less harm than none.
     """
     if not doubtful:
         return None
-    return _confirming(entries, doubtful[0].timestamp)
+    version, since = _text(doubtful[0].data, "version"), doubtful[0].timestamp
+    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
+    return next((event for event in events if set(_tried(entries, _happened_at(event))) == {version}), None)
 
 
 def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
@@ -197,7 +205,7 @@ def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
     own = [entry for entry in entries if entry.data.get("version") == version] if version else []
     last = {entry.type: entry for entry in own}
     registered = last.get(EntryType.REGISTERED)
-    confirmed = _confirming(entries, own[0].timestamp if own else "") is not None
+    confirmed = _is_confirmed(entries, version, own[0].timestamp if own else "")
     validated = last.get(EntryType.VALIDATED)
     approved = last.get(EntryType.APPROVED)
     told = registered or approved or (own[-1] if own else None)
@@ -226,9 +234,28 @@ def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry |
     return ApprovalStatus.PENDING
 
 
-def _confirming(entries: Iterable[Entry], since: str) -> Entry | None:
-    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT))
-    return next((event for event in events if (_text(event.data, "instant") or "") >= since), None)
+def _is_confirmed(entries: Sequence[Entry], version: str | None, since: str) -> bool:
+    """Whether an event tells of a version's registration; it is taken to be about the one last tried before."""
+    events = (_happened_at(entry) for entry in entries if _tells(entry, REGISTERED_EVENT))
+    return any(_tried(entries, at)[-1:] in ([], [version]) for at in events if at >= since)
+
+
+def _tried(entries: Iterable[Entry], until: str) -> list[str | None]:
+    """Name the versions that may have been registered until then, in the order of their tries."""
+    tries: dict[str | None, str | None] = {}
+    for entry in entries:
+        owner = _text(entry.data, "owner")
+        if entry.data.get("step") != Step.REGISTER:
+            continue
+        if entry.type == EntryType.STEP_CLAIMED and entry.timestamp <= until:
+            tries[owner] = _text(entry.data, "version")
+        elif entry.type == EntryType.STEP_FAILED and not entry.data.get("inDoubt"):
+            tries.pop(owner, None)
+    return list(tries.values())
+
+
+def _happened_at(event: Entry) -> str:
+    return _text(event.data, "instant") or ""
 
 
 def _tells(entry: Entry, event: str) -> bool:

@@ -125,7 +125,7 @@ class ApproveTemplate:
         """Look again after a conflict, or an answer that leaves open whether the template is approved now."""
         if not error.in_doubt and error.code is not Code.TEMPLATE_CONFLICT:
             raise self._not_approved(run, template, error)
-        again = self._fetch(run)
+        again = self._look_again(run, template, error)
         if again.is_approved:
             return again
         if error.in_doubt:
@@ -133,8 +133,15 @@ class ApproveTemplate:
         if again.state == template.state:
             pause = _FIRST_BACKOFF_SECONDS * 2**number * self._rng.uniform(0.5, 1.5)
             self._clock.sleep(max(0.0, min(pause, self._seconds_left(run))))
-            again = self._fetch(run)
+            again = self._look_again(run, template, error)
         return again
+
+    def _look_again(self, run: "_Run", template: Template, error: CxoneCallError) -> Template:
+        """Fetch the template after an attempt at it failed; that attempt is what is told of where this fails too."""
+        try:
+            return self._fetch(run)
+        except MessagingError as unseen:
+            raise self._not_approved(run, template, error) from unseen
 
     def _not_approved(self, run: "_Run", template: Template, error: MessagingError) -> MessagingError:
         asked = Asked(run.subject, Step.APPROVE, template.version, call=lambda _: {}, known=run.entries)

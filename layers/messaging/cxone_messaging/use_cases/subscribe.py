@@ -11,6 +11,7 @@ from hashlib import sha256
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
 from cxone_messaging.domain.approvals import Step, StepState, request_key, subscription_subject
 from cxone_messaging.domain.entries import Value
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.exclusive_step import Asked, Attempt, ExclusiveStep
 
@@ -32,7 +33,7 @@ class Subscribe:
 
         Raises `MessagingError`, `in_progress` among them, and `StorageError`.
         """
-        secret = self._secret()
+        secret = self._current_secret()
         fingerprint = _fingerprint(secret, self._url)
         key = request_key("subscribe", self._url, fingerprint)
 
@@ -44,6 +45,12 @@ class Subscribe:
         asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)
         entry = self._steps.take(asked, attempt).entry
         return {"subscriptionId": entry.data.get("subscriptionId"), "secretFingerprint": fingerprint}
+
+    def _current_secret(self) -> str:
+        try:
+            return self._secret()
+        except StorageError as error:
+            raise MessagingError(Code.INTERNAL_ERROR, "the webhook secret could not be read") from error
 
 
 def _fingerprint(secret: str, url: str) -> str:
