@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-GROUPS := --group runtime --group local --group test --group lint
+GROUPS := --group runtime --group local --group test --group lint --group bench --group naive
 READY := .venv/.ready
 BIN := .venv/bin
 # checkov and pip-audit, which need other versions of what the rest uses.
