@@ -46,7 +46,7 @@ def _latency(results: Mapping[str, Any], path: Path) -> None:
         _distribution(beside, [wait * 1000 for wait in ours[key]], colour, label)
     beside.set(xlabel="ms", title="A single send, CXone at 150 to 400 ms")
     for axes in (alone, beside):
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="center right", frameon=False)
         axes.set_xlim(left=0)
     _save(figure, path)
 
