@@ -1,6 +1,6 @@
 """A handler's first import: no garbage collection while its modules load.
 
-Loading allocates a quarter of a million objects that all stay, so each pass over them is in vain; together they take a
+Loading allocates a hundred thousand objects that all stay, so each pass over them is in vain; together they take a
 tenth of a cold start.
 """
 
