@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-GROUPS := --group runtime --group local --group test --group lint
+GROUPS := --group runtime --group local --group test --group lint --group bench --group naive
 READY := .venv/.ready
 BIN := .venv/bin
 # checkov and pip-audit, which need other versions of what the rest uses.
@@ -56,7 +56,7 @@ proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced
 fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
 	FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/e2e/test_fuzzing.py
 
-bench: $(READY) ## the measurements, as a table and as bench/results/latest.json
+bench: $(READY) ## the measurements, as a table, plots and bench/results/latest.json
 	PYTHONPATH=layers/messaging:. $(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(READY) ## the API's description in a browser, on 127.0.0.1; DOCS_PORT=8091

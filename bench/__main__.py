@@ -1,55 +1,107 @@
-"""Measure, print the table, write `bench/results/latest.json`."""
+"""Measure, print the table, draw the plots, write `bench/results/latest.json`."""
 
 import argparse
 import json
+import os
 import platform
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from bench import bulk
+from bench import bulk, cold, cost, goals, growth, plots, single, tokens
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+HISTORIES = 10_000
 
 
 def main() -> int:
     """Run the measurements."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--messages", type=int, default=10_000, help="bulk messages (default 10,000)")
-    parser.add_argument("--naive-messages", type=int, default=1_500, help="messages sent the naive way (default 1,500)")
-    options = parser.parse_args()
-    console = Console()
-    with console.status("bulk") as status:
-        ours = bulk.measure("functions.send_bulk.handler", options.messages, status.update, singles=True)
-        naive = bulk.measure("bench.naive.bulk", options.naive_messages, status.update, singles=False)
-    console.print(_table(ours, naive))
-    results = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "python": platform.python_version()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**results, "bulk": ours, "naiveBulk": naive}, indent=2) + "\n")
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    measured: dict[str, Any] = {}
+    with console.status("") as status:
+        for name, measure in _measurements(options, status.update).items():
+            if options.only and name not in options.only:
+                continue
+            began = time.monotonic()
+            measured[name] = measure()
+            console.print(f"{name}: {time.monotonic() - began:.0f} s")
+    console.print(goals.table(goals.rows(measured)))
+    _keep(measured)
     return 0
 
 
-def _table(ours: dict[str, Any], naive: dict[str, Any]) -> Table:
-    table = Table("bulk", "goal", "ours", "naive", title=f"{ours['messages']} messages, {bulk.WORKERS} workers")
-    rows = [
-        ("use of the rate", ">= 94.5 %", "rateUsed", "{:.1%}"),
-        ("429s", "<= 0.1 %", "throttledShare", "{:.2%}"),
-        ("duplicates", "0", "duplicates", "{}"),
-        ("lost", "0", "lost", "{}"),
-        ("AWS calls a message", "<= 0.3", "callsPerMessageInAll", "{:.3f}"),
-        ("own CPU a message, ms", "<= 3", "cpuMsPerMessage", "{:.2f}"),
-        ("single send beside it, p99 added, s", "<= 1.5", "singleAddedP99", "{:.2f}"),
-    ]
-    for name, goal, key, form in rows:
-        table.add_row(name, goal, *("-" if each[key] is None else form.format(each[key]) for each in (ours, naive)))
-    for operation, calls in ours["callsPerMessage"].items():
-        other = naive["callsPerMessage"].get(operation)
-        table.add_row(f"  {operation}", "", f"{calls:.3f}", "-" if other is None else f"{other:.3f}")
-    return table
+def _keep(measured: dict[str, Any]) -> None:
+    """Keep the results, those of earlier runs for what was not measured now; draw once there is everything."""
+    latest = RESULTS / "latest.json"
+    kept = json.loads(latest.read_text()) if latest.exists() else {}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    measured_at = {**kept.get("measuredAt", {}), **dict.fromkeys(measured, now)}
+    results = {**kept.get("results", {}), **measured}
+    document = {
+        "measuredAt": measured_at,
+        "python": platform.python_version(),
+        "rows": [asdict(row) for row in goals.rows(results)],
+        "results": results,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    latest.write_text(json.dumps(document, indent=1) + "\n")
+    if results.keys() >= plots.NEEDED:
+        plots.draw(results, RESULTS)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--messages", type=int, default=10_000, help="bulk messages (default 10,000)")
+    parser.add_argument("--naive-messages", type=int, default=1_000, help="messages sent the naive way (default 1,000)")
+    parser.add_argument("--rounds", type=int, default=cold.ROUNDS, help="cold starts of each function (default 7)")
+    parser.add_argument(
+        "--growth",
+        type=int,
+        nargs="+",
+        default=growth.SIZES,
+        help="sizes of the ledger; 1000 10000 100000 takes minutes",
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure just these; the rest stays as it was")
+    return parser.parse_args()
+
+
+def _measurements(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[str, Callable[[], Any]]:
+    return {
+        "cold": lambda: cold.measure(tell, options.rounds),
+        "single": lambda: single.measure(tell),
+        "tokens": lambda: tokens.measure(tell),
+        "cost": lambda: cost.measure(tell),
+        "growth": lambda: growth.measure(tell, options.growth),
+        "bulk": lambda: {
+            "ours": bulk.measure("functions.send_bulk.handler", options.messages, tell, singles=True),
+            "naive": bulk.measure("bench.naive.bulk", options.naive_messages, tell, singles=False),
+        },
+        "histories": lambda: _histories(tell),
+    }
+
+
+def _histories(tell: Callable[[str], object]) -> dict[str, Any]:
+    """Run the random histories of faults, which fail on a duplicate or a loss."""
+    tell(f"{HISTORIES} random histories of faults")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/unit/test_send_histories.py"],
+        cwd=ROOT,
+        env={**os.environ, "HISTORIES": str(HISTORIES)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+    return {"histories": HISTORIES, "passed": done.returncode == 0}
 
 
 if __name__ == "__main__":

@@ -105,6 +105,8 @@ def _figures(
         "singleAloneP50": _quantile(alone, 0.5),
         "singleBesideP50": _quantile(beside, 0.5),
         "singleAddedP99": (_quantile(beside, 0.99) - _quantile(alone, 0.5)) if alone and beside else None,
+        "singleAloneWaits": alone,
+        "singleBesideWaits": beside,
         "sendsBySecond": _by_second(times),
     }
 

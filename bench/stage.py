@@ -23,7 +23,16 @@ from local.processes import Servers
 
 REGION = "us-east-1"
 PEPPER = "pepper"
+WEBHOOK_SECRET = "ab" * 32
 RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
+
+# The naive handler's, as Powertools wants it.
+_IDEMPOTENCY_TABLE: Any = {
+    "TableName": "IdempotencyTable",
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +113,12 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
     dynamodb, secrets, sqs = (aws_client(name, emulator, REGION) for name in ("dynamodb", "secretsmanager", "sqs"))
     for table in ("LedgerTable", "ConsentsTable", "CoordinationTable"):
         dynamodb.create_table(**template.table(table, table))
+    dynamodb.create_table(**_IDEMPOTENCY_TABLE)
     given = {
         "PEPPER_SECRET_ARN": PEPPER,
         "CREDENTIALS_SECRET_ARN": json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"}),
         "SMS_TOKEN_SECRET_ARN": "{}",
-        "WEBHOOK_SECRET_ARN": json.dumps({"current": "ab" * 32, "previous": ""}),
+        "WEBHOOK_SECRET_ARN": json.dumps({"current": WEBHOOK_SECRET, "previous": ""}),
     }
     arns = {name: secrets.create_secret(Name=name, SecretString=text)["ARN"] for name, text in given.items()}
     queue = sqs.create_queue(QueueName="bulk", Attributes={"VisibilityTimeout": "360"})["QueueUrl"]
@@ -121,6 +131,7 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
         "LEDGER_TABLE": "LedgerTable",
         "CONSENTS_TABLE": "ConsentsTable",
         "COORDINATION_TABLE": "CoordinationTable",
+        "IDEMPOTENCY_TABLE": "IdempotencyTable",
         "CXONE_SMS_BASE_URL": simulator,
         "CXONE_FROM_NUMBER": "12345",
         "CXONE_CAMPAIGN_ID": "campaign",

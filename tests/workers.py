@@ -16,9 +16,10 @@ from typing import Any
 
 import boto3
 
-from cxone_messaging import assembly, segments
+from cxone_messaging import segments
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.governor import NoSlotError, Slots
+from cxone_messaging.assembly import bulk, sending, single
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms, SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -56,7 +57,7 @@ def send_keys(
     its answer says, which is what our API asks of callers.
     """
     os.environ.update(environment)
-    use_case = assembly.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
+    use_case = single.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
     if ready is not None:
         ready.set()
     with log.open("a", buffering=1) as answers:
@@ -84,7 +85,7 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     """Send as fast as the schedule allows, a batch of slots at a time, until the time is up."""
     os.environ.update(environment)
     settings, clock, telemetry = SendMessageSettings.from_environment(), SystemClock(), FakeTelemetry()
-    governor, gateway = assembly.governor(settings, telemetry), assembly.sms_gateway(settings, telemetry)
+    governor, gateway = sending.governor(settings, telemetry), sending.sms_gateway(settings, telemetry)
     size = segments.count("Hello")
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
@@ -113,7 +114,7 @@ def get_tokens(environment: Mapping[str, str], threads: int, start_at: float, lo
     """Ask for a token from many threads at one instant, with nothing in memory; write what each took, in seconds."""
     os.environ.update(environment)
     clock = SystemClock()
-    tokens = assembly.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
+    tokens = sending.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
     waits: list[object] = []
 
     def ask() -> None:
@@ -189,7 +190,7 @@ def work_off_queue(
     if hurry:
         send_batch._SEND_SECONDS, send_batch._OUTCOME_SECONDS, send_batch._CLOCK_SKEW_SECONDS = 4.5, 0.5, 0.5
         chunk._MIN_LATER_SECONDS, chunk._MAX_LATER_SECONDS = 0.5, 2.0
-    work = assembly.work_queue(SendBulkSettings.from_environment(), FakeTelemetry())
+    work = bulk.work_queue(SendBulkSettings.from_environment(), FakeTelemetry())
     calls: Counter[str] = Counter()
     for client in (aws.dynamodb(), aws.secrets_manager(), aws.sqs()):
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))

@@ -1,5 +1,8 @@
 """`POST /templates/{templateId}/validation`, `POST` and `GET /templates/{templateId}/approval`."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from collections.abc import Sequence
 from functools import cache
 from http import HTTPStatus
@@ -7,11 +10,12 @@ from typing import Any
 
 from pydantic import Field
 
-from cxone_messaging import assembly
 from cxone_messaging.adapters.cxone_admin import CxoneAdmin
+from cxone_messaging.assembly import templates
 from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.templates import Advice
-from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse
+from cxone_messaging.platform.bodies import Body
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ApproveTemplateSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.approve_template import ApprovalRequest, ApproveTemplate
@@ -51,25 +55,25 @@ def settings() -> ApproveTemplateSettings:
 @cache
 def gateway() -> CxoneAdmin:
     """Build what speaks to CXone once an execution environment, with the one token in memory."""
-    return assembly.template_gateway(settings(), metrics)
+    return templates.template_gateway(settings(), metrics)
 
 
 @cache
 def approving() -> ApproveTemplate:
     """Build the use case once an execution environment."""
-    return assembly.approve_template(settings(), gateway(), metrics)
+    return templates.approve_template(settings(), gateway(), metrics)
 
 
 @cache
 def validating() -> ValidateTemplate:
     """Build the use case once an execution environment."""
-    return assembly.validate_template(gateway())
+    return templates.validate_template(gateway())
 
 
 @cache
 def reading() -> ReadApproval:
     """Build the use case once an execution environment."""
-    return assembly.read_approval(settings())
+    return templates.read_approval(settings())
 
 
 def validate(request: HttpRequest) -> HttpResponse:
@@ -142,3 +146,5 @@ handler = HttpApi(
     },
     metrics,
 )
+
+startup.finish()

@@ -1,9 +1,12 @@
 """The ledger's checkpoints, on a schedule; a run that finds nothing due reads one subject and ends."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from typing import Any
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import upkeep
 from cxone_messaging.platform.settings import CheckpointLedgerSettings
 from cxone_messaging.platform.telemetry import make_logger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
@@ -14,7 +17,7 @@ logger = make_logger()
 @cache
 def use_case() -> CheckpointLedger:
     """Build the use case once an execution environment."""
-    return assembly.checkpoint_ledger(CheckpointLedgerSettings.from_environment())
+    return upkeep.checkpoint_ledger(CheckpointLedgerSettings.from_environment())
 
 
 def handler(_event: object, context: Any) -> dict[str, int]:
@@ -26,3 +29,6 @@ def handler(_event: object, context: Any) -> dict[str, int]:
     for each in made:
         logger.info("checkpoint", day=each.day.isoformat(), chains=each.count, root=each.root, hash=each.hash)
     return {"made": len(made)}
+
+
+startup.finish()

@@ -1,15 +1,19 @@
 """`PUT` and `GET /consents/{phoneNumber}`."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from http import HTTPStatus
 from typing import Literal
 
 from pydantic import Field
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import consents
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
-from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse
+from cxone_messaging.platform.bodies import Body
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ManageConsentsSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents, number_in_path
@@ -26,7 +30,7 @@ class ConsentBody(Body):
 @cache
 def use_case() -> ManageConsents:
     """Build the use case once an execution environment."""
-    return assembly.manage_consents(ManageConsentsSettings.from_environment())
+    return consents.manage_consents(ManageConsentsSettings.from_environment())
 
 
 def put(request: HttpRequest) -> HttpResponse:
@@ -59,3 +63,5 @@ def _answer(number: PhoneNumber, consent: Consent) -> HttpResponse:
 handler = HttpApi(
     {"PUT /consents/{phoneNumber}": put, "GET /consents/{phoneNumber}": get}, EmbeddedMetrics("manage_consents")
 )
+
+startup.finish()

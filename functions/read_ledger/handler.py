@@ -1,9 +1,12 @@
 """`GET /messages/{messageId}` and `GET /batches/{batchId}`."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from http import HTTPStatus
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import batches, messages
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReadLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
@@ -16,13 +19,13 @@ metrics = EmbeddedMetrics("read_ledger")
 @cache
 def use_case() -> ReadMessage:
     """Build the use case once an execution environment."""
-    return assembly.read_message(ReadLedgerSettings.from_environment(), metrics)
+    return messages.read_message(ReadLedgerSettings.from_environment(), metrics)
 
 
 @cache
 def read_batch() -> ReadBatch:
     """Build the use case once an execution environment."""
-    return assembly.read_batch(ReadLedgerSettings.from_environment())
+    return batches.read_batch(ReadLedgerSettings.from_environment())
 
 
 def get(request: HttpRequest) -> HttpResponse:
@@ -58,3 +61,5 @@ def get_batch(request: HttpRequest) -> HttpResponse:
 
 
 handler = HttpApi({"GET /messages/{messageId}": get, "GET /batches/{batchId}": get_batch}, metrics)
+
+startup.finish()

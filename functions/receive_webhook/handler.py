@@ -1,13 +1,17 @@
 """`POST /webhooks/cxone/*`: the door that is open to the internet; what comes in must prove that it is CXone's."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from http import HTTPStatus
 
 from pydantic import Field
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import webhooks
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, WireBody
+from cxone_messaging.platform.bodies import WireBody
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
@@ -59,7 +63,7 @@ class SubscriptionBody(WireBody):
 @cache
 def use_case() -> ReceiveEvent:
     """Build the use case once an execution environment."""
-    return assembly.receive_event(ReceiveWebhookSettings.from_environment(), metrics)
+    return webhooks.receive_event(ReceiveWebhookSettings.from_environment(), metrics)
 
 
 def sms(request: HttpRequest) -> HttpResponse:
@@ -81,3 +85,5 @@ def _answer(recorded: Recorded) -> HttpResponse:
 
 
 handler = HttpApi({"POST /webhooks/cxone/sms": sms, "POST /webhooks/cxone/events": events}, metrics)
+
+startup.finish()

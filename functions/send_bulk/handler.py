@@ -1,14 +1,17 @@
 """The bulk queue's records: sent, put back for later, or put aside; only what none of that worked for is failed."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import bulk
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.messages import SmsRequest
-from cxone_messaging.platform.http_api import Body
+from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.settings import SendBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.use_cases.work_queue import WorkQueue
@@ -36,7 +39,7 @@ class RecordBody(Body):
 @cache
 def use_case() -> WorkQueue:
     """Build the use case once an execution environment."""
-    return assembly.work_queue(SendBulkSettings.from_environment(), metrics)
+    return bulk.work_queue(SendBulkSettings.from_environment(), metrics)
 
 
 def read(body: str) -> BulkRecord | None:
@@ -56,3 +59,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
         metrics.flush()
     logger.info("worked off", records=len(bodies), failed=len(failed), requestId=context.aws_request_id)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+startup.finish()

@@ -1,13 +1,17 @@
 """`POST /messages` and `POST /messages/preview`."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from http import HTTPStatus
 
 from pydantic import Field
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import single
 from cxone_messaging.domain.messages import SmsRequest
-from cxone_messaging.platform.http_api import Body, HttpApi, HttpRequest, HttpResponse, field_errors
+from cxone_messaging.platform.bodies import Body
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SendMessageSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.send_message import SendMessage
@@ -31,7 +35,7 @@ class MessageBody(Body):
 @cache
 def use_case() -> SendMessage:
     """Build the use case once an execution environment."""
-    return assembly.send_message(SendMessageSettings.from_environment(), metrics)
+    return single.send_message(SendMessageSettings.from_environment(), metrics)
 
 
 def send(request: HttpRequest) -> HttpResponse:
@@ -70,3 +74,5 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 handler = HttpApi({"POST /messages": send, "POST /messages/preview": preview}, metrics)
+
+startup.finish()

@@ -1,14 +1,18 @@
 """`POST /messages/bulk`."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from http import HTTPStatus
 
 from pydantic import Field
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import batches
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import SmsRequest
-from cxone_messaging.platform.http_api import KIBIBYTE, Body, HttpApi, HttpRequest, HttpResponse, field_errors
+from cxone_messaging.platform.bodies import Body
+from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SubmitBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.submit_batch import BatchMessage, SubmitBatch
@@ -52,7 +56,7 @@ class BatchBody(Body):
 @cache
 def use_case() -> SubmitBatch:
     """Build the use case once an execution environment."""
-    return assembly.submit_batch(SubmitBulkSettings.from_environment())
+    return batches.submit_batch(SubmitBulkSettings.from_environment())
 
 
 def submit(request: HttpRequest) -> HttpResponse:
@@ -74,3 +78,5 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 
 handler = HttpApi({"POST /messages/bulk": submit}, EmbeddedMetrics("submit_bulk"), body_limit=BODY_LIMIT)
+
+startup.finish()

@@ -1,9 +1,12 @@
 """Every few minutes: join events that came before their messages, and count messages that stay unknown."""
 
+from cxone_messaging.platform import startup
+
+# isort: split
 from functools import cache
 from typing import Any
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import upkeep
 from cxone_messaging.platform.settings import SweepLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.use_cases.sweep import Sweep
@@ -15,7 +18,7 @@ logger = make_logger()
 @cache
 def use_case() -> Sweep:
     """Build the use case once an execution environment."""
-    return assembly.sweep(SweepLedgerSettings.from_environment(), metrics)
+    return upkeep.sweep(SweepLedgerSettings.from_environment(), metrics)
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -26,3 +29,6 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
         metrics.flush()
     logger.info("swept", joined=swept.joined, unknown=swept.unknown, requestId=context.aws_request_id)
     return {"joined": swept.joined, "unknown": swept.unknown}
+
+
+startup.finish()

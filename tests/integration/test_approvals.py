@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import templates
 from cxone_messaging.domain.approvals import Registration, fold, subject_of
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError
@@ -49,8 +49,8 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
 
     def approve(template_id):
         # Each with a token cache, connections and a memory of its own, as execution environments have.
-        gateway = assembly.template_gateway(approval_settings, FakeTelemetry())
-        use_case = assembly.approve_template(approval_settings, gateway, FakeTelemetry())
+        gateway = templates.template_gateway(approval_settings, FakeTelemetry())
+        use_case = templates.approve_template(approval_settings, gateway, FakeTelemetry())
         start.wait()
         try:
             return use_case(template_id, REQUEST, lambda: 28.0).approval
@@ -75,12 +75,12 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
 
 
 def test_what_an_approval_asks_of_aws_is_what_its_role_allows(approval_settings):
-    gateway = assembly.template_gateway(approval_settings, FakeTelemetry())
-    use_case = assembly.approve_template(approval_settings, gateway, FakeTelemetry())
+    gateway = templates.template_gateway(approval_settings, FakeTelemetry())
+    use_case = templates.approve_template(approval_settings, gateway, FakeTelemetry())
     calls = Counter()
     for client in (aws.dynamodb(), aws.secrets_manager()):
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
     use_case("welcome", REQUEST, lambda: 28.0)
-    assembly.read_approval(approval_settings)("welcome")
+    templates.read_approval(approval_settings)("welcome")
     assert set(calls) == {"Query", "ExecuteStatement", "UpdateItem", "GetSecretValue", "PutSecretValue"}
     assert calls["ExecuteStatement"] == 10, "an entry each, and no more"

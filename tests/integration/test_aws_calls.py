@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cxone_messaging import assembly
+from cxone_messaging.assembly import single
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.settings import SendMessageSettings
@@ -21,7 +21,7 @@ def use_case(environment, monkeypatch):
     factories = (aws.dynamodb, aws.secrets_manager)
     for factory in factories:
         factory.cache_clear()
-    yield assembly.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
+    yield single.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
     for factory in factories:
         factory.cache_clear()
 

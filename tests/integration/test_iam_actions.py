@@ -153,7 +153,7 @@ def test_a_role_allows_just_what_its_function_does(function, environment, ledger
     def record(params, model, **_):
         recorded.update(needed(model, params, names))
 
-    aws._session().events.register("before-parameter-build", record)
+    aws._session().register("before-parameter-build", record)
     try:
         DRIVES[folder(function)](Drive(handler.handler, FUNCTIONS[function]["Timeout"], ledger, simulator))
     finally:

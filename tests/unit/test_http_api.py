@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field
 
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
-from cxone_messaging.platform.http_api import Body, HttpApi, HttpResponse, WireBody, problem
+from cxone_messaging.platform.bodies import Body, WireBody
+from cxone_messaging.platform.http_api import HttpApi, HttpResponse, problem
 from cxone_messaging.platform.telemetry import SERVICE, EmbeddedMetrics, Metric
 
 LIMIT = 64 * 1024

@@ -12,6 +12,9 @@ MODULES = sorted(
     ".".join(path.relative_to(LAYER).with_suffix("").parts).removesuffix(".__init__")
     for path in (LAYER / "cxone_messaging").rglob("*.py")
 )
+FUNCTIONS = sorted(path.parent for path in (LAYER.parents[1] / "functions").glob("*/handler.py"))
+# What costs a cold start much; boto3 nobody needs, since botocore makes the clients.
+PACKAGES = {"boto3", "phonenumbers", "requests", "s3transfer"}
 # Everything that reaches out of the process, or looks for credentials, ends it.
 FORBIDDEN = """
 import sys
@@ -58,6 +61,24 @@ def test_every_module_imports_without_environment_credentials_or_network():
     done = run(f"import importlib\nfor name in {MODULES!r}: importlib.import_module(name)\nprint('all')", LAYER)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "all\n"
+
+
+def test_each_function_imports_only_what_its_path_needs_and_collects_garbage_again():
+    code = f"""
+import gc, json, sys
+import handler
+loaded = sorted({PACKAGES!r} & {{name.partition(".")[0] for name in sys.modules}})
+print(json.dumps([gc.isenabled(), gc.get_freeze_count(), gc.get_stats()[0]["collections"], loaded]))
+"""
+    for function in FUNCTIONS:
+        done = run(code, function, LAYER)
+        assert done.returncode == 0, done.stdout + done.stderr
+        enabled, frozen, collections, loaded = json.loads(done.stdout)
+        assert enabled, f"{function.name} does not end with startup.finish()"
+        assert frozen, f"{function.name} does not end with startup.finish()"
+        assert collections < 10, f"{function.name} does not begin with startup"
+        speaks_http = function.name in {"send_message", "send_bulk", "approve_template"}
+        assert loaded == (["requests"] if speaks_http else []), function.name
 
 
 @pytest.mark.filterwarnings("ignore:A test tried to use socket")

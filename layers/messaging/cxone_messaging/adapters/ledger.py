@@ -4,11 +4,10 @@ An append is a PartiQL INSERT at a subject's next sequence: where that sequence 
 whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum, auto
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +21,6 @@ from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 
 if TYPE_CHECKING:
-    from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BATCH_INDEX = "by-batch"
@@ -39,6 +37,7 @@ _MAX_RACES_LOST = 100
 # DynamoDB takes as many statements in one call.
 _INSERT_LIMIT = 25
 _INSERT_ATTEMPTS = 4
+_INTEGER = re.compile(r"-?[0-9]+")
 _WORTH_ANOTHER_TRY = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"})
 
 
@@ -243,7 +242,7 @@ class DynamoLedger:
         names = ", ".join(f"'{name}': ?" for name in attributes)
         return {
             "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
-            "Parameters": [_serializer().serialize(value) for value in attributes.values()],
+            "Parameters": [_written(value) for value in attributes.values()],
         }
 
     def _holds(self, entry: Entry) -> bool:
@@ -278,39 +277,45 @@ def append(
     raise StorageError("the ledger's next sequence is always taken")
 
 
-@cache
-def _serializer() -> "TypeSerializer":
-    from boto3.dynamodb.types import TypeSerializer  # noqa: PLC0415  costs a cold start that never gets here
-
-    return TypeSerializer()
-
-
-@cache
-def _deserializer() -> "TypeDeserializer":
-    from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415
-
-    return TypeDeserializer()
-
-
 def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
     """Read an item as DynamoDB gives it; what no entry of ours holds becomes a text, which breaks its hash."""
-    return {name: _plain(_deserializer().deserialize(value)) for name, value in item.items()}
+    return {name: _read(attribute) for name, attribute in item.items()}
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     return Entry.from_attributes(attributes_of(item))
 
 
-def _plain(value: Any) -> Value:
-    """Turn boto3's decimals into the integers they were."""
+def _written(value: Value) -> dict[str, Any]:
+    """Write a value as DynamoDB's type of it."""
     match value:
-        case bool() | str() | None:
-            return value
-        case dict():
-            return {key: _plain(each) for key, each in value.items()}
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
         case list():
-            return [_plain(each) for each in value]
-        case Decimal() if value == int(value):
+            return {"L": [_written(each) for each in value]}
+        case dict():
+            return {"M": {name: _written(each) for name, each in value.items()}}
+
+
+def _read(attribute: Mapping[str, Any]) -> Value:
+    """Read a value of DynamoDB's types."""
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "S" | "BOOL":
+            return value  # type: ignore[no-any-return]
+        case "NULL":
+            return None
+        case "N" if _INTEGER.fullmatch(value):
             return int(value)
+        case "L":
+            return [_read(each) for each in value]
+        case "M":
+            return {name: _read(each) for name, each in value.items()}
         case _:
             return repr(value)

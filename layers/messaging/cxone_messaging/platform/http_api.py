@@ -14,8 +14,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ValidationError
 
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
@@ -46,18 +45,6 @@ _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.OUTCOME_UNKNOWN: (HTTPStatus.GATEWAY_TIMEOUT, "It is not known whether the message went out"),
     Code.INTERNAL_ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
 }
-
-
-class Body(BaseModel):
-    """A request's JSON object: camelCase names, no unknown ones, and no type but the one asked for."""
-
-    model_config = ConfigDict(alias_generator=to_camel, strict=True, extra="forbid", frozen=True)
-
-
-class WireBody(BaseModel):
-    """A JSON object that somebody else designed: their names, and room for fields they may add."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)

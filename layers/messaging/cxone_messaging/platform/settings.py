@@ -15,7 +15,10 @@ class Settings(BaseModel):
     """Settings come from variables of the same names in capitals; an empty variable is a setting left out."""
 
     model_config = ConfigDict(
-        frozen=True, hide_input_in_errors=True, alias_generator=lambda name: to_snake(name).upper()
+        frozen=True,
+        hide_input_in_errors=True,
+        alias_generator=lambda name: to_snake(name).upper(),
+        defer_build=True,  # a function reads one of these models only
     )
 
     @classmethod

@@ -1,0 +1,125 @@
+"""What a million bulk messages with two delivery events each cost on AWS, ours and the naive way.
+
+A small run is metered (calls by operation, items' sizes, log bytes, time) and multiplied by list prices. The naive way
+is the naive handler, asked once for each message; its events cost it a request each too, as ours do.
+
+Not in it: storage, the data sent to CXone, and what is paid by the month whatever is sent (metrics, alarms, secrets,
+Lambda's idle polling of the queue).
+"""
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import ways, workers
+from bench.stage import Stage, stage
+from local import template
+
+MESSAGES = 300
+_MILLION = 1_000_000
+# Lambda gives a whole CPU at this much memory and a share of one below.
+_WHOLE_CPU_MEGABYTES = 1769
+_NAIVE_MEGABYTES = 512
+_SUBMITTED_AT_ONCE = 10_000
+# Lambda's poller receives and deletes ten at a time.
+_QUEUE_CALLS_A_MESSAGE = 2 / 10
+_PRICES = Path(__file__).with_name("prices.toml")
+_QUEUE_CALLS = frozenset({"SendMessage", "SendMessageBatch"})
+_SECRET_CALLS = frozenset({"GetSecretValue", "PutSecretValue"})
+
+
+def prices() -> dict[str, Any]:
+    """Read the list prices."""
+    return tomllib.loads(_PRICES.read_text())
+
+
+def measure(tell: Callable[[str], object], messages: int = MESSAGES) -> dict[str, Any]:
+    """Meter both ways on a stage of their own, and give what each would cost."""
+    with stage() as here:
+        here.simulate(delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
+        tell("metering our way")
+        ours = metered(here, ways.ours, messages)
+        tell("metering the naive way")
+        naive = metered(here, ways.naive, messages)
+    return {
+        "messages": messages,
+        "pricesAsOf": prices()["as_of"],
+        "ours": bill(ours, messages),
+        "naive": bill(naive, messages),
+        "largestItemBytes": {name: each["largestItemBytes"] for name, each in ours.items()},
+        "metered": {"ours": ours, "naive": naive},
+    }
+
+
+def metered(here: Stage, target: Callable[..., None], messages: int) -> dict[str, Any]:
+    """Run a way in a process of its own; gives each function's figures."""
+    with TemporaryDirectory() as name:
+        results = Path(name) / "results"
+        process = workers.processes.Process(target=target, args=(here, messages, str(results)), daemon=True)
+        process.start()
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError(f"a metered run ended with {process.exitcode}")
+        figures: dict[str, Any] = json.loads(results.read_text())
+        return figures
+
+
+def bill(functions: Mapping[str, Any], messages: int) -> dict[str, float]:
+    """Make of a metered run what a million such messages cost in USD, by service."""
+    price = prices()
+    total: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for name, figures in functions.items():
+        if name not in ways.BILLED:
+            continue
+        each = figures["invocations"] / messages
+        if name == "submit_bulk":
+            each = 1 / _SUBMITTED_AT_ONCE
+        if name != "send_bulk":
+            total["API Gateway"] += each * price["api_gateway"]["million_rest_requests"]
+        total["Lambda requests"] += each * price["lambda"]["million_requests"]
+        gigabytes = _megabytes(name) / 1024
+        seconds = _billed_seconds(name, figures, messages)
+        total["Lambda time"] += _MILLION * gigabytes * seconds * price["lambda"]["gigabyte_second_arm64"]
+        per_message = {key: figures[key] / messages for key in ("writeUnits", "indexWriteUnits", "readUnits")}
+        total["DynamoDB writes"] += per_message["writeUnits"] * price["dynamodb"]["million_write_units"]
+        total["DynamoDB index writes"] += per_message["indexWriteUnits"] * price["dynamodb"]["million_write_units"]
+        total["DynamoDB reads"] += per_message["readUnits"] * price["dynamodb"]["million_read_units"]
+        logged = figures["logBytes"] / figures["invocations"] * each
+        total["CloudWatch logs"] += _MILLION * logged / 1e9 * price["cloudwatch"]["gigabyte_of_logs"]
+        calls.update(figures["calls"])
+    queued = sum(calls[name] for name in _QUEUE_CALLS) / messages
+    if "send_bulk" in functions:
+        queued += _QUEUE_CALLS_A_MESSAGE
+    total["SQS"] = queued * price["sqs"]["million_requests"]
+    secrets = sum(calls[name] for name in _SECRET_CALLS) / messages
+    total["Secrets Manager"] = secrets * price["secrets_manager"]["million_calls"]
+    return {**total, "total": sum(total.values())}
+
+
+def _billed_seconds(name: str, figures: Mapping[str, Any], messages: int) -> float:
+    """Tell how long a message keeps a function busy.
+
+    What it waits for takes as long whatever the memory, its own CPU the longer the less there is. Bulk senders share
+    the account's rate, so a large campaign keeps all of them busy for as long as it lasts.
+    """
+    if name == "send_bulk":
+        defaults = template.load()["Parameters"]
+        rate = defaults["CxoneRequestsPerSecond"]["Default"] * defaults["RateUtilisationPercent"]["Default"] / 100
+        return float(defaults["BulkMaximumConcurrency"]["Default"] / rate)
+    cpu = figures["cpuSeconds"]
+    share = min(1.0, _megabytes(name) / _WHOLE_CPU_MEGABYTES)
+    return float((figures["wallSeconds"] - cpu + cpu / share) / messages)
+
+
+def _megabytes(name: str) -> int:
+    """Give a function's memory, as the template has it."""
+    if name in ways.NAIVE:
+        return _NAIVE_MEGABYTES
+    logical_id = "".join(word.title() for word in name.split("_")) + "Function"
+    common = template.load()["Globals"]["Function"]["MemorySize"]
+    return int(template.resources("AWS::Serverless::Function")[logical_id].get("MemorySize", common))

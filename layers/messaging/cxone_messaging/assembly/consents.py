@@ -1,0 +1,19 @@
+"""What records consent."""
+
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.assembly.pseudonyms import pseudonyms
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import ManageConsentsSettings
+from cxone_messaging.use_cases.manage_consents import ManageConsents
+
+
+def manage_consents(settings: ManageConsentsSettings) -> ManageConsents:
+    """Put together what records consent."""
+    return ManageConsents(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        pseudonyms=pseudonyms(settings.pepper_secret_arn),
+        clock=SystemClock(),
+    )

@@ -1,0 +1,13 @@
+"""What shows messages."""
+
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import ReadLedgerSettings
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.read_message import ReadMessage
+
+
+def read_message(settings: ReadLedgerSettings, telemetry: Telemetry) -> ReadMessage:
+    """Put together what shows a message."""
+    return ReadMessage(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock(), telemetry)

@@ -1,0 +1,20 @@
+"""What looks after the ledger on a schedule."""
+
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import CheckpointLedgerSettings, SweepLedgerSettings
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.sweep import Sweep
+
+
+def checkpoint_ledger(settings: CheckpointLedgerSettings) -> CheckpointLedger:
+    """Put together what makes the ledger's checkpoints."""
+    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock())
+
+
+def sweep(settings: SweepLedgerSettings, telemetry: Telemetry) -> Sweep:
+    """Put together what joins late events and counts what stays unknown."""
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table)
+    return Sweep(ledger, SystemClock(), telemetry, settings.unknown_patience_minutes * 60)

@@ -1,0 +1,40 @@
+"""What takes CXone's events."""
+
+from functools import cache
+
+from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets
+from cxone_messaging.assembly.pseudonyms import pseudonyms
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import ReceiveWebhookSettings
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.manage_consents import ManageConsents
+from cxone_messaging.use_cases.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.record_event import RecordEvent
+
+
+def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> ReceiveEvent:
+    """Put together what takes CXone's events; most need no pepper, so it is read for the first that does."""
+    ledger, clock = DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock()
+
+    @cache
+    def names() -> Pseudonyms:
+        return pseudonyms(settings.pepper_secret_arn)
+
+    @cache
+    def consents() -> ManageConsents:
+        store = DynamoConsentStore(aws.dynamodb(), settings.consents_table)
+        return ManageConsents(ledger=ledger, consents=store, pseudonyms=names(), clock=clock)
+
+    return ReceiveEvent(
+        record_delivery=RecordDelivery(ledger, clock, telemetry),
+        record_event=cache(lambda: RecordEvent(ledger, consents(), names(), clock)),
+        consents=consents,
+        secrets=WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock),
+        clock=clock,
+        telemetry=telemetry,
+    )

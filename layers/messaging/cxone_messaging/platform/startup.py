@@ -1,0 +1,15 @@
+"""A handler's first import: no garbage collection while its modules load.
+
+Loading allocates a hundred thousand objects that all stay, so each pass over them is in vain; together they take a
+tenth of a cold start.
+"""
+
+import gc
+
+gc.disable()
+
+
+def finish() -> None:
+    """Collect again from now on, but never look at what was loaded. A handler's last line."""
+    gc.freeze()
+    gc.enable()
