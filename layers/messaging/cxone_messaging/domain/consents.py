@@ -65,15 +65,16 @@ def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) 
     """Whether a word that an event brings is older than what was said since: then it is recorded and not obeyed.
 
     Events are of one clock, CXone's: whatever the order they come in, the word with the latest time counts; of two with
-    the same time, the one that came later. Words recorded through our API have our clock's time, and CXone may tell its
-    own zone's: so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an
-    opt-out through the API. All doubt ends in not sending.
+    the same time, the opt-out. Words recorded through our API have our clock's time, and CXone may tell its own zone's:
+    so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an opt-out
+    through the API. All doubt ends in not sending.
     """
 
     def is_later(entry: Entry) -> bool:
-        if "instant" in entry.data:
-            return str(entry.data["instant"]) > instant
         may_outdo = status is ConsentStatus.OPTED_IN and entry.data.get("status") == ConsentStatus.OPTED_OUT
+        if "instant" in entry.data:
+            told = str(entry.data["instant"])
+            return told > instant or (may_outdo and told == instant)
         return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
 
     return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
