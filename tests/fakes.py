@@ -137,7 +137,7 @@ class FakeConsentStore:
 
     def store(self, consent: Consent) -> None:
         known = self._consents.get(consent.recipient_hash)
-        if known is None or known.sequence < consent.sequence:
+        if known is None or known.sequence <= consent.sequence:
             self._consents[consent.recipient_hash] = consent
 
 

@@ -60,9 +60,9 @@ def test_an_earlier_word_that_comes_late_changes_nothing(store):
     assert store.find(CONSENT.recipient_hash) == OUT
 
 
-def test_the_same_place_in_the_ledger_is_stored_once(store):
-    store.store(CONSENT)
+def test_of_two_for_the_same_place_in_the_ledger_the_one_that_got_it_comes_later(store):
     store.store(replace(OUT, sequence=CONSENT.sequence))
+    store.store(CONSENT)
     assert store.find(CONSENT.recipient_hash) == CONSENT
 
 

@@ -66,12 +66,13 @@ IN, OUT = ConsentStatus.OPTED_IN, ConsentStatus.OPTED_OUT
     [
         (OUT, 10, [], False),
         (IN, 10, [], False),
-        # Events among themselves go by their own time, and by their order where it is the same.
+        # Events among themselves go by their own time; where it is the same, the opt-out counts.
         (OUT, 10, [said(IN, at=11)], True),
         (OUT, 10, [said(IN, at=10)], False),
         (OUT, 10, [said(IN, at=9)], False),
         (IN, 10, [said(OUT, at=11)], True),
-        (IN, 10, [said(OUT, at=10)], False),
+        (IN, 10, [said(OUT, at=10)], True),
+        (IN, 10, [said(IN, at=10)], False),
         (IN, 10, [said(OUT, at=9)], False),
         (OUT, 10, [said(IN, at=11), said(IN, through_api=12)], True),
         # An opt-out counts whatever our API was told before, for nobody knows how CXone's clock is set.

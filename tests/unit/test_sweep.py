@@ -104,6 +104,23 @@ class TestJoining:
         desk.stray("delivered")
         assert desk.message().status is Status.DELIVERED
 
+    def test_many_unknown_messages_leave_time_for_it(self, desk):
+        for number in range(40):
+            desk.unknown(f"message#{number}")
+        desk.clock.advance(PATIENCE)
+        desk.sending()
+        desk.stray()
+        desk.dispatched()
+        give_up_at = desk.clock.monotonic() + 60
+
+        def seconds_left():
+            desk.clock.advance(2)  # a slow ledger
+            return give_up_at - desk.clock.monotonic()
+
+        swept = desk.sweep(seconds_left)
+        assert swept.joined == 1
+        assert 0 < swept.unknown < 40
+
     def test_without_time_nothing_is_begun(self, desk):
         desk.sending()
         desk.stray()

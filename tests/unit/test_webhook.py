@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.adapters.ledger import Draft, append
-from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
+from cxone_messaging.domain.consents import IN_FORCE_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, StorageError
 from cxone_messaging.domain.messages import Status, fold
@@ -22,7 +22,7 @@ from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.manage_consents import GivenConsent
 from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
-from tests.fakes import EPOCH, FakeConsentStore
+from tests.fakes import EPOCH, FakeClock, FakeConsentStore, FakeLedger
 from tests.webhooks import CURRENT, EVENTS, PREVIOUS, SMS, Webhook, callback, hex_of
 
 NUMBER = PhoneNumber.parse("+15551234567")
@@ -163,14 +163,41 @@ class TestOptingOut:
         assert (entry.data["status"], entry.data["source"]) == ("opted_out", "message.inbound")
         assert {"eventId", "instant"} <= set(entry.data)
 
-    def test_it_is_answered_once_nobody_goes_by_the_old_consent_any_more(self, webhook):
+    def test_it_is_stored_once_nobody_goes_by_the_old_consent_any_more(self, webhook):
+        put(webhook, ConsentStatus.OPTED_IN)
         before = webhook.clock.now()
         stop = inbound(webhook, "STOP")
         webhook.event(stop)
-        assert webhook.clock.now() == before + FRESH_SECONDS
+        assert webhook.clock.now() == before + IN_FORCE_SECONDS
+        assert consent_entries(webhook)[-1].timestamp == consent(webhook).updated_at == at(webhook)
         webhook.event(stop)
-        webhook.event(inbound(webhook, "START"))
-        assert webhook.clock.now() == before + FRESH_SECONDS
+        webhook.event(inbound(webhook, "STOP", 1))
+        webhook.event(inbound(webhook, "START", 2))
+        webhook.event(inbound(webhook, "STOP", -9))
+        assert webhook.clock.now() == before + IN_FORCE_SECONDS
+        assert [entry.data.get("passedOver") for entry in consent_entries(webhook)] == [None, None, None, None, True]
+
+    def test_after_an_opt_out_through_the_api_nobody_can_tell_who_still_goes_by_the_old_consent(self, webhook):
+        put(webhook, ConsentStatus.OPTED_OUT)
+        before = webhook.clock.now()
+        webhook.event(inbound(webhook, "STOP"))
+        assert webhook.clock.now() == before + IN_FORCE_SECONDS
+
+    def test_an_opt_in_that_comes_between_does_not_let_it_be_stored_before_it_is_in_force(self, monkeypatch):
+        meanwhile = [ConsentStatus.OPTED_IN]
+
+        class Busy(FakeClock):
+            def sleep(self, seconds):
+                super().sleep(seconds)
+                while meanwhile:
+                    put(webhook, meanwhile.pop())
+
+        webhook = Webhook(monkeypatch, clock=Busy())
+        before = webhook.clock.now()
+        webhook.event(inbound(webhook, "STOP"))
+        assert [entry.data["status"] for entry in consent_entries(webhook)] == ["opted_in", "opted_out"]
+        assert consent(webhook).status is ConsentStatus.OPTED_OUT
+        assert webhook.clock.now() == before + 2 * IN_FORCE_SECONDS
 
     def test_who_never_opted_in_can_opt_out(self, webhook):
         webhook.event(inbound(webhook, "unsubscribe"))
@@ -240,26 +267,61 @@ class TestOptingOut:
         (subject,) = webhook.ledger.subjects()
         assert subject.startswith("inbound#")
 
-    def test_an_opt_out_that_broke_off_after_the_ledger_is_in_force_when_it_comes_again(self, monkeypatch):
+    @pytest.mark.parametrize("failing", [1, 2])
+    def test_an_opt_out_that_broke_off_is_stored_only_if_in_force_and_made_up_for_when_it_comes_again(
+        self, monkeypatch, failing
+    ):
         class Down(FakeConsentStore):
-            down = True
+            stores = 0
 
             def store(self, consent):
-                if self.down:
+                self.stores += 1
+                if self.stores == 1 + failing:
                     raise StorageError("down")
                 super().store(consent)
 
         webhook = Webhook(monkeypatch, consents=Down())
+        put(webhook, ConsentStatus.OPTED_IN)
         stop = inbound(webhook, "STOP")
         assert webhook.event(stop)[0] == HTTPStatus.INTERNAL_SERVER_ERROR
-        webhook.consents.down = False
-        assert webhook.event(stop) == DUPLICATE
+        is_stored = len(consent_entries(webhook)) == 2
+        assert is_stored == (consent(webhook).status is ConsentStatus.OPTED_OUT) == (failing == 2)
+        before = webhook.clock.now()
+        assert webhook.event(stop) == (DUPLICATE if is_stored else ACCEPTED)
+        assert webhook.clock.now() == before + (0 if is_stored else IN_FORCE_SECONDS)
         assert consent(webhook).status is ConsentStatus.OPTED_OUT
-        assert len(consent_entries(webhook)) == 1
+        assert consent(webhook).updated_at == consent_entries(webhook)[-1].timestamp
+        assert len(consent_entries(webhook)) == 2
+
+    @pytest.mark.parametrize("next_word", ["the same event", "api", "START"])
+    def test_an_opt_out_that_never_got_into_the_ledger_is_in_force_until_the_next_word(self, monkeypatch, next_word):
+        class Down(FakeLedger):
+            down = False
+
+            def insert(self, entry):
+                if self.down:
+                    raise StorageError("down")
+                super().insert(entry)
+
+        webhook = Webhook(monkeypatch, ledger=Down())
+        put(webhook, ConsentStatus.OPTED_IN)
+        stop = inbound(webhook, "STOP")
+        webhook.ledger.down = True
+        assert webhook.event(stop)[0] == HTTPStatus.INTERNAL_SERVER_ERROR
+        assert consent(webhook).status is ConsentStatus.OPTED_OUT
+        webhook.ledger.down = False
+        if next_word == "api":
+            put(webhook, ConsentStatus.OPTED_IN)
+        else:
+            told = stop if next_word == "the same event" else inbound(webhook, next_word, 1)
+            assert webhook.event(told) == ACCEPTED
+        expected = ConsentStatus.OPTED_OUT if next_word == "the same event" else ConsentStatus.OPTED_IN
+        assert consent(webhook).status is expected
+        assert consent(webhook).updated_at == consent_entries(webhook)[-1].timestamp
 
     @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(
-        st.lists(st.tuples(st.sampled_from(["STOP", "START", "end"]), st.integers(0, 40)), min_size=1, max_size=6),
+        st.lists(st.tuples(st.sampled_from(["STOP", "START", "end"]), st.integers(0, 20)), min_size=1, max_size=6),
         st.randoms(use_true_random=False),
     )
     def test_any_order_and_any_duplicates_of_replies_end_alike(self, told, rng):
@@ -277,7 +339,7 @@ class TestOptingOut:
 
         mixed = told + rng.choices(told, k=len(told))
         rng.shuffle(mixed)
-        text, _ = max(told, key=lambda each: each[1])
+        text, _ = max(told, key=lambda each: (each[1], each[0] != "START"))
         assert run(told) == run(mixed) == (ConsentStatus.OPTED_IN if text == "START" else ConsentStatus.OPTED_OUT)
 
 
@@ -290,6 +352,14 @@ class TestCarrierRefusal:
         assert (consent(webhook).status, consent(webhook).source) == (ConsentStatus.OPTED_OUT, "carrier refusal")
         assert webhook.delivery(told, MESSAGE_ID) == DUPLICATE
         assert len(consent_entries(webhook)) == 2
+
+    def test_it_is_answered_once_nobody_goes_by_the_old_consent_any_more(self, webhook):
+        put(webhook, ConsentStatus.OPTED_IN)
+        before = webhook.clock.now()
+        for number in range(20):
+            webhook.delivery(delivered(webhook, "failed", error="21610", messageId=f"cx-{number}"))
+        assert webhook.clock.now() == before + IN_FORCE_SECONDS
+        assert len(consent_entries(webhook)) == 21
 
     def test_of_a_message_that_we_do_not_know_it_is_for_whom_the_event_names(self, webhook):
         webhook.delivery(delivered(webhook, "rejected", error="opted out"))

@@ -64,7 +64,8 @@ class DynamoConsentStore:
     def store(self, consent: Consent) -> None:
         """Store a consent unless a later one is stored already.
 
-        Two changes at once may arrive here in either order; the ledger's order decides.
+        Two changes at once may arrive here in either order; the ledger's order decides. An opt-out is stored here for
+        the place in the ledger that it is about to take; if another word gets that, it comes here later.
         """
         item: dict[str, AttributeValueTypeDef] = {
             "recipientHash": {"S": consent.recipient_hash},
@@ -80,7 +81,7 @@ class DynamoConsentStore:
             self._client.put_item(
                 TableName=self._table,
                 Item=item,
-                ConditionExpression="attribute_not_exists(recipientHash) OR #sequence < :sequence",
+                ConditionExpression="attribute_not_exists(recipientHash) OR #sequence <= :sequence",
                 ExpressionAttributeNames={"#sequence": "sequence"},
                 ExpressionAttributeValues={":sequence": item["sequence"]},
             )

@@ -9,9 +9,11 @@ from cxone_messaging.domain.entries import Entry, Value
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.times import parse_time
 
-# No message leaves the bulk queue later than so many seconds after its recipient's consent was read. A recipient's
-# opt-out is answered after as many, so that from then on nobody goes by the consent before it.
+# No message leaves the bulk queue later than so many seconds after its recipient's consent was read.
 FRESH_SECONDS = 2.0
+# So many seconds after an opt-out can be read, no message that goes by the consent before it leaves any more, and those
+# that have left are with CXone.
+IN_FORCE_SECONDS = FRESH_SECONDS + 0.5
 # How far our clock and CXone's may be apart.
 _CLOCK_SKEW = timedelta(seconds=5)
 
@@ -63,23 +65,30 @@ def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) 
     """Whether a word that an event brings is older than what was said since: then it is recorded and not obeyed.
 
     Events are of one clock, CXone's: whatever the order they come in, the word with the latest time counts; of two with
-    the same time, the one that came later. Words recorded through our API have our clock's time, and CXone may tell its
-    own zone's: so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an
-    opt-out through the API. All doubt ends in not sending.
+    the same time, the opt-out. Words recorded through our API have our clock's time, and CXone may tell its own zone's:
+    so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an opt-out
+    through the API. All doubt ends in not sending.
     """
 
     def is_later(entry: Entry) -> bool:
-        if "instant" in entry.data:
-            return str(entry.data["instant"]) > instant
         may_outdo = status is ConsentStatus.OPTED_IN and entry.data.get("status") == ConsentStatus.OPTED_OUT
+        if "instant" in entry.data:
+            told = str(entry.data["instant"])
+            return told > instant or (may_outdo and told == instant)
         return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
 
     return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
 
 
+def is_in_force_everywhere(known: Sequence[Entry]) -> bool:
+    """Whether the last word is an opt-out that an event brought: it was stored when nobody went by another any more."""
+    entry = _last_word(known)
+    return entry is not None and entry.data.get("status") == ConsentStatus.OPTED_OUT and "eventId" in entry.data
+
+
 def in_force(known: Sequence[Entry]) -> Consent | None:
     """Read a recipient's consent off its entries: the last one that was not passed over."""
-    entry = next((each for each in reversed(known) if not each.data.get("passedOver")), None)
+    entry = _last_word(known)
     if entry is None:
         return None
     campaign_id = entry.data.get("campaignId")
@@ -92,3 +101,7 @@ def in_force(known: Sequence[Entry]) -> Consent | None:
         updated_at=entry.timestamp,
         sequence=entry.sequence,
     )
+
+
+def _last_word(known: Sequence[Entry]) -> Entry | None:
+    return next((each for each in reversed(known) if not each.data.get("passedOver")), None)

@@ -1,11 +1,22 @@
-"""Record what a recipient said: an entry in the ledger first, then the item that sends look at."""
+"""Record what a recipient said: an entry in the ledger first, then the item that sends look at.
+
+Only an opt-out that an event brings is the other way round: it is in force before it is proven, so that nothing goes
+out after its entry.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.consents import Consent, ConsentStatus, in_force, is_passed_over
+from cxone_messaging.domain.consents import (
+    IN_FORCE_SECONDS,
+    Consent,
+    ConsentStatus,
+    in_force,
+    is_in_force_everywhere,
+    is_passed_over,
+)
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
@@ -57,9 +68,10 @@ class ManageConsents:
     def hear_of(self, recipient_hash: str, masked: str, heard: HeardConsent) -> bool:
         """Record an event's word on a recipient of whom we have no more than the ledger has.
 
-        An event that comes again is in the ledger already; what it says is put in force all the same, for the first
-        time may have broken off before that.
+        An opt-out takes `IN_FORCE_SECONDS`. An event that comes again is in the ledger already; what it says is put in
+        force all the same, for the first time may have broken off before that.
         """
+        subject = f"consent#{recipient_hash}"
         data = _data(recipient_hash, masked, heard.status, heard.source)
         data |= {"eventId": heard.event_id, "instant": heard.instant}
         is_new = False
@@ -69,10 +81,16 @@ class ManageConsents:
             is_new = all(entry.data.get("eventId") != heard.event_id for entry in known)
             if not is_new:
                 return None
-            passed_over = is_passed_over(heard.status, heard.instant, known)
-            return Draft(EntryType.CONSENT, {**data, "passedOver": True} if passed_over else data)
+            if is_passed_over(heard.status, heard.instant, known):
+                return Draft(EntryType.CONSENT, {**data, "passedOver": True})
+            draft = Draft(EntryType.CONSENT, data)
+            if heard.status is ConsentStatus.OPTED_OUT and not is_in_force_everywhere(known):
+                # Senders may have read the consent just before. Once this is stored, none of them goes by that.
+                self._put_in_force([*known, draft.following(known, subject, self._clock)])
+                self._clock.sleep(IN_FORCE_SECONDS)
+            return draft
 
-        self._put_in_force(append(self._ledger, self._clock, f"consent#{recipient_hash}", decide))
+        self._put_in_force(append(self._ledger, self._clock, subject, decide))
         return is_new
 
     def find(self, number: PhoneNumber) -> Consent:

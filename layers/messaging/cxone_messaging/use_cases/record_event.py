@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
+from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
@@ -78,9 +78,6 @@ class RecordEvent:
 
     def _obey(self, number: PhoneNumber, heard: HeardConsent) -> Recorded:
         is_new = self._consents.hear(number, heard)
-        if is_new and heard.status is ConsentStatus.OPTED_OUT:
-            # Senders may have read the consent just before. Once this is answered, none of them goes by that any more.
-            self._clock.sleep(FRESH_SECONDS)
         return Recorded.ACCEPTED if is_new else Recorded.DUPLICATE
 
     def _is_dated_well(self, event: SubscriptionEvent) -> bool:

@@ -1,7 +1,8 @@
 """What nobody waits for: join delivery events to messages that appeared after them, and count what stays unknown.
 
 Run every few minutes. Each run reads the ledger's index of unsettled matters, the newest first, for as long as it has
-time: whatever it doesn't get to, and whatever is done already, the next run meets again.
+time: whatever it doesn't get to, and whatever is done already, the next run meets again. Half of the time is the
+joining's own: an index full of unknown messages, settled or not, takes no more than the other half.
 """
 
 from collections.abc import Callable
@@ -42,7 +43,8 @@ class Sweep:
 
     def __call__(self, seconds_left: Callable[[], float]) -> Swept:
         """Do one run. Raises `StorageError`; the metric is reported whenever the run got as far as counting."""
-        unknown = self._count_unknown(seconds_left)
+        half = seconds_left() / 2
+        unknown = self._count_unknown(lambda: seconds_left() - half)
         self._telemetry.add(Metric.MESSAGES_STILL_UNKNOWN, unknown)
         return Swept(self._join(seconds_left), unknown)
 
