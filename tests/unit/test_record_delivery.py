@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.adapters.ledger import Draft, SequenceTakenError, append
+from cxone_messaging.domain.bulk import batch_index, count_by_status
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
@@ -93,6 +94,39 @@ def test_an_event_that_differs_in_anything_is_another(desk, other):
     desk.record(event(), MESSAGE_ID)
     assert desk.record(other, MESSAGE_ID) is Recorded.ACCEPTED
     assert len(desk.ledger) == 4
+
+
+def written_in_batch(desk, told):
+    """Write as a bulk sender does: with the keys that the message is counted by in its batch."""
+    type_, data = told
+    desk.write(told, index=batch_index("batch", EntryType(type_), data))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from(["queued", "sent", "delivered", "failed", "odd"]), max_size=6),
+    st.sampled_from([dispatched(), outcome(EntryType.UNKNOWN, "outcome_unknown"), None]),
+    st.integers(0, 6),
+    st.randoms(),
+)
+def test_a_batch_counts_a_message_as_reading_it_tells(words, result, place, rng):
+    desk = Desk()
+    written_in_batch(desk, sending())
+    for number, word in enumerate([*words, None]):
+        if number == min(place, len(words)) and result is not None:
+            written_in_batch(desk, result)
+        if word is not None:
+            desk.record(event(word, rng.randrange(100)), MESSAGE_ID)
+        counted = count_by_status(desk.ledger.batch_entries("batch"), 1)
+        assert counted == {desk.message().status.value: 1}
+
+
+def test_an_event_that_moves_nothing_is_in_no_index(desk):
+    for told in (sending(), dispatched()):
+        written_in_batch(desk, told)
+    desk.record(event("sent", 1), MESSAGE_ID)
+    desk.record(event("delivered", 2), MESSAGE_ID)
+    assert ["batchId" in entry.index for entry in desk.ledger.read(SUBJECT)] == [True, True, False, True]
 
 
 def test_an_event_that_comes_before_our_own_record_of_the_202(desk):

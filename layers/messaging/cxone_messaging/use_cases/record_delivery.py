@@ -95,7 +95,7 @@ class RecordDelivery:
             seen = _has(known, data["eventId"])
             if seen:
                 return None
-            index = batch_index(batch_of(known), EntryType.DELIVERY, data)
+            index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
             if known and self._reveals_cxones_id(known):
                 index[CXONE_MESSAGE_KEY] = str(data["cxoneMessageId"])
             return Draft(EntryType.DELIVERY, data, index)
@@ -137,6 +137,12 @@ class RecordDelivery:
         latency_ms = fold("", entries).delivery_latency_ms
         if latency_ms is not None:
             self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)
+
+
+def _may_move(known: Sequence[Entry], data: Mapping[str, Value]) -> bool:
+    """Whether an event moves its message, or may outrank another later; no batch needs to count what doesn't."""
+    settled = {Status.DISPATCHED, Status.DELIVERED, Status.FAILED}
+    return data["word"] in FINAL_WORDS or fold("", known).status not in settled
 
 
 def _has(entries: Sequence[Entry], event_id: Value) -> bool:
