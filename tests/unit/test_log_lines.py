@@ -14,7 +14,8 @@ from functions.send_message import handler as send_message
 from functions.submit_bulk import handler as submit_bulk
 from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
-from tests.webhooks import Context, Webhook, callback, hex_of
+from tests.emissions import call
+from tests.webhooks import Webhook, callback, hex_of
 from tests.worlds import RECIPIENT, Injector, Plan, World
 
 STRANGER = "+12025550166"
@@ -62,18 +63,6 @@ class Functions:
 
     def id_of(self, key):
         return self.world.pseudonyms.message_id(key)
-
-
-def call(module, route, body=None, *, headers=None, path=None):
-    method, _, resource = route.partition(" ")
-    event = {
-        "httpMethod": method,
-        "resource": resource,
-        "pathParameters": path,
-        "headers": headers or {},
-        "body": None if body is None else json.dumps(body),
-    }
-    return module.handler(event, Context())
 
 
 @pytest.fixture
