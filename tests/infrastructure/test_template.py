@@ -50,7 +50,7 @@ def is_of(resource, logical_id):
 def invoked_by(operation):
     """Name the function that a route's integration invokes, or None where there is none of that name."""
     uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-    (name,) = re.findall(r":function:(.+)/invocations$", uri)
+    (name,) = re.findall(r":function:(.+):live/invocations$", uri)
     return next((id_ for id_, each in FUNCTIONS.items() if each["FunctionName"] == {"Fn::Sub": name}), None)
 
 
@@ -180,7 +180,7 @@ class TestApi:
         permissions = [
             each
             for each in template.resources("AWS::Lambda::Permission").values()
-            if each["FunctionName"] == {"Ref": function}
+            if each["FunctionName"] == {"Ref": f"{function}.Alias"}
         ]
         asked = f"live/{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
         granted = [each["SourceArn"]["Fn::Sub"].partition("${Api}/")[2] for each in permissions]
