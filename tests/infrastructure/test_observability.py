@@ -229,8 +229,16 @@ class TestDashboard:
         known = set(RESOURCES) | set(template.load()["Parameters"]) | {"AWS::Region", "AWS::StackName"}
         assert names <= known
 
-    @pytest.mark.parametrize(("metric", "dimension"), [("Duration", "FunctionName"), ("IncomingBytes", "LogGroupName")])
-    def test_every_functions_costs_are_shown(self, metric, dimension):
+    @pytest.mark.parametrize(
+        ("metric", "dimension"),
+        [
+            ("Errors", "FunctionName"),
+            ("Throttles", "FunctionName"),
+            ("Duration", "FunctionName"),
+            ("IncomingBytes", "LogGroupName"),
+        ],
+    )
+    def test_no_function_is_left_out(self, metric, dimension):
         shown = {dict(each.dimensions)[dimension] for each in ON_THE_DASHBOARD if each.metric == metric}
         logs = {each["LoggingConfig"]["LogGroup"]["Ref"] for each in FUNCTIONS.values()}
         assert shown == {f"${{{each}}}" for each in (FUNCTIONS if dimension == "FunctionName" else logs)}
