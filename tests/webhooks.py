@@ -34,11 +34,11 @@ class Context:
 class Webhook:
     """One function; `monkeypatch` puts its use case in place of the one that AWS would be asked for."""
 
-    def __init__(self, monkeypatch, *, ledger=None, consents=None, clock=None):
+    def __init__(self, monkeypatch, *, ledger=None, consents=None, clock=None, telemetry=None):
         self.clock = clock or FakeClock()
         self.ledger = FakeLedger() if ledger is None else ledger
         self.consents = FakeConsentStore() if consents is None else consents
-        self.telemetry = FakeTelemetry()
+        self.telemetry = telemetry or FakeTelemetry()
         self.secrets = FakeSecretStore(**{ARN: json.dumps({"current": CURRENT, "previous": PREVIOUS})})
         self.pseudonyms = Pseudonyms("pepper")
         self.manage = ManageConsents(

@@ -3,6 +3,7 @@
 from cxone_messaging.platform import startup
 
 # isort: split
+import re
 from collections.abc import Sequence
 from functools import cache
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from pydantic import Field
 from cxone_messaging.adapters.cxone_admin import CxoneAdmin
 from cxone_messaging.assembly import templates
 from cxone_messaging.domain.approvals import Approval, Registration
+from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.templates import Advice
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
@@ -26,6 +28,7 @@ metrics = EmbeddedMetrics("approve_template")
 
 # A registration stays as it is, so a slip of the keyboard must not become one.
 _NOT_BLANK = r"\S"
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class NothingBody(Body):
@@ -80,7 +83,7 @@ def validate(request: HttpRequest) -> HttpResponse:
     """Say all that keeps a template from being approved; nothing is changed or recorded."""
     if request.body:
         request.parse(NothingBody)
-    template_id = request.path["templateId"]
+    template_id = _template_id(request)
     found = validating()(template_id, request.seconds_left)
     return HttpResponse(
         HTTPStatus.OK,
@@ -98,13 +101,13 @@ def validate(request: HttpRequest) -> HttpResponse:
 def approve(request: HttpRequest) -> HttpResponse:
     """Approve a template, or do what an earlier request left to do."""
     asked = request.parse(ApprovalBody).asked()
-    approved = approving()(request.path["templateId"], asked, request.seconds_left)
+    approved = approving()(_template_id(request), asked, request.seconds_left)
     return HttpResponse(HTTPStatus.OK, {**_state(approved.approval), "warnings": _warnings(approved.warnings)})
 
 
 def get(request: HttpRequest) -> HttpResponse:
     """Show how far an approval has come, with its audit trail."""
-    read = reading()(request.path["templateId"])
+    read = reading()(_template_id(request))
     approval = read.approval
     return HttpResponse(
         HTTPStatus.OK,
@@ -119,6 +122,14 @@ def get(request: HttpRequest) -> HttpResponse:
             "audit": [entry.attributes() for entry in read.entries],
         },
     )
+
+
+def _template_id(request: HttpRequest) -> str:
+    """Give the id in the path, and have it logged where it looks like one; any other once the template is found."""
+    template_id = request.path["templateId"]
+    if _PLAIN_ID.fullmatch(template_id):
+        request.name(templateId=mask_numbers_in(template_id))
+    return template_id
 
 
 def _state(approval: Approval) -> dict[str, Any]:

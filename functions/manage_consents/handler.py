@@ -18,6 +18,8 @@ from cxone_messaging.platform.settings import ManageConsentsSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents, number_in_path
 
+metrics = EmbeddedMetrics("manage_consents")
+
 
 class ConsentBody(Body):
     """A recipient's word, and where it was given."""
@@ -60,8 +62,6 @@ def _answer(number: PhoneNumber, consent: Consent) -> HttpResponse:
     )
 
 
-handler = HttpApi(
-    {"PUT /consents/{phoneNumber}": put, "GET /consents/{phoneNumber}": get}, EmbeddedMetrics("manage_consents")
-)
+handler = HttpApi({"PUT /consents/{phoneNumber}": put, "GET /consents/{phoneNumber}": get}, metrics)
 
 startup.finish()

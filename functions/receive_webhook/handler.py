@@ -70,14 +70,21 @@ def sms(request: HttpRequest) -> HttpResponse:
     """Take one delivery event."""
     receive = use_case()
     message_id = receive.authenticate(request.query, request.headers, request.body)
-    return _answer(receive.record(request.parse(DeliveryBody).told(), message_id))
+    if message_id:
+        request.name(messageId=message_id)
+    told = request.parse(DeliveryBody).told()
+    request.name(cxoneMessageId=told.cxone_message_id)
+    return _answer(receive.record(told, message_id))
 
 
 def events(request: HttpRequest) -> HttpResponse:
     """Take one subscription event."""
     receive = use_case()
     receive.authenticate_body(request.headers, request.body)
-    return _answer(receive.record_subscription(request.parse(SubscriptionBody).told()))
+    told = request.parse(SubscriptionBody).told()
+    if told.template_id:
+        request.name(templateId=told.template_id)
+    return _answer(receive.record_subscription(told))
 
 
 def _answer(recorded: Recorded) -> HttpResponse:

@@ -41,7 +41,9 @@ def use_case() -> SendMessage:
 def send(request: HttpRequest) -> HttpResponse:
     """Send one message, at most once for each `Idempotency-Key`."""
     asked = request.parse(MessageBody).asked()
-    receipt = use_case().send(asked, request.idempotency_key(), request.seconds_left)
+    receipt = use_case().send(
+        asked, request.idempotency_key(), request.seconds_left, lambda message_id: request.name(messageId=message_id)
+    )
     message = receipt.message
     return HttpResponse(
         HTTPStatus.ACCEPTED,

@@ -17,6 +17,8 @@ from cxone_messaging.platform.settings import SubmitBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.submit_batch import BatchMessage, SubmitBatch
 
+metrics = EmbeddedMetrics("submit_bulk")
+
 BODY_LIMIT = 5 * KIBIBYTE * KIBIBYTE
 MESSAGES_LIMIT = 10_000
 
@@ -65,7 +67,8 @@ def submit(request: HttpRequest) -> HttpResponse:
     if key is None:
         told = "a batch needs an Idempotency-Key, so that repeating the request queues nothing twice"
         raise MessagingError(Code.IDEMPOTENCY_KEY_REQUIRED, told)
-    batch = use_case()(request.parse(BatchBody).asked(), key, request.seconds_left)
+    asked = request.parse(BatchBody).asked()
+    batch = use_case()(asked, key, request.seconds_left, lambda batch_id: request.name(batchId=batch_id))
     return HttpResponse(
         HTTPStatus.ACCEPTED,
         {
@@ -77,6 +80,6 @@ def submit(request: HttpRequest) -> HttpResponse:
     )
 
 
-handler = HttpApi({"POST /messages/bulk": submit}, EmbeddedMetrics("submit_bulk"), body_limit=BODY_LIMIT)
+handler = HttpApi({"POST /messages/bulk": submit}, metrics, body_limit=BODY_LIMIT)
 
 startup.finish()

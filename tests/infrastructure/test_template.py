@@ -10,7 +10,6 @@ from pydantic.alias_generators import to_pascal
 
 from cxone_messaging.domain.checkpoints import SETTLED_AFTER
 from cxone_messaging.platform import settings
-from cxone_messaging.platform.telemetry import NAMESPACE, Metric
 from local import template
 
 TEMPLATE = template.load()
@@ -51,7 +50,7 @@ def is_of(resource, logical_id):
 def invoked_by(operation):
     """Name the function that a route's integration invokes, or None where there is none of that name."""
     uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-    (name,) = re.findall(r":function:(.+)/invocations$", uri)
+    (name,) = re.findall(r":function:(.+):live/invocations$", uri)
     return next((id_ for id_, each in FUNCTIONS.items() if each["FunctionName"] == {"Fn::Sub": name}), None)
 
 
@@ -181,7 +180,7 @@ class TestApi:
         permissions = [
             each
             for each in template.resources("AWS::Lambda::Permission").values()
-            if each["FunctionName"] == {"Ref": function}
+            if each["FunctionName"] == {"Ref": f"{function}.Alias"}
         ]
         asked = f"live/{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
         granted = [each["SourceArn"]["Fn::Sub"].partition("${Api}/")[2] for each in permissions]
@@ -232,22 +231,7 @@ def decoded(path):
     return path.removeprefix("/").replace("~1", "/") if "~1" in path else path
 
 
-class TestAlarms:
-    @pytest.mark.parametrize("alarm", template.resources("AWS::CloudWatch::Alarm"))
-    def test_an_alarm_on_a_metric_of_ours_watches_one_that_its_function_reports(self, alarm):
-        properties = template.resources("AWS::CloudWatch::Alarm")[alarm]
-        if properties["Namespace"] != NAMESPACE:
-            return
-        dimensions = {each["Name"]: each["Value"] for each in properties["Dimensions"]}
-        handler = importlib.import_module(f"functions.{dimensions['operation']}.handler")
-        assert dimensions == handler.metrics.dimensions
-        assert properties["MetricName"] in set(Metric)
-
-    @pytest.mark.parametrize("metric", [Metric.WEBHOOKS_REFUSED, Metric.MESSAGES_STILL_UNKNOWN])
-    def test_there_is_an_alarm_on(self, metric):
-        watched = {each["MetricName"] for each in template.resources("AWS::CloudWatch::Alarm").values()}
-        assert metric in watched
-
+class TestSchedules:
     def test_the_sweep_is_run_by_a_schedule(self):
         (event,) = FUNCTIONS["SweepLedgerFunction"]["Events"].values()
         assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(5 minutes)")

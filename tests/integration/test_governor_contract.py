@@ -246,6 +246,7 @@ def test_a_lasting_outage_is_probed_less_and_less_often(dynamodb, coordination_t
     assert waits == sorted(waits)
     assert 5 <= waits[0] <= 10
     assert waits[-1] == pytest.approx(60, abs=0.1)
+    assert (telemetry[Metric.CIRCUIT_OPENED], telemetry[Metric.PROBES_FAILED]) == ([1], [1] * 5)
 
 
 def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_table, telemetry):

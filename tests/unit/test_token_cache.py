@@ -109,6 +109,7 @@ def test_a_failing_endpoint_does_not_matter_while_the_old_token_works(fleet):
     fleet.failure = None
     fleet.clock.advance(2)
     assert cache.get().value == "token-2"
+    assert (fleet.telemetry[Metric.TOKEN_FETCHES], fleet.telemetry[Metric.TOKEN_FETCHES_FAILED]) == ([1, 1], [1, 1])
 
 
 def test_a_refused_token_is_replaced_once_and_its_successor_stays(fleet):

@@ -188,7 +188,8 @@ class DynamoGovernor:
         values = {":until": self._now() + round(pause * _MICRO), ":one": 1}
         if slots.probe:
             again = "SET openUntil = :until REMOVE probeUntil, probeOwner ADD failures :one"
-            self._tell_as_probe(slots, again, values)
+            if self._tell_as_probe(slots, again, values):
+                self._telemetry.add(Metric.PROBES_FAILED)
             return
         told = self._tell_while_closed("SET openUntil = :until ADD failures :one", values)
         if told and told.failures == FAILURES_TO_OPEN:

@@ -180,6 +180,7 @@ class TokenCache:
             fetched = self._fetch(seconds)
         except MessagingError as error:
             self._failure = (self._clock.monotonic() + _FAILURE_SECONDS, error)
+            self._telemetry.add(Metric.TOKEN_FETCHES_FAILED)
             with suppress(StorageError):
                 self._lease.release(owner, generation, self._clock.now())
             raise

@@ -17,11 +17,13 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ValidationError
 
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
-from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Metric, make_logger
 
 KIBIBYTE = 1024
 DEFAULT_BODY_LIMIT = 64 * KIBIBYTE
 KEY_LIMIT = 255
+# What an answer may name of what it is about, and its log line does.
+_IDS = ("messageId", "cxoneMessageId", "batchId", "templateId")
 
 _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.MALFORMED_REQUEST: (HTTPStatus.BAD_REQUEST, "The request can't be read"),
@@ -57,6 +59,11 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     seconds_left: Callable[[], float]
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def name(self, **ids: str) -> None:
+        """Have the request's log line name what it is about; only ids, never a caller's own words."""
+        self.ids.update(ids)
 
     def idempotency_key(self) -> str | None:
         """Give the caller's key for this request. Raises `malformed_request` for one that is empty or too long."""
@@ -124,28 +131,31 @@ class HttpApi:
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event; whatever goes wrong becomes a problem, never an exception."""
         route = f"{event.get('httpMethod')} {event.get('resource')}"
+        ids: dict[str, Any] = {}
         try:
-            response = self._answer(route, event, context)
+            response = self._answer(route, event, context, ids)
         except MessagingError as error:
             response = problem(error)
         except Exception as error:
             # The error's own text may quote personal data, so its type and its frames must do.
             frames = traceback.format_tb(error.__traceback__)
-            self._logger.error("unhandled error", error=type(error).__name__, frames=frames)  # noqa: TRY400
+            self._logger.error("unhandled error", error=type(error).__name__, frames=frames, **ids)  # noqa: TRY400
+            self._metrics.add(Metric.INTERNAL_ERRORS)
             response = problem(MessagingError(Code.INTERNAL_ERROR, "the error is in the function's log"))
         finally:
             self._metrics.flush()
+        ids |= {name: response.body[name] for name in _IDS if response.body.get(name)}
         self._logger.info(
             "answered",
             route=route,
             status=int(response.status),
             code=response.body.get("code"),
-            messageId=response.body.get("messageId"),
             requestId=getattr(context, "aws_request_id", None),
+            **ids,
         )
         return response.as_event()
 
-    def _answer(self, route: str, event: dict[str, Any], context: Any) -> HttpResponse:
+    def _answer(self, route: str, event: dict[str, Any], context: Any, ids: dict[str, str]) -> HttpResponse:
         handle = self._routes.get(route)
         if handle is None:
             raise MessagingError(Code.ROUTE_NOT_FOUND, "no route of this function")
@@ -158,6 +168,7 @@ class HttpApi:
                 headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
                 body=_body(event, self._body_limit),
                 seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+                ids=ids,
             )
         )
 

@@ -26,9 +26,12 @@ class Metric(StrEnum):
     SEGMENTS_SENT = "SegmentsSent"
     THROTTLED = "Throttled"
     CIRCUIT_OPENED = "CircuitOpened"
+    PROBES_FAILED = "ProbesFailed"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
+    TOKEN_FETCHES_FAILED = "TokenFetchesFailed"  # noqa: S105
     WEBHOOKS_REFUSED = "WebhooksRefused"
     TEMPLATES_APPROVED = "TemplatesApproved"
+    INTERNAL_ERRORS = "InternalErrors"
 
 
 class Telemetry(Protocol):

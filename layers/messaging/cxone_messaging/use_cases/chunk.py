@@ -59,6 +59,21 @@ class Item:
     consent_read_at: float = float("-inf")
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
+    status: str = ""
+
+    def done(self, status: str) -> None:
+        """Be dealt with; the message is in that status."""
+        self.disposition, self.status = Done(), status
+
+    @property
+    def became(self) -> str:
+        """Say in a word what came of it: its message's status, `waiting`, or why it is unusable."""
+        match self.disposition:
+            case Unusable(reason):
+                return reason
+            case Later():
+                return "waiting"
+        return self.status
 
     @property
     def subject(self) -> str:

@@ -12,7 +12,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.chunk import Done, Item, Unusable, later
+from cxone_messaging.use_cases.chunk import Item, Unusable, later
 from cxone_messaging.use_cases.dispatch import sending
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 
@@ -32,7 +32,7 @@ class Claims:
     def reject(self, items: Sequence[Item]) -> None:
         """Enter of items that break a rule which ones; what was sent earlier stays sent, whatever was said since."""
         for item in self._enter(items, [self._rejected(item) for item in items]):
-            item.disposition = Done()
+            item.done(Status.REJECTED)
             self._telemetry.add(Metric.MESSAGES_REJECTED)
 
     def claim(self, items: Sequence[Item], seconds: float) -> list[Item]:
@@ -104,14 +104,14 @@ class Claims:
         if not _is_same(item, entries):
             item.disposition = Unusable("idempotency_key_reused")
         elif is_overdue(message, self._clock):
-            settle_overdue(self._ledger, self._clock, self._telemetry, item.message_id, entries)
-            item.disposition = Done()
+            settled = settle_overdue(self._ledger, self._clock, self._telemetry, item.message_id, entries)
+            item.done(settled.status)
         elif message.status is Status.SENDING:
             # Somebody is at it. Whoever sees the record after their deadline settles what they left.
             left = parse_time(message.deadline or "").timestamp() - self._clock.now()
             item.disposition = later(self._rng, left)
         else:
-            item.disposition = Done()
+            item.done(f"already {message.status}")
 
 
 def _is_same(item: Item, entries: Sequence[Entry]) -> bool:

@@ -68,8 +68,16 @@ class SendBatch:
         self._executor = executor or ThreadPoolExecutor(CHUNK)
         self._claims = Claims(ledger, pseudonyms, clock, telemetry, rng)
 
-    def __call__(self, records: Sequence[BulkRecord], seconds_left: Callable[[], float]) -> list[Disposition]:
-        """Send what can be sent in the time left, and say of each record what is to become of it. Never raises."""
+    def __call__(
+        self,
+        records: Sequence[BulkRecord],
+        seconds_left: Callable[[], float],
+        tell: Callable[[str, str], None] = lambda *_: None,
+    ) -> list[Disposition]:
+        """Send what can be sent in the time left, and say of each record what is to become of it. Never raises.
+
+        `tell` is told each message's id and, in a word, what came of it.
+        """
         items = [self._item(record) for record in records]
         self._set_repeats_aside(items)
         waiting = [item for item in items if item.disposition is None]
@@ -82,6 +90,8 @@ class SendBatch:
             except StorageError:
                 self._postpone(chunk, later(self._rng))
         self._postpone(items, Later(0))
+        for item in items:
+            tell(item.message_id, item.became)
         return [item.disposition or Done() for item in items]
 
     def _item(self, record: BulkRecord) -> Item:
@@ -202,7 +212,7 @@ class SendBatch:
                 wait = each.outcome.retry_after
                 each.item.disposition = Later(wait) if wait else later(self._rng)
             else:
-                each.item.disposition = Done()
+                each.item.done(draft.type)
 
     def _append(self, item: Item, draft: Draft) -> bool:
         """Enter an outcome whose sequence an early delivery event took; tells whether it is in."""

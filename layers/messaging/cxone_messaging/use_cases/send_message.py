@@ -89,10 +89,17 @@ class SendMessage:
         refused = refusal(self._consent(checked)) if checked.to else None
         return Preview((*checked.errors, *([refused] if refused else [])), checked)
 
-    def send(self, request: SmsRequest, idempotency_key: str | None, seconds_left: Callable[[], float]) -> Receipt:
+    def send(
+        self,
+        request: SmsRequest,
+        idempotency_key: str | None,
+        seconds_left: Callable[[], float],
+        name: Callable[[str], None] = lambda _: None,
+    ) -> Receipt:
         """Send a request, or answer as the first request with this key was answered.
 
-        Raises `MessagingError` with any code of `POST /messages`, and `StorageError`.
+        `name` is told the message's id before anything is done, so that it is known whatever happens. Raises
+        `MessagingError` with any code of `POST /messages`, and `StorageError`.
         """
         attempt = _Attempt(
             message_id=self._pseudonyms.message_id(idempotency_key or uuid.uuid4().hex),
@@ -101,6 +108,7 @@ class SendMessage:
             owner=uuid.uuid4().hex,
             give_up_at=self._clock.monotonic() + seconds_left() - _OUTCOME_SECONDS,
         )
+        name(attempt.message_id)
         checked = check(request, self._rules)
         consent = self._consent(checked) if checked.to else None
         refused = refusal(consent) if checked.to else None

@@ -67,13 +67,19 @@ class SubmitBatch:
         self._clock = clock
 
     def __call__(
-        self, messages: Sequence[BatchMessage], idempotency_key: str, seconds_left: Callable[[], float]
+        self,
+        messages: Sequence[BatchMessage],
+        idempotency_key: str,
+        seconds_left: Callable[[], float],
+        name: Callable[[str], None] = lambda _: None,
     ) -> SubmittedBatch:
         """Submit a batch, or finish one that broke off, or answer as it was answered.
 
-        Raises `idempotency_key_reused`, `in_progress`, and `StorageError`: then the same request finishes it.
+        `name` is told the batch's id before anything is done. Raises `idempotency_key_reused`, `in_progress`, and
+        `StorageError`: then the same request finishes it.
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
+        name(batch_id)
         subject = f"batch#{batch_id}"
         owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + seconds_left()))}
         requests = [message.request for message in messages]

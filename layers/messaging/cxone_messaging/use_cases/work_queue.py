@@ -22,8 +22,17 @@ class WorkQueue:
         self._send = send
         self._queue = queue
 
-    def __call__(self, bodies: Mapping[str, str], read: Read, seconds_left: Callable[[], float]) -> list[str]:
-        """Work off records by the queue's own ids; gives the ids of those that are worth another receive."""
+    def __call__(
+        self,
+        bodies: Mapping[str, str],
+        read: Read,
+        seconds_left: Callable[[], float],
+        tell: Callable[[str, str], None] = lambda *_: None,
+    ) -> list[str]:
+        """Work off records by the queue's own ids; gives the ids of those that are worth another receive.
+
+        `tell` is told each message's id and, in a word, what came of it.
+        """
         records = {id_: read(body) for id_, body in bodies.items()}
         failed = [
             id_
@@ -31,7 +40,7 @@ class WorkQueue:
             if record is None and not self._queue.put_aside(bodies[id_], "malformed_record")
         ]
         readable = {id_: record for id_, record in records.items() if record is not None}
-        dispositions = self._send(list(readable.values()), seconds_left)
+        dispositions = self._send(list(readable.values()), seconds_left, tell)
         later: dict[float, list[str]] = {}
         for id_, disposition in zip(readable, dispositions, strict=True):
             match disposition:

@@ -1,0 +1,94 @@
+"""What a deployment does, by the transform that CloudFormation runs: new versions, and how they get their calls."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from local import template
+
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+ALIAS = "live"
+
+
+def transformed(layer="as it is", **parameters):
+    """Give the resources that CloudFormation gets to see; `layer` stands for the layer's content."""
+    document = copy.deepcopy(template.load())
+    document["Resources"]["MessagingLayer"]["Properties"]["ContentUri"] = f"s3://bucket/{layer.replace(' ', '-')}"
+    for function in FUNCTIONS:
+        document["Resources"][function]["Properties"]["CodeUri"] = f"s3://bucket/{function}"
+    session = SimpleNamespace(region_name="us-east-1")
+    return Translator({}, Parser(), boto_session=session).translate(document, parameters)["Resources"]
+
+
+def of_type(resources, type_):
+    return {id_: each for id_, each in resources.items() if each["Type"] == type_}
+
+
+def versions(resources):
+    return set(of_type(resources, "AWS::Lambda::Version"))
+
+
+@pytest.fixture(scope="module")
+def gradual():
+    return transformed(GradualDeployments="true")
+
+
+def test_every_caller_calls_a_function_by_its_alias(gradual):
+    aliases = {f"{function}Alias{ALIAS}" for function in FUNCTIONS}
+    assert set(of_type(gradual, "AWS::Lambda::Alias")) == aliases
+    (mapping,) = of_type(gradual, "AWS::Lambda::EventSourceMapping").values()
+    called = [mapping["Properties"]["FunctionName"]]
+    called += [
+        target["Arn"]
+        for rule in of_type(gradual, "AWS::Events::Rule").values()
+        for target in rule["Properties"]["Targets"]
+    ]
+    called += [each["Properties"]["FunctionName"] for each in of_type(gradual, "AWS::Lambda::Permission").values()]
+    assert {each["Ref"] for each in called} == aliases
+
+
+def test_each_build_publishes_new_versions_of_every_function():
+    """A build's time is in the layer, so its content is another with each (layers/messaging/Makefile)."""
+    before, after = transformed("built at noon"), transformed("built at one")
+    assert len(versions(before)) == len(versions(after)) == len(FUNCTIONS)
+    assert versions(before).isdisjoint(versions(after))
+
+
+def test_a_changed_parameter_alone_publishes_none_which_is_why_the_layer_has_its_builds_time_in_it():
+    """Issue 3820 of aws/serverless-application-model. Once this fails, the time can go."""
+    assert versions(transformed(CxoneRequestsPerSecond="100")) == versions(transformed(CxoneRequestsPerSecond="200"))
+
+
+def test_the_layers_recipe_puts_the_time_in():
+    recipe = (template.ROOT / "layers" / "messaging" / "Makefile").read_text()
+    assert '\tdate -u +%Y-%m-%dT%H:%M:%SZ > "$(TARGET)/cxone_messaging/BUILT"\n' in recipe
+
+
+def test_a_gradual_deployment_goes_back_on_the_alarms_that_tell_of_a_bad_version(gradual):
+    groups = of_type(gradual, "AWS::CodeDeploy::DeploymentGroup")
+    assert set(groups) == {f"{function}DeploymentGroup" for function in FUNCTIONS}
+    for group in groups.values():
+        properties = group["Properties"]
+        watched = {each["Name"]["Ref"] for each in properties["AlarmConfiguration"]["Alarms"]}
+        assert watched == {"FunctionErrorsAlarm", "InternalErrorsAlarm"}
+        assert properties["AutoRollbackConfiguration"]["Enabled"] is True
+        assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+        assert "Canary10Percent5Minutes" in str(properties["DeploymentConfigName"])
+    for alias in of_type(gradual, "AWS::Lambda::Alias").values():
+        assert "CodeDeployLambdaAliasUpdate" in alias["UpdatePolicy"]
+
+
+def test_an_alarm_that_stops_a_deployment_looks_every_minute():
+    alarms = template.resources("AWS::CloudWatch::Alarm")
+    for alarm in ("FunctionErrorsAlarm", "InternalErrorsAlarm"):
+        periods = {each["MetricStat"]["Period"] for each in alarms[alarm]["Metrics"] if "MetricStat" in each}
+        assert (periods, alarms[alarm]["EvaluationPeriods"]) == ({60}, 1)
+
+
+def test_otherwise_all_calls_go_to_the_new_versions_at_once():
+    at_once = transformed()
+    assert not [each for each in at_once.values() if each["Type"].startswith("AWS::CodeDeploy::")]
+    assert not [each for each in of_type(at_once, "AWS::Lambda::Alias").values() if "UpdatePolicy" in each]

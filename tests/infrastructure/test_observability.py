@@ -1,0 +1,244 @@
+"""What is watched is really there: every metric and dimension of each alarm and of each widget of the dashboard."""
+
+import json
+import re
+
+import pytest
+
+from cxone_messaging.platform.telemetry import NAMESPACE, Metric
+from local import template
+from tests.emissions import all_series, read_lines, series
+
+RESOURCES = template.load()["Resources"]
+ALARMS = template.resources("AWS::CloudWatch::Alarm")
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+(API,) = template.resources("AWS::Serverless::Api").values()
+(TOPIC,) = template.resources("AWS::SNS::Topic")
+(DASHBOARD,) = template.resources("AWS::CloudWatch::Dashboard").values()
+# With nothing but what CloudFormation puts into the text left out, it is JSON.
+WIDGETS = {each["properties"]["title"]: each for each in json.loads(DASHBOARD["DashboardBody"]["Fn::Sub"])["widgets"]}
+
+# What AWS's services report, of what is watched here: their own documentation's names, and whose they are told for.
+OF_SERVICES = {
+    ("AWS/Lambda", ("FunctionName",)): {"Duration", "Errors", "Throttles"},
+    ("AWS/SQS", ("QueueName",)): {
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesDelayed",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesVisible",
+        "NumberOfEmptyReceives",
+        "NumberOfMessagesDeleted",
+        "NumberOfMessagesSent",
+    },
+    ("AWS/ApiGateway", ("ApiName", "Stage")): {"4XXError", "5XXError", "Count", "Latency"},
+    ("AWS/DynamoDB", ("TableName",)): {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"},
+    ("AWS/DynamoDB", ("GlobalSecondaryIndexName", "TableName")): {
+        "ConsumedReadCapacityUnits",
+        "ConsumedWriteCapacityUnits",
+    },
+    ("AWS/Logs", ("LogGroupName",)): {"IncomingBytes"},
+}
+# How a resource's own name is got at, and of which type it then is.
+NAMES = {
+    "FunctionName": (r"\$\{(\w+)\}", "AWS::Serverless::Function"),
+    "QueueName": (r"\$\{(\w+)\.QueueName\}", "AWS::SQS::Queue"),
+    "TableName": (r"\$\{(\w+)\}", "AWS::DynamoDB::Table"),
+    "LogGroupName": (r"\$\{(\w+)\}", "AWS::Logs::LogGroup"),
+}
+
+
+def as_text(value):
+    """Write an intrinsic as Fn::Sub would have it."""
+    match value:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+    return value
+
+
+def queries(alarm):
+    """Give the metrics of an alarm, by their ids where it computes something of them."""
+    properties = ALARMS[alarm]
+    if "Metrics" not in properties:
+        return {"": properties}
+    return {each["Id"]: each["MetricStat"]["Metric"] for each in properties["Metrics"] if "MetricStat" in each}
+
+
+def watched_by_alarm(alarm):
+    for each in queries(alarm).values():
+        dimensions = {one["Name"]: as_text(one["Value"]) for one in each["Dimensions"]}
+        yield series(each["Namespace"], each["MetricName"], dimensions)
+
+
+def rows(title):
+    """Write a widget's rows out: "..." stands for the row before up to what follows it, "." for one word of it."""
+    before = []
+    for row in WIDGETS[title]["properties"]["metrics"]:
+        words = [each for each in row if isinstance(each, str)]
+        options = next((each for each in row if isinstance(each, dict)), {})
+        if words[:1] == ["..."]:
+            words = before[: len(before) - len(words) + 1] + words[1:]
+        words = [before[place] if word == "." else word for place, word in enumerate(words)]
+        before = words or before
+        yield words, options
+
+
+def watched_by_widget(title):
+    for (namespace, metric, *dimensions), _ in ((words, options) for words, options in rows(title) if words):
+        yield series(namespace, metric, dict(zip(dimensions[::2], dimensions[1::2], strict=True)))
+
+
+ON_THE_DASHBOARD = {each for title in WIDGETS for each in watched_by_widget(title)}
+
+
+def assert_is_reported(watched):
+    if watched.namespace == NAMESPACE:
+        assert watched in all_series()
+        return
+    dimensions = dict(watched.dimensions)
+    assert watched.metric in OF_SERVICES[watched.namespace, tuple(dimensions)]
+    for name, value in dimensions.items():
+        match name:
+            case "ApiName":
+                assert value == as_text(API["Name"])
+            case "Stage":
+                assert value == API["StageName"]
+            case "GlobalSecondaryIndexName":
+                table = RESOURCES[dimensions["TableName"].strip("${}")]["Properties"]
+                assert value in {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
+            case _:
+                pattern, type_ = NAMES[name]
+                assert RESOURCES[re.fullmatch(pattern, value)[1]]["Type"] == type_
+
+
+class TestWhatFunctionsReport:
+    def test_a_metric_has_the_service_and_the_function_as_its_dimensions_and_nothing_else(self):
+        assert {(each.namespace, tuple(dict(each.dimensions))) for each in all_series()} == {
+            (NAMESPACE, ("operation", "service"))
+        }
+        folders = {each["CodeUri"].removeprefix("functions/") for each in FUNCTIONS.values()}
+        assert {dict(each.dimensions)["operation"] for each in all_series()} <= folders
+
+    def test_every_metric_that_there_is_was_seen(self):
+        assert {each.metric for each in all_series()} == set(Metric)
+
+    def test_a_line_that_names_a_dimension_without_a_value_is_none(self):
+        line = {"_aws": {"CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["a"]], "Metrics": [{"Name": "m"}]}]}}
+        with pytest.raises(KeyError):
+            list(read_lines(json.dumps({**line, "m": [1]})))
+
+
+class TestAlarms:
+    @pytest.mark.parametrize("alarm", ALARMS)
+    def test_what_it_watches_is_reported(self, alarm):
+        for watched in watched_by_alarm(alarm):
+            assert_is_reported(watched)
+
+    @pytest.mark.parametrize("alarm", ALARMS)
+    def test_it_tells_somebody(self, alarm):
+        assert ALARMS[alarm]["AlarmActions"] == [{"Ref": TOPIC}]
+        assert ALARMS[alarm]["AlarmDescription"]
+
+    @pytest.mark.parametrize("alarm", [alarm for alarm, each in ALARMS.items() if "Metrics" in each])
+    def test_what_it_computes_takes_in_each_metric_once(self, alarm):
+        (total,) = (each for each in ALARMS[alarm]["Metrics"] if "Expression" in each)
+        assert total["Expression"] == " + ".join(f"FILL({id_}, 0)" for id_ in queries(alarm))
+        assert len(set(watched_by_alarm(alarm))) == len(queries(alarm)) <= 10  # CloudWatch has no more in an alarm
+        rest = [each for each in ALARMS[alarm]["Metrics"] if each is not total]
+        assert all(each["ReturnData"] is False for each in rest)
+        assert len({(each["MetricStat"]["Period"], each["MetricStat"]["Stat"]) for each in rest}) == 1
+
+    @pytest.mark.parametrize(
+        "metric",
+        [
+            Metric.CIRCUIT_OPENED,
+            Metric.PROBES_FAILED,
+            Metric.TOKEN_FETCHES_FAILED,
+            Metric.WEBHOOKS_REFUSED,
+            Metric.MESSAGES_STILL_UNKNOWN,
+            Metric.INTERNAL_ERRORS,
+        ],
+    )
+    def test_wherever_a_metric_that_calls_for_a_person_is_reported_it_is_watched(self, metric):
+        watched = {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
+        assert {each for each in all_series() if each.metric == metric} <= watched
+
+    @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+    def test_every_functions_are_watched(self, metric):
+        watched = {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
+        assert {series("AWS/Lambda", metric, {"FunctionName": f"${{{each}}}"}) for each in FUNCTIONS} <= watched
+
+    @pytest.mark.parametrize(
+        ("namespace", "metric"),
+        [("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/ApiGateway", "5XXError")],
+    )
+    def test_what_else_calls_for_a_person_is_watched(self, namespace, metric):
+        watched = {(each.namespace, each.metric) for alarm in ALARMS for each in watched_by_alarm(alarm)}
+        assert (namespace, metric) in watched
+
+
+class TestTopic:
+    def test_it_is_encrypted_with_a_key_that_cloudwatch_may_use(self):
+        (key,) = template.resources("AWS::KMS::Key")
+        assert template.resources("AWS::SNS::Topic")[TOPIC] == {"KmsMasterKeyId": {"Ref": key}}
+        policy = template.resources("AWS::KMS::Key")[key]["KeyPolicy"]
+        (granted,) = (each for each in policy["Statement"] if "Service" in each["Principal"])
+        assert granted["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert set(granted["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+    def test_only_this_stacks_alarms_may_publish_and_nothing_without_tls(self):
+        (policy,) = template.resources("AWS::SNS::TopicPolicy").values()
+        allowed, denied = policy["PolicyDocument"]["Statement"]
+        assert (allowed["Effect"], allowed["Action"]) == ("Allow", "sns:Publish")
+        assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert set(allowed["Condition"]) == {"StringEquals", "ArnLike"}
+        assert ":alarm:${AWS::StackName}-*" in str(allowed["Condition"]["ArnLike"])
+        assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+    def test_nobody_is_written_to_unless_somebody_is_named(self):
+        (subscription,) = (each for each in RESOURCES.values() if each["Type"] == "AWS::SNS::Subscription")
+        assert subscription["Condition"] == "AlarmEmailGiven"
+        assert template.load()["Parameters"]["AlarmEmail"]["Default"] == ""
+
+
+class TestDashboard:
+    @pytest.mark.parametrize("title", WIDGETS)
+    def test_what_a_widget_shows_is_reported(self, title):
+        watched = list(watched_by_widget(title))
+        assert watched
+        for each in watched:
+            assert_is_reported(each)
+
+    @pytest.mark.parametrize("title", WIDGETS)
+    def test_what_a_widget_computes_is_computed_of_its_own_metrics(self, title):
+        ids = {options["id"] for words, options in rows(title) if words and "id" in options}
+        used = [options["expression"] for words, options in rows(title) if not words]
+        named = {
+            each for expression in used for each in re.findall(r"\b[a-z]\w*", re.sub(r"\$\{\w+\}", "1", expression))
+        }
+        assert named == ids
+        assert WIDGETS[title]["properties"]["region"] == "${AWS::Region}"
+
+    def test_whatever_a_function_reports_is_shown(self):
+        assert all_series() <= ON_THE_DASHBOARD
+
+    def test_it_names_only_what_there_is(self):
+        body = DASHBOARD["DashboardBody"]["Fn::Sub"]
+        names = {name.partition(".")[0] for name in re.findall(r"\$\{([^}]+)\}", body)}
+        known = set(RESOURCES) | set(template.load()["Parameters"]) | {"AWS::Region", "AWS::StackName"}
+        assert names <= known
+
+    @pytest.mark.parametrize(
+        ("metric", "dimension"),
+        [
+            ("Errors", "FunctionName"),
+            ("Throttles", "FunctionName"),
+            ("Duration", "FunctionName"),
+            ("IncomingBytes", "LogGroupName"),
+        ],
+    )
+    def test_no_function_is_left_out(self, metric, dimension):
+        shown = {dict(each.dimensions)[dimension] for each in ON_THE_DASHBOARD if each.metric == metric}
+        logs = {each["LoggingConfig"]["LogGroup"]["Ref"] for each in FUNCTIONS.values()}
+        assert shown == {f"${{{each}}}" for each in (FUNCTIONS if dimension == "FunctionName" else logs)}
