@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace, progress: Progress) -> int:
         progress.error(str(fault))
     if len(faults) > _SHOWN:
         progress.error(f"and {len(faults) - _SHOWN:,} more" + ("" if arguments.out else "; OUT=folder writes all down"))
-    progress.error(f"the ledger does not hold: {len(faults):,} faults")
+    progress.error(f"the ledger does not hold: {len(faults):,} fault{'' if len(faults) == 1 else 's'}")
     return FAULTY
 
 

@@ -89,11 +89,14 @@ def _run(arguments: argparse.Namespace, progress: Progress, refused: Refusals, s
     if is_asked and not (sys.stdin.isatty() and progress.console.is_terminal):
         progress.end("previewed only; YES=1 (--yes) sends it")
         return 0
-    if is_asked and input(f"Send {preview.good:,} messages? [y/N] ").strip().lower() not in {"y", "yes"}:
+    messages = "1 message" if preview.good == 1 else f"{preview.good:,} messages"
+    if is_asked and input(f"Send {messages}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise CampaignError("nothing was sent")
     sending.append(Sending(campaign, stack.api, preview.good, refused.note, progress.console))
     is_over = sending[0].run()
     refused.show(progress.console)
+    if not sending[0].watch.total:
+        raise CampaignError("nothing was sent: every message was refused")
     counts = sending[0].watch.counts
     if not is_over:
         progress.error(f"nothing has moved for 5 minutes: {told(counts)}\nto look again, {_AGAIN}")
