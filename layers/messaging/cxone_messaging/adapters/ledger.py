@@ -4,7 +4,6 @@ An append is a PartiQL INSERT at a subject's next sequence: where that sequence 
 whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.adapters.dynamo_values import attributes_of, written
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
@@ -37,7 +37,6 @@ _MAX_RACES_LOST = 100
 # DynamoDB takes as many statements in one call.
 _INSERT_LIMIT = 25
 _INSERT_ATTEMPTS = 4
-_INTEGER = re.compile(r"-?[0-9]+")
 _WORTH_ANOTHER_TRY = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"})
 
 
@@ -143,7 +142,7 @@ class DynamoLedger:
             ConsistentRead=True,
         )
         try:
-            return [_entry(item) for page in pages for item in page["Items"]]
+            return [Entry.from_attributes(attributes_of(item)) for page in pages for item in page["Items"]]
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be read") from error
 
@@ -242,7 +241,7 @@ class DynamoLedger:
         names = ", ".join(f"'{name}': ?" for name in attributes)
         return {
             "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
-            "Parameters": [_written(value) for value in attributes.values()],
+            "Parameters": [written(value) for value in attributes.values()],
         }
 
     def _holds(self, entry: Entry) -> bool:
@@ -275,47 +274,3 @@ def append(
         else:
             return [*entries, entry]
     raise StorageError("the ledger's next sequence is always taken")
-
-
-def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
-    """Read an item as DynamoDB gives it; what no entry of ours holds becomes a text, which breaks its hash."""
-    return {name: _read(attribute) for name, attribute in item.items()}
-
-
-def _entry(item: Mapping[str, Any]) -> Entry:
-    return Entry.from_attributes(attributes_of(item))
-
-
-def _written(value: Value) -> dict[str, Any]:
-    """Write a value as DynamoDB's type of it."""
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case int():
-            return {"N": str(value)}
-        case str():
-            return {"S": value}
-        case list():
-            return {"L": [_written(each) for each in value]}
-        case dict():
-            return {"M": {name: _written(each) for name, each in value.items()}}
-
-
-def _read(attribute: Mapping[str, Any]) -> Value:
-    """Read a value of DynamoDB's types."""
-    ((kind, value),) = attribute.items()
-    match kind:
-        case "S" | "BOOL":
-            return value  # type: ignore[no-any-return]
-        case "NULL":
-            return None
-        case "N" if _INTEGER.fullmatch(value):
-            return int(value)
-        case "L":
-            return [_read(each) for each in value]
-        case "M":
-            return {name: _read(each) for name, each in value.items()}
-        case _:
-            return repr(value)

@@ -1,0 +1,49 @@
+"""DynamoDB's types of the values that entries hold: written and read without decimals, so that hashes stay the same."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cxone_messaging.domain.entries import Value
+
+_INTEGER = re.compile(r"-?[0-9]+")
+
+
+def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
+    """Read an item as DynamoDB gives it; what no entry of ours holds becomes a text, which breaks its hash."""
+    return {name: read(attribute) for name, attribute in item.items()}
+
+
+def written(value: Value) -> dict[str, Any]:
+    """Write a value as DynamoDB's type of it."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case list():
+            return {"L": [written(each) for each in value]}
+        case dict():
+            return {"M": {name: written(each) for name, each in value.items()}}
+
+
+def read(attribute: Mapping[str, Any]) -> Value:
+    """Read a value of DynamoDB's types."""
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "S" | "BOOL":
+            return value  # type: ignore[no-any-return]
+        case "NULL":
+            return None
+        case "N" if _INTEGER.fullmatch(value):
+            return int(value)
+        case "L":
+            return [read(each) for each in value]
+        case "M":
+            return {name: read(each) for name, each in value.items()}
+        case _:
+            return repr(value)
