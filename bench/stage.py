@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from local import template
 from local.deployed import aws_client
-from local.processes import Servers
+from local.processes import Servers, free_port
 
 REGION = "us-east-1"
 PEPPER = "pepper"
@@ -71,7 +70,7 @@ def stage() -> Iterator[Stage]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         servers = Servers(folder)
-        ports = [_free_port(), _free_port()]
+        ports = [free_port(), free_port()]
         emulator, simulator = (f"http://127.0.0.1:{port}" for port in ports)
         try:
             command = [sys.executable, "-m"]
@@ -82,12 +81,6 @@ def stage() -> Iterator[Stage]:
             yield Stage(emulator, simulator, _furnish(emulator, simulator))
         finally:
             servers.stop()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _emulator_environment(port: int, folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
 
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.errors import Code
 
 REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
@@ -56,7 +56,7 @@ class Registration:
     @classmethod
     def of(cls, data: Mapping[str, Value]) -> "Registration | None":
         """Read a registration off an entry, where it stands there whole."""
-        values = [_text(data, name) for name in ("campaignName", "messageClass", "optInLanguage")]
+        values = [text_at(data, name) for name in ("campaignName", "messageClass", "optInLanguage")]
         return cls(*(value for value in values if value)) if all(values) else None
 
     def data(self) -> dict[str, Value]:
@@ -190,7 +190,7 @@ def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Ent
     """
     if not doubtful:
         return None
-    version, since = _text(doubtful[0].data, "version"), doubtful[0].timestamp
+    version, since = text_at(doubtful[0].data, "version"), doubtful[0].timestamp
     events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
     return next((event for event in events if set(_tried(entries, _happened_at(event))) == {version}), None)
 
@@ -200,8 +200,8 @@ def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
 
     Entries that somebody tampered with are read as far as they make sense.
     """
-    looked = [entry for entry in entries if entry.type == EntryType.FETCHED and _text(entry.data, "version")]
-    version = _text(looked[-1].data, "version") if looked else None
+    looked = [entry for entry in entries if entry.type == EntryType.FETCHED and text_at(entry.data, "version")]
+    version = text_at(looked[-1].data, "version") if looked else None
     own = [entry for entry in entries if entry.data.get("version") == version] if version else []
     last = {entry.type: entry for entry in own}
     registered = last.get(EntryType.REGISTERED)
@@ -215,11 +215,11 @@ def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
         status=_status(entries, approved, validated),
         carrier_ready=registered is not None or confirmed,
         carrier_confirmed=confirmed,
-        registration_id=_text(registered.data, "registrationId") if registered else None,
+        registration_id=text_at(registered.data, "registrationId") if registered else None,
         subscribed=EntryType.SUBSCRIBED in last,
         published=EntryType.PUBLISHED in last,
-        latency_ms=_number(registered.data, "approvalLatencyMs") if registered else None,
-        operator_id=_text(told.data, "operator") if told else None,
+        latency_ms=number_at(registered.data, "approvalLatencyMs") if registered else None,
+        operator_id=text_at(told.data, "operator") if told else None,
         violations=tuple(str(each) for each in _list(validated.data, "violations")) if validated else (),
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
@@ -244,32 +244,22 @@ def _tried(entries: Iterable[Entry], until: str) -> list[str | None]:
     """Name the versions that may have been registered until then, in the order of their tries."""
     tries: dict[str | None, str | None] = {}
     for entry in entries:
-        owner = _text(entry.data, "owner")
+        owner = text_at(entry.data, "owner")
         if entry.data.get("step") != Step.REGISTER:
             continue
         if entry.type == EntryType.STEP_CLAIMED and entry.timestamp <= until:
-            tries[owner] = _text(entry.data, "version")
+            tries[owner] = text_at(entry.data, "version")
         elif entry.type == EntryType.STEP_FAILED and not entry.data.get("inDoubt"):
             tries.pop(owner, None)
     return list(tries.values())
 
 
 def _happened_at(event: Entry) -> str:
-    return _text(event.data, "instant") or ""
+    return text_at(event.data, "instant") or ""
 
 
 def _tells(entry: Entry, event: str) -> bool:
     return entry.type == EntryType.TEMPLATE_EVENT and entry.data.get("event") == event
-
-
-def _text(data: Mapping[str, Value], key: str) -> str | None:
-    value = data.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _number(data: Mapping[str, Value], key: str) -> int | None:
-    value = data.get(key)
-    return value if isinstance(value, int) else None
 
 
 def _list(data: Mapping[str, Value], key: str) -> list[Value]:

@@ -148,3 +148,15 @@ def first_broken(subject: str, entries: Sequence[Entry]) -> int | None:
             return position
         previous_hash = entry.hash
     return None
+
+
+def text_at(data: Mapping[str, Value], key: str) -> str | None:
+    """Read a text of an entry's data; None where it is absent or, since somebody tampered with it, none."""
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def number_at(data: Mapping[str, Value], key: str) -> int | None:
+    """Read a number of an entry's data; None where it is absent or, since somebody tampered with it, none."""
+    value = data.get(key)
+    return value if isinstance(value, int) else None

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from cxone_messaging import segments
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
@@ -140,8 +140,8 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
     events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
     final = max(
-        (event for event in events if _text(event.data, "word") in FINAL_WORDS),
-        key=lambda event: (_text(event.data, "instant") or "", _text(event.data, "word") or ""),
+        (event for event in events if text_at(event.data, "word") in FINAL_WORDS),
+        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
         default=None,
     )
     sending = [entry for entry in sent if entry.type == EntryType.SENDING]
@@ -152,18 +152,18 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     return Message(
         message_id=message_id,
         status=status,
-        recipient=_text(asked, "recipient"),
-        campaign_id=_text(asked, "campaignId"),
-        encoding=_text(asked, "encoding"),
-        segments=_number(asked, "segments"),
-        cxone_message_id=next((id_ for entry in entries if (id_ := _text(entry.data, "cxoneMessageId"))), None),
+        recipient=text_at(asked, "recipient"),
+        campaign_id=text_at(asked, "campaignId"),
+        encoding=text_at(asked, "encoding"),
+        segments=number_at(asked, "segments"),
+        cxone_message_id=next((id_ for entry in entries if (id_ := text_at(entry.data, "cxoneMessageId"))), None),
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
-        dispatch_latency_ms=_number(dispatched.data, "latencyMs") if dispatched else None,
+        dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
         delivery_latency_ms=_latency_ms(began, final) if final and began else None,
         error=error,
-        fingerprint=_text(asked, "fingerprint"),
-        deadline=_text(sending[-1].data, "deadline") if sending else None,
+        fingerprint=text_at(asked, "fingerprint"),
+        deadline=text_at(sending[-1].data, "deadline") if sending else None,
         attempts=len(sending),
     )
 
@@ -172,26 +172,16 @@ def _standing(last: Entry | None, final: Entry | None, *, heard_of: bool) -> tup
     if final:
         if final.data["word"] == DELIVERED_WORD:
             return Status.DELIVERED, None
-        return Status.FAILED, _text(final.data, "word")
+        return Status.FAILED, text_at(final.data, "word")
     if heard_of or last is None:
         return Status.DISPATCHED, None
-    return Status(last.type) if last.type in Status else Status.UNKNOWN, _text(last.data, "error")
+    return Status(last.type) if last.type in Status else Status.UNKNOWN, text_at(last.data, "error")
 
 
 def _latency_ms(began: Entry, final: Entry) -> int | None:
     """Measure up to the event's own time, or until it came where that is dated too far ahead to be a time at all."""
     try:
-        happened_at = plausible_instant(_text(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
+        happened_at = plausible_instant(text_at(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
         return milliseconds_between(began.timestamp, happened_at)
     except ValueError:
         return None
-
-
-def _text(data: Mapping[str, Value], key: str) -> str | None:
-    value = data.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _number(data: Mapping[str, Value], key: str) -> int | None:
-    value = data.get(key)
-    return value if isinstance(value, int) else None
