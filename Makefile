@@ -11,6 +11,7 @@ CHECKS_BIN := .venv-checks/bin
 # The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
 # is none.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+EXPLORE := --hypothesis-profile=explore
 CODE := functions layers local bench tests
 
 .PHONY: help demo test histories fuzz fuzzapi proof bench up down campaign audit docs lint format lock build clean
@@ -45,13 +46,13 @@ test: $(READY) ## all tests
 	$(BIN)/pytest -n 3
 
 histories: $(READY) ## 10,000 random histories of faults around a send
-	HISTORIES=10000 $(BIN)/pytest tests/unit/test_send_histories.py
+	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) tests/unit/test_send_histories.py
 
 fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
-	FUZZ=50000 $(BIN)/pytest -s tests/unit/test_webhook_fuzz.py
+	FUZZ=50000 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_webhook_fuzz.py
 
 proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced, stopped and cold, at full size
-	PROOF=1 $(BIN)/pytest -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
+	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
 
 fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
 	FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/e2e/test_fuzzing.py

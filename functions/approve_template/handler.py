@@ -26,8 +26,9 @@ from cxone_messaging.use_cases.validate_template import ValidateTemplate
 
 metrics = EmbeddedMetrics("approve_template")
 
-# A registration stays as it is, so a slip of the keyboard must not become one.
-_NOT_BLANK = r"\S"
+# A registration stays as it is, so a slip of the keyboard must not become one. Spelt out, since what `\s` leaves out
+# differs between Python, pydantic's Rust and the ECMAScript of docs/openapi.yaml, where the same pattern stands.
+_NOT_BLANK = r"[^\s\u001c-\u001f\u0085\ufeff]"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
