@@ -80,7 +80,9 @@ def bill(functions: Mapping[str, Any], messages: int) -> dict[str, float]:
         if name == "submit_bulk":
             each = 1 / _SUBMITTED_AT_ONCE
         if name != "send_bulk":
-            total["API Gateway"] += each * price["api_gateway"]["million_rest_requests"]
+            kind = "million_http_requests" if name == "receive_webhook" else "million_rest_requests"
+            total["API Gateway"] += each * price["api_gateway"][kind]
+        total["X-Ray"] += _traced_share(each) * each * price["xray"]["million_traces"]
         total["Lambda requests"] += each * price["lambda"]["million_requests"]
         gigabytes = _megabytes(name) / 1024
         seconds = _billed_seconds(name, figures, messages)
@@ -108,12 +110,25 @@ def _billed_seconds(name: str, figures: Mapping[str, Any], messages: int) -> flo
     the account's rate, so a large campaign keeps all of them busy for as long as it lasts.
     """
     if name == "send_bulk":
-        defaults = template.load()["Parameters"]
-        rate = defaults["CxoneRequestsPerSecond"]["Default"] * defaults["RateUtilisationPercent"]["Default"] / 100
-        return float(defaults["BulkMaximumConcurrency"]["Default"] / rate)
+        return float(template.load()["Parameters"]["BulkMaximumConcurrency"]["Default"] / _rate())
     cpu = figures["cpuSeconds"]
     share = min(1.0, _megabytes(name) / _WHOLE_CPU_MEGABYTES)
     return float((figures["wallSeconds"] - cpu + cpu / share) / messages)
+
+
+def _rate() -> float:
+    """Give the messages a second that go out at most."""
+    defaults = template.load()["Parameters"]
+    return float(defaults["CxoneRequestsPerSecond"]["Default"] * defaults["RateUtilisationPercent"]["Default"] / 100)
+
+
+def _traced_share(invocations: float) -> float:
+    """Tell what share of a function's invocations is traced while messages go out at the full rate.
+
+    Lambda traces the first in each second and 5 % of the rest (docs.aws.amazon.com/lambda: services-xray).
+    """
+    a_second = invocations * _rate()
+    return min(1.0, (1 + 0.05 * (a_second - 1)) / a_second) if a_second > 1 else 1.0
 
 
 def _megabytes(name: str) -> int:

@@ -90,12 +90,11 @@ def hex_of(secret, signed):
 
 
 def proxy_event(path, body, query=None, headers=None, *, is_base64=False) -> dict[str, Any]:
-    """Make what API Gateway hands to a function."""
+    """Make what the webhook's HTTP API hands to the function."""
     return {
-        "httpMethod": "POST",
-        "resource": path,
-        "path": path,
-        "pathParameters": None,
+        "version": "2.0",
+        "routeKey": f"POST {path}",
+        "rawPath": path,
         "queryStringParameters": query,
         "headers": headers,
         "body": body,

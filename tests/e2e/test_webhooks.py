@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from tests.e2e.conftest import CAMPAIGN, OPTED_IN, codes
 
@@ -32,7 +33,7 @@ def event(message, **changes):
 def url(client, message):
     """Give the query of the callback URL that CXone got for a message."""
     taken = next(each for each in client.taken() if each["id"] == message["cxoneMessageId"])
-    assert taken["webhookUrl"].startswith(client.stack.api_url + "/webhooks/cxone/sms?ref=")
+    assert taken["webhookUrl"].startswith(client.stack.outputs["WebhookUrl"] + "/webhooks/cxone/sms?ref=")
     return "?" + taken["webhookUrl"].partition("?")[2]
 
 
@@ -119,6 +120,27 @@ class TestLetIn:
         told = event(message, status="delivered", timestamp=now())
         assert client.post_event(told, url(client, message)).json() == {"status": "accepted"}
         assert client.message(message["messageId"])["status"] == "delivered"
+
+
+class TestWhereCxonePosts:
+    """The HTTP API that callback URLs lead to. That what is signed gets in there, each delivered message shows."""
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [("/webhooks/cxone/sms?ref=msg_1&sig=00", 401), ("/webhooks/cxone/events", 401), ("/messages", 404)],
+    )
+    def test_it_lets_in_nobody_else_and_leads_nowhere_else(self, client, path, status):
+        answer = requests.post(client.stack.outputs["WebhookUrl"] + path, json={}, timeout=30)
+        assert answer.status_code == status
+
+    def test_it_tells_one_message_from_another(self, client, message):
+        signed = url(client, message)
+        address = client.stack.outputs["WebhookUrl"] + "/webhooks/cxone/sms"
+        told = event(message, status="posted-there")
+        answers = [requests.post(address + signed, json=told, timeout=30) for _ in range(2)]
+        assert [each.json() for each in answers] == [{"status": "accepted"}, {"status": "duplicate"}]
+        doubled = requests.post(f"{address}{signed}&ref=msg_other", json=told, timeout=30)
+        assert (doubled.status_code, doubled.json()["code"]) == (401, "invalid_signature")
 
 
 LEAVER = "+12025550177"

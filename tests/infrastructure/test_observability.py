@@ -13,6 +13,7 @@ RESOURCES = template.load()["Resources"]
 ALARMS = template.resources("AWS::CloudWatch::Alarm")
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 (API,) = template.resources("AWS::Serverless::Api").values()
+(WEBHOOK_STAGE,) = template.resources("AWS::ApiGatewayV2::Stage").values()
 (TOPIC,) = template.resources("AWS::SNS::Topic")
 (DASHBOARD,) = template.resources("AWS::CloudWatch::Dashboard").values()
 # With nothing but what CloudFormation puts into the text left out, it is JSON.
@@ -31,6 +32,7 @@ OF_SERVICES = {
         "NumberOfMessagesSent",
     },
     ("AWS/ApiGateway", ("ApiName", "Stage")): {"4XXError", "5XXError", "Count", "Latency"},
+    ("AWS/ApiGateway", ("ApiId", "Stage")): {"4xx", "5xx", "Count", "Latency"},
     ("AWS/DynamoDB", ("TableName",)): {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"},
     ("AWS/DynamoDB", ("GlobalSecondaryIndexName", "TableName")): {
         "ConsumedReadCapacityUnits",
@@ -102,8 +104,10 @@ def assert_is_reported(watched):
         match name:
             case "ApiName":
                 assert value == as_text(API["Name"])
+            case "ApiId":
+                assert value == "${WebhookApi}"
             case "Stage":
-                assert value == API["StageName"]
+                assert value == (WEBHOOK_STAGE if "ApiId" in dimensions else API)["StageName"]
             case "GlobalSecondaryIndexName":
                 table = RESOURCES[dimensions["TableName"].strip("${}")]["Properties"]
                 assert value in {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
@@ -171,7 +175,7 @@ class TestAlarms:
 
     @pytest.mark.parametrize(
         ("namespace", "metric"),
-        [("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/ApiGateway", "5XXError")],
+        [("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/ApiGateway", "5XXError"), ("AWS/ApiGateway", "5xx")],
     )
     def test_what_else_calls_for_a_person_is_watched(self, namespace, metric):
         watched = {(each.namespace, each.metric) for alarm in ALARMS for each in watched_by_alarm(alarm)}

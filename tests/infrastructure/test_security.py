@@ -66,6 +66,10 @@ def test_access_logs_tell_no_number_and_no_signature():
         *("requestId", "requestTime", "httpMethod", "resourcePath", "status", "responseLatency"),
         *("identity.userArn", "identity.sourceIp"),
     }
+    (stage,) = template.resources("AWS::ApiGatewayV2::Stage").values()
+    logged = stage["AccessLogSettings"]["Fn::If"][1]["Format"]
+    told = set(re.findall(r"\$context\.([\w.]+)", logged))
+    assert told == {"requestId", "requestTime", "routeKey", "status", "responseLatency", "identity.sourceIp"}
 
 
 def test_functions_are_traced_and_the_api_is_not():

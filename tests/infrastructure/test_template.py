@@ -186,7 +186,7 @@ class TestApi:
         granted = [each["SourceArn"]["Fn::Sub"].partition("${Api}/")[2] for each in permissions]
         assert any(fnmatchcase(asked, pattern) for pattern in granted)
         assert {each["Principal"] for each in permissions} == {"apigateway.amazonaws.com"}
-        assert all("${Api}" in each["SourceArn"]["Fn::Sub"] for each in permissions)
+        assert all(re.search(r":\$\{(Webhook)?Api\}/", each["SourceArn"]["Fn::Sub"]) for each in permissions)
 
     @pytest.mark.parametrize("function", ON_THE_API)
     def test_the_handler_answers_just_the_routes_that_lead_to_it(self, function):
@@ -223,6 +223,41 @@ class TestApi:
         named = {(each["HttpMethod"].lower(), decoded(each["ResourcePath"])) for each in told}
         assert ("*", "/*") in named
         assert named - {("*", "/*")} <= set(OPERATIONS)
+
+
+class TestWebhookApi:
+    """Where CXone posts its events."""
+
+    ROUTES = template.resources("AWS::ApiGatewayV2::Route").values()
+
+    def test_it_has_the_open_routes_and_no_other(self):
+        opened = {f"{method.upper()} {path}" for method, path in OPERATIONS if path.startswith(OPEN)}
+        assert {each["RouteKey"] for each in self.ROUTES} == opened
+
+    def test_they_lead_to_the_function_that_authenticates_which_they_may_invoke(self):
+        ((name, integration),) = template.resources("AWS::ApiGatewayV2::Integration").items()
+        assert {each["Target"]["Fn::Sub"] for each in self.ROUTES} == {f"integrations/${{{name}}}"}
+        assert integration["IntegrationUri"] == {"Ref": "ReceiveWebhookFunction.Alias"}
+        granted = [
+            each["SourceArn"]["Fn::Sub"].partition("${WebhookApi}/")[2]
+            for each in template.resources("AWS::Lambda::Permission").values()
+            if each["FunctionName"] == integration["IntegrationUri"]
+        ]
+        for route in self.ROUTES:
+            assert any(fnmatchcase(f"$default/{route['RouteKey'].replace(' ', '')}", pattern) for pattern in granted)
+
+    def test_a_flood_is_throttled(self):
+        (stage,) = template.resources("AWS::ApiGatewayV2::Stage").values()
+        limits = stage["DefaultRouteSettings"]
+        assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
+
+    def test_cxone_is_given_its_address_by_all_that_give_one(self):
+        given = [
+            each["Environment"]["Variables"]["WEBHOOK_BASE_URL"]
+            for each in FUNCTIONS.values()
+            if "WEBHOOK_BASE_URL" in each["Environment"]["Variables"]
+        ]
+        assert given == [TEMPLATE["Outputs"]["WebhookUrl"]["Value"]] * 3
 
 
 def decoded(path):

@@ -273,6 +273,14 @@ def test_what_an_event_may_lack():
     assert (request.path, request.query, request.headers, request.body) == ({}, {}, {}, b"")
 
 
+def test_an_http_apis_event_names_its_route_in_one():
+    called = Called()
+    event = {"version": "2.0", "routeKey": "POST /things/{id}", "rawPath": "/things/1", "pathParameters": {"id": "1"}}
+    assert called.api({**event, "headers": {}, "body": '{"name": "a"}'}, Context())["statusCode"] == 200
+    assert (called.request.route, called.parsed.name) == ("POST /things/{id}", "a")
+    assert called.api({**event, "routeKey": "$default"}, Context())["statusCode"] == 404
+
+
 @pytest.mark.parametrize("changes", [{"httpMethod": "PUT"}, {"resource": "/other"}, {"resource": None}])
 def test_another_route_is_not_found(changes):
     called = Called()

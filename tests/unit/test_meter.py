@@ -35,7 +35,9 @@ def test_a_bill_is_the_sum_of_what_was_metered_times_the_list_price():
     }
     bill = cost.bill({"receive_webhook": figures}, messages=10)
     price = cost.prices()
-    assert bill["API Gateway"] == pytest.approx(2 * price["api_gateway"]["million_rest_requests"])
+    assert bill["API Gateway"] == pytest.approx(2 * price["api_gateway"]["million_http_requests"])
+    traced = 1 / 96 + 0.05 * (2 - 1 / 96)  # 96 messages a second, so 192 events: one of them, and 5 % of the rest
+    assert bill["X-Ray"] == pytest.approx(traced * price["xray"]["million_traces"])
     assert bill["Lambda requests"] == pytest.approx(2 * price["lambda"]["million_requests"])
     assert bill["DynamoDB writes"] == pytest.approx(2 * price["dynamodb"]["million_write_units"])
     assert bill["DynamoDB index writes"] == pytest.approx(3 * price["dynamodb"]["million_write_units"])

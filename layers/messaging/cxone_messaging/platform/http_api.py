@@ -1,4 +1,6 @@
-"""API Gateway's proxy events in, answers out: routing, size limits, JSON bodies, and problems (RFC 9457).
+"""API Gateway's proxy events in, a REST API's or an HTTP API's (format 2.0), answers out.
+
+Routing, size limits, JSON bodies, and problems (RFC 9457).
 
 Deliberately not a web framework: a function has two routes or three, and a resolver's import is a tenth of a cold
 start's work (docs/decisions.md).
@@ -130,7 +132,7 @@ class HttpApi:
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event; whatever goes wrong becomes a problem, never an exception."""
-        route = f"{event.get('httpMethod')} {event.get('resource')}"
+        route = event.get("routeKey") or f"{event.get('httpMethod')} {event.get('resource')}"
         ids: dict[str, Any] = {}
         try:
             response = self._answer(route, event, context, ids)
