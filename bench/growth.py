@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeSerializer
 from bench import cost, ways
 from bench.stage import Stage, stage
 
-SIZES = (1_000, 5_000, 25_000)
+SIZES = (1_000, 10_000, 100_000)
 _MESSAGES = 100
 _WRITE_LIMIT = 25
 _TYPES = ("sending", "dispatched", "delivery", "delivery")
