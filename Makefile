@@ -14,7 +14,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 EXPLORE := --hypothesis-profile=explore
 CODE := functions layers local bench tests
 
-.PHONY: help demo test histories fuzz fuzzapi proof bench up down campaign audit docs lint format lock build clean
+.PHONY: help demo test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -27,6 +27,10 @@ up: $(READY) ## deploy template.yaml to a local emulator, beside a CXone simulat
 
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m local.stack down
+
+invoke: $(READY) ## hand EVENT=events/send_message/preview.json to its function, here or on STACK=…
+	@$(if $(EVENT),,$(error give an event: make invoke EVENT=events/send_message/preview.json))
+	@$(BIN)/python -m local.invoke "$(EVENT)" $(if $(STACK),--stack "$(STACK)")
 
 # The text goes through the environment, where neither make nor a shell reads anything into its dollars and quotes.
 campaign: export CAMPAIGN_TEXT := $(value TEXT)

@@ -15,10 +15,10 @@ from botocore.config import Config
 _TIMEOUT_SECONDS = 90  # cold functions on a busy machine
 
 
-def aws_client(service: str, endpoint: str, region: str) -> Any:
+def aws_client(service: str, endpoint: str, region: str, config: Config | None = None) -> Any:
     """Make an AWS client for an emulator, which takes any credentials; whatever the shell says of proxies."""
     session: Any = boto3.Session("local", "local", region_name=region)
-    return session.client(service, endpoint_url=endpoint, config=Config(proxies={}))
+    return session.client(service, endpoint_url=endpoint, config=Config(proxies={}).merge(config or Config()))
 
 
 class Deployed:
@@ -62,9 +62,9 @@ class Deployed:
         response.raise_for_status()
         return response.json()
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         """Make an AWS client."""
-        return aws_client(service, self._endpoint, self._region)
+        return aws_client(service, self._endpoint, self._region, config)
 
     def signature(self, signed: bytes) -> str:
         """Sign as CXone's webhooks are signed: the HMAC-SHA256, in hex."""

@@ -16,9 +16,9 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
 from local import template
 from local.processes import Servers
+from tests.events import PEPPER, WEBHOOK_SECRET, Functions
 
-RECIPIENT = "+15551234567"
-PEPPER = "pepper"
+RECIPIENT = "+12025550100"  # whom events are about
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def environment(
         "CREDENTIALS_SECRET_ARN": secret(json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"})),
         "SMS_TOKEN_SECRET_ARN": secret("{}"),
         "ADMIN_TOKEN_SECRET_ARN": secret("{}"),
-        "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": "ab" * 32, "previous": ""})),
+        "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": WEBHOOK_SECRET, "previous": ""})),
         "CXONE_SMS_BASE_URL": simulator,
         "CXONE_API_BASE_URL": simulator,
         "CXONE_FROM_NUMBER": "12345",
@@ -94,6 +94,13 @@ def environment(
         "BULK_QUEUE_URL": bulk_queue,
         "BULK_DEAD_LETTER_QUEUE_URL": dead_letter_queue,
     }
+
+
+@pytest.fixture
+def functions(environment, monkeypatch):
+    """Give all functions, ready for the events of `events/`."""
+    yield Functions(monkeypatch, environment)
+    Functions.forget()
 
 
 @pytest.fixture

@@ -10,20 +10,12 @@ from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.settings import SendMessageSettings
 from tests.fakes import FakeTelemetry
-
-RECIPIENT = "+15551234567"
+from tests.integration.conftest import RECIPIENT
 
 
 @pytest.fixture
-def use_case(environment, monkeypatch):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    factories = (aws.dynamodb, aws.secrets_manager)
-    for factory in factories:
-        factory.cache_clear()
-    yield single.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
-    for factory in factories:
-        factory.cache_clear()
+def use_case(functions):
+    return single.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
 
 
 @pytest.mark.usefixtures("opted_in")

@@ -5,11 +5,8 @@ on its botocore session records every call. What Lambda itself does under the ro
 queue) is granted by policies that SAM adds, and no concern here.
 """
 
-import importlib
 import json
 import re
-import uuid
-from types import SimpleNamespace
 
 import pytest
 import requests
@@ -17,16 +14,14 @@ import requests
 from cxone_messaging.adapters.ledger import Draft, append
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType
-from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from local import template
+from tests import events
+from tests.events import FUNCTIONS
 from tests.fakes import FakeClock, FakeTelemetry
-from tests.integration.conftest import RECIPIENT
 
-FUNCTIONS = template.resources("AWS::Serverless::Function")
-SECRET = "ab" * 32  # the webhook secret in the environment
 # Statements of PartiQL need an action by their first word, batches of messages the single message's (Service
 # Authorization Reference); any other operation the action of its own name.
 PARTIQL = {"INSERT": "PartiQLInsert", "SELECT": "PartiQLSelect", "UPDATE": "PartiQLUpdate", "DELETE": "PartiQLDelete"}
@@ -35,70 +30,52 @@ BATCHES = {"SendMessageBatch": "SendMessage", "DeleteMessageBatch": "DeleteMessa
 
 def send_message(drive):
     # At two a second, the second send has to wait for its slot, and looks at the schedule again; so it is in bulk.
-    body = {"to": RECIPIENT, "text": "Hello."}
-    sent = drive.call("POST /messages", body=body, headers={"Idempotency-Key": "key"})
-    assert sent["statusCode"] == 202, sent
-    assert drive.call("POST /messages", body=body)["statusCode"] == 202
-    replayed = drive.call("POST /messages", body=body, headers={"Idempotency-Key": "key"})
-    assert replayed["headers"]["Idempotency-Replayed"] == "true"
-    assert drive.call("POST /messages/preview", body=body)["statusCode"] == 200
+    assert drive.play("one_time_password")["statusCode"] == 202
+    assert drive.play("without_key")["statusCode"] == 202
+    assert drive.play("one_time_password")["headers"]["Idempotency-Replayed"] == "true"
+    assert drive.play("preview")["statusCode"] == 200
 
 
 def send_bulk(drive):
-    records = [{"reference": f"{number}", "to": RECIPIENT, "text": "Hello."} for number in range(3)]
     drive.simulator("faults", {"operation": "send", "action": "status", "status": 429})
-    assert drive.hand_over(*records, "malformed") == []
-    assert drive.hand_over(records[1]) == []  # as redelivered
+    for name in ("same_record_twice", "other_system", "malformed_record", "other_system"):  # the last as redelivered
+        assert drive.play(name) == {"batchItemFailures": []}
 
 
 def submit_bulk(drive):
-    batch = {"messages": [{"to": RECIPIENT, "text": "Hello."}]}
-    answer = drive.call("POST /messages/bulk", body=batch, headers={"Idempotency-Key": "key"})
-    assert json.loads(answer["body"])["accepted"] == 1
+    assert drive.play("batch_with_bad_rows")["statusCode"] == 202
 
 
 def read_ledger(drive):
     overdue = Draft(EntryType.SENDING, {"deadline": "2026-01-01T00:00:00.000Z"})
-    append(drive.ledger, SystemClock(), "message#dead", lambda _: overdue)
-    read = drive.call("GET /messages/{messageId}", path={"messageId": "dead"})
-    assert json.loads(read["body"])["status"] == "unknown"
-    append(drive.ledger, SystemClock(), "batch#some", lambda _: Draft(EntryType.BATCH, {"total": 0}))
-    assert drive.call("GET /batches/{batchId}", path={"batchId": "some"})["statusCode"] == 200
+    append(drive.ledger, SystemClock(), f"message#{id_in('message', 'messageId')}", lambda _: overdue)
+    assert json.loads(drive.play("message")["body"])["status"] == "unknown"
+    append(
+        drive.ledger,
+        SystemClock(),
+        f"batch#{id_in('batch', 'batchId')}",
+        lambda _: Draft(EntryType.BATCH, {"total": 0}),
+    )
+    assert drive.play("batch")["statusCode"] == 200
+
+
+def id_in(name, parameter):
+    return events.read(f"read_ledger/{name}")["pathParameters"][parameter]
 
 
 def manage_consents(drive):
-    path = {"phoneNumber": RECIPIENT}
-    body = {"status": "opted_in", "source": "test"}
-    assert drive.call("PUT /consents/{phoneNumber}", path=path, body=body)["statusCode"] == 200
-    assert drive.call("GET /consents/{phoneNumber}", path=path)["statusCode"] == 200
+    assert drive.play("opt_in")["statusCode"] == 200
+    assert drive.play("read")["statusCode"] == 200
 
 
 def approve_template(drive):
-    drive.simulator("templates/tpl", {"content": "Hello. Reply STOP to opt out.", "from_address": "24680"})
-    path = {"templateId": "tpl"}
-    body = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en", "operatorId": "op"}
-    assert drive.call("POST /templates/{templateId}/validation", path=path)["statusCode"] == 200
-    assert drive.call("POST /templates/{templateId}/approval", path=path, body=body)["statusCode"] == 200
-    assert drive.call("GET /templates/{templateId}/approval", path=path)["statusCode"] == 200
+    for name in ("validation", "approval", "state"):
+        assert drive.play(name)["statusCode"] == 200
 
 
 def receive_webhook(drive):
-    event = {"messageId": "cx", "status": "sent", "timestamp": "2026-11-22T14:14:00Z"}
-    named = {"ref": "msg_1", "sig": sign_reference(SECRET, "msg_1")}
-    assert drive.call("POST /webhooks/cxone/sms", body=event, query=named)["statusCode"] == 200
-    signature = f"sha256={sign_reference(SECRET, json.dumps(event))}"
-    signed = drive.call("POST /webhooks/cxone/sms", body=event, headers={"X-CXone-Signature": signature})
-    assert signed["statusCode"] == 200
-    stop = {
-        "event": "message.inbound",
-        "from": RECIPIENT,
-        "to": "12345",
-        "text": "STOP",
-        "timestamp": event["timestamp"],
-    }
-    signature = f"sha256={sign_reference(SECRET, json.dumps(stop))}"
-    told = drive.call("POST /webhooks/cxone/events", body=stop, headers={"X-CXone-Signature": signature})
-    assert told["statusCode"] == 200
+    for name in ("delivered", "signed_body", "inbound_stop"):
+        assert drive.play(name)["statusCode"] == 200
 
 
 def sweep_ledger(drive):
@@ -106,13 +83,13 @@ def sweep_ledger(drive):
     RecordDelivery(drive.ledger, SystemClock(), FakeTelemetry())(stray, None)
     late = Draft(EntryType.DISPATCHED, {"cxoneMessageId": "cx"}, {"cxoneMessageId": "cx"})
     append(drive.ledger, SystemClock(), "message#late", lambda _: late)
-    assert drive.run()["joined"] == 1
+    assert drive.play("schedule")["joined"] == 1
 
 
 def checkpoint_ledger(drive):
     two_days_ago = FakeClock(SystemClock().now() - 2 * 86_400)
     append(drive.ledger, two_days_ago, "message#old", lambda _: Draft(EntryType.SENDING, {}))
-    assert drive.run()["made"] > 0
+    assert drive.play("schedule")["made"] > 0
 
 
 DRIVES = {
@@ -131,22 +108,14 @@ DRIVES = {
 }
 
 
-def folder(function):
-    return FUNCTIONS[function]["CodeUri"].removeprefix("functions/")
-
-
 def test_each_function_has_a_drive():
-    assert set(DRIVES) == {folder(function) for function in FUNCTIONS}
+    assert set(DRIVES) == set(FUNCTIONS)
 
 
 @pytest.mark.usefixtures("opted_in")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_allows_just_what_its_function_does(function, environment, ledger, simulator, monkeypatch):
-    for name, value in {**environment, "CXONE_REQUESTS_PER_SECOND": "2"}.items():
-        monkeypatch.setenv(name, value)
-    _forget(aws)
-    handler = importlib.import_module(f"functions.{folder(function)}.handler")
-    _forget(handler)
+def test_a_role_allows_just_what_its_function_does(function, functions, environment, ledger, simulator, monkeypatch):
+    monkeypatch.setenv("CXONE_REQUESTS_PER_SECOND", "2")
     recorded = set()
     names = resources_in(FUNCTIONS[function]["Environment"]["Variables"], environment)
 
@@ -154,54 +123,24 @@ def test_a_role_allows_just_what_its_function_does(function, environment, ledger
         recorded.update(needed(model, params, names))
 
     aws._session().register("before-parameter-build", record)
-    try:
-        DRIVES[folder(function)](Drive(handler.handler, FUNCTIONS[function]["Timeout"], ledger, simulator))
-    finally:
-        _forget(aws)
-        _forget(handler)
+    DRIVES[function](Drive(function, functions, ledger, simulator))
     assert recorded == allowed(function)
 
 
 class Drive:
-    """What hands a function its events, as API Gateway and the bulk queue do."""
+    """What a function is driven with: events, and what CXone and the ledger have ready for it."""
 
-    def __init__(self, handler, seconds, ledger, simulator):
-        self._handler = handler
+    def __init__(self, function, functions, ledger, simulator):
+        self._function = function
+        self._functions = functions
         self.ledger = ledger
         self._simulator = simulator
-        self._context = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000, aws_request_id="test")
 
-    def call(self, route, *, path=None, query=None, headers=None, body=None):
-        method, _, resource = route.partition(" ")
-        event = {
-            "httpMethod": method,
-            "resource": resource,
-            "pathParameters": path,
-            "queryStringParameters": query,
-            "headers": headers,
-            "body": None if body is None else json.dumps(body),
-        }
-        return self._handler(event, self._context)
-
-    def run(self):
-        return self._handler({}, self._context)
-
-    def hand_over(self, *bodies):
-        records = [
-            {"messageId": uuid.uuid4().hex, "body": body if isinstance(body, str) else json.dumps(body)}
-            for body in bodies
-        ]
-        return self._handler({"Records": records}, self._context)["batchItemFailures"]
+    def play(self, name):
+        return self._functions.play(f"{self._function}/{name}")
 
     def simulator(self, path, body):
         requests.post(f"{self._simulator}/_simulator/{path}", json=body, timeout=10).raise_for_status()
-
-
-def _forget(module):
-    """Let a module build anew whatever it keeps for an execution environment's life."""
-    for each in vars(module).values():
-        if hasattr(each, "cache_clear") and each.__module__ == module.__name__:
-            each.cache_clear()
 
 
 def resources_in(variables, environment):

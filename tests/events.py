@@ -1,0 +1,56 @@
+"""The events of `events/`, handed to the functions in this process as AWS hands them over."""
+
+import importlib
+import json
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cxone_messaging.platform import aws
+from local import template
+
+FOLDER = template.ROOT / "events"
+NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
+FUNCTIONS = {
+    each["CodeUri"].removeprefix("functions/"): each
+    for each in template.resources("AWS::Serverless::Function").values()
+}
+# What the webhook's events are signed with, and what the ids in events are made with. No stack has either.
+WEBHOOK_SECRET = "ab" * 32
+PEPPER = "pepper"
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read an event by its folder and name, say `send_message/preview`."""
+    event: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return event
+
+
+class Functions:
+    """All functions as one execution environment each, which finds its settings in the variables given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        self.forget()
+
+    def play(self, name: str) -> dict[str, Any]:
+        """Hand an event to its function; gives the function's answer."""
+        function = name.partition("/")[0]
+        milliseconds = FUNCTIONS[function]["Timeout"] * 1000
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds, aws_request_id="test")
+        answer: dict[str, Any] = _module(function).handler(read(name), context)
+        return answer
+
+    @staticmethod
+    def forget() -> None:
+        """Let all functions build anew whatever they keep for an execution environment's life."""
+        for module in (aws, *map(_module, FUNCTIONS)):
+            for each in vars(module).values():
+                if hasattr(each, "cache_clear") and each.__module__ == module.__name__:
+                    each.cache_clear()
+
+
+def _module(function: str) -> ModuleType:
+    return importlib.import_module(f"functions.{function}.handler")

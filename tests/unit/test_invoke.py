@@ -1,0 +1,80 @@
+"""`make invoke` where there is nothing to invoke, and against a stack on AWS."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from local import invoke
+from local.options import ROOT
+from local.stacks import CloudStack
+
+PREVIEW = str(ROOT / "events" / "send_message" / "preview.json")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(event, stack):
+        monkeypatch.setattr(sys, "argv", ["invoke", str(event), "--stack", str(stack)])
+        return invoke.main(), capsys.readouterr().out
+
+    return run
+
+
+class Lambda:
+    """A session and its client, which keeps what was asked and gives one answer."""
+
+    def __init__(self, answer, **more):
+        self._answer = answer
+        self._more = more
+
+    def client(self, service, config):
+        assert (service, config.retries["total_max_attempts"]) == ("lambda", 1)
+        return self
+
+    def invoke(self, **asked):
+        self.asked = asked
+        return {"Payload": io.BytesIO(json.dumps(self._answer).encode()), **self._more}
+
+
+@pytest.mark.parametrize(
+    ("folder", "content", "told"),
+    [
+        ("send_message", None, "can't be read: No such file"),
+        ("send_message", b'{"body":', "is no JSON"),
+        ("send_message", b"\xff", "is no JSON"),
+        ("send_messages", b"{}", "there is no function send_messages; an event's folder names one of approve_template"),
+    ],
+)
+def test_what_is_no_event_is_explained(run, tmp_path, folder, content, told):
+    (tmp_path / folder).mkdir()
+    event = tmp_path / folder / "event.json"
+    if content is not None:
+        event.write_bytes(content)
+    code, output = run(event, tmp_path / "stack.json")
+    assert code == 1
+    assert told in output
+
+
+def test_without_a_stack_it_says_how_to_make_one(run, tmp_path):
+    code, output = run(PREVIEW, tmp_path / "stack.json")
+    assert code == 1
+    assert "`make up` makes one" in output
+
+
+def test_on_aws_it_invokes_the_live_version_of_that_stacks_function_once(run, monkeypatch):
+    aws = Lambda({"statusCode": 429, "headers": {"Retry-After": "2"}, "body": '{"code": "rate_limited"}'})
+    monkeypatch.setattr(invoke, "look_up", lambda name: CloudStack(aws, {}, {}))
+    assert run(PREVIEW, "prod") == (0, '429 Too Many Requests\nRetry-After: 2\n\n{\n  "code": "rate_limited"\n}\n')
+    assert (aws.asked["FunctionName"], aws.asked["Qualifier"]) == ("prod-send-message", "live")
+    assert json.loads(aws.asked["Payload"])["resource"] == "/messages/preview"
+
+
+def test_a_function_that_fails_is_told_of(run, monkeypatch):
+    aws = Lambda({"errorType": "KeyError", "errorMessage": "'Records'"}, FunctionError="Unhandled")
+    monkeypatch.setattr(invoke, "look_up", lambda name: CloudStack(aws, {}, {}))
+    code, output = run(PREVIEW, "prod")
+    assert code == 1
+    assert "prod-send-message failed" in output
+    assert '"errorType": "KeyError"' in output
