@@ -15,6 +15,9 @@ from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
+# Entries in a message's chain that are there for batches which did not bring it.
+TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
+
 
 class Status(StrEnum):
     """Where a message stands; `queued` where a batch holds it and no sender has taken it yet.
@@ -137,13 +140,11 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     later event time counts; words that aren't final never move a message back. Entries that somebody tampered with are
     read as far as they make sense, so that they can be shown; what can't be read is as good as absent.
     """
+    # What is told to batches says nothing new of the message.
+    entries = [entry for entry in entries if entry.type not in TOLD_TO_BATCHES] or entries
     sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
     events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
-    final = max(
-        (event for event in events if text_at(event.data, "word") in FINAL_WORDS),
-        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
-        default=None,
-    )
+    final = final_event(events)
     sending = [entry for entry in sent if entry.type == EntryType.SENDING]
     dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
     asked: Mapping[str, Value] = sending[0].data if sending else {}
@@ -165,6 +166,15 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         fingerprint=text_at(asked, "fingerprint"),
         deadline=text_at(sending[-1].data, "deadline") if sending else None,
         attempts=len(sending),
+    )
+
+
+def final_event(entries: Sequence[Entry]) -> Entry | None:
+    """Find the delivery event that counts: of those with a final word the one with the latest event time."""
+    return max(
+        (e for e in entries if e.type == EntryType.DELIVERY and text_at(e.data, "word") in FINAL_WORDS),
+        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
+        default=None,
     )
 
 
