@@ -85,13 +85,13 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
     campaign_id = request.campaign_id or rules.default_campaign_id
     if not campaign_id:
-        errors.append(FieldError(Code.CAMPAIGN_REQUIRED, "campaignId", "name the campaign that the message belongs to"))
+        errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
     sender = request.sender or rules.default_sender
     if not sender:
-        errors.append(FieldError(Code.SENDER_REQUIRED, "from", "name a registered number or short code to send from"))
+        errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
     size: segments.SegmentCount | None = None
     if not request.text.strip():
-        errors.append(FieldError(Code.TEXT_REQUIRED, "text", "the text is empty"))
+        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     elif "\0" in request.text:
         errors.append(FieldError(Code.INVALID_CHARACTERS, "text", "U+0000 can't be sent in a message"))
     else:
