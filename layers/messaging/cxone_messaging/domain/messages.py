@@ -15,6 +15,7 @@ from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
+_PREFIX = "message#"
 # Entries in a message's chain that are there for batches which did not bring it.
 TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
@@ -130,7 +131,12 @@ class Message:
 
 def subject_of(message_id: str) -> str:
     """Name a message's subject in the ledger."""
-    return f"message#{message_id}"
+    return f"{_PREFIX}{message_id}"
+
+
+def is_message(subject: str) -> bool:
+    """Whether a subject in the ledger is a message."""
+    return subject.startswith(_PREFIX)
 
 
 def fold(message_id: str, entries: Sequence[Entry]) -> Message:
