@@ -19,10 +19,12 @@ from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.sweep import Sweep
 from cxone_messaging.use_cases.work_queue import WorkQueue
 from functions.approve_template import handler as approve_template
+from functions.checkpoint_ledger import handler as checkpoint_ledger
 from functions.manage_consents import handler as manage_consents
 from functions.read_ledger import handler as read_ledger
 from functions.receive_webhook import handler as receive_webhook
@@ -89,7 +91,7 @@ def all_series() -> frozenset[Series]:
     """Have every function report all that it can, and give what CloudWatch would make of it."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        for drive in (_single, _bulk, _read, _webhook, _sweep, _approval, _defects):
+        for drive in (_single, _bulk, _read, _webhook, _sweep, _checkpoint, _approval, _defects):
             drive(patch)
     return frozenset(read_lines(printed.getvalue()))
 
@@ -154,15 +156,30 @@ def _bulk(patch: pytest.MonkeyPatch) -> None:
 
 def _read(patch: pytest.MonkeyPatch) -> None:
     """Read a message whose sender died."""
-    world = World()
-    world.opt(ConsentStatus.OPTED_IN)
-    assert any(_dies(world, number) for number in range(1, 20))
+    world = _dead_sender()
     world.clock.advance(60)
     patch.setattr(read_ledger, "use_case", _once(ReadMessage(world.ledger, world.clock, read_ledger.metrics)))
     for subject in world.ledger.subjects():
         if subject.startswith("message#"):
             path = {"messageId": subject.removeprefix("message#")}
             call(read_ledger, "GET /messages/{messageId}", path=path)
+
+
+def _checkpoint(patch: pytest.MonkeyPatch) -> None:
+    """Come across a message whose sender died."""
+    world = _dead_sender()
+    world.clock.advance(2 * 86_400)
+    use_case = CheckpointLedger(world.ledger, world.clock, checkpoint_ledger.metrics)
+    patch.setattr(checkpoint_ledger, "use_case", _once(use_case))
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="request-1")
+    assert checkpoint_ledger.handler({}, context)["made"]
+
+
+def _dead_sender() -> World:
+    world = World()
+    world.opt(ConsentStatus.OPTED_IN)
+    assert any(_dies(world, number) for number in range(1, 20))
+    return world
 
 
 def _dies(world: World, number: int) -> bool:

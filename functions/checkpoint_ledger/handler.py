@@ -8,16 +8,17 @@ from typing import Any
 
 from cxone_messaging.assembly import upkeep
 from cxone_messaging.platform.settings import CheckpointLedgerSettings
-from cxone_messaging.platform.telemetry import make_logger
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 
+metrics = EmbeddedMetrics("checkpoint_ledger")
 logger = make_logger()
 
 
 @cache
 def use_case() -> CheckpointLedger:
     """Build the use case once an execution environment."""
-    return upkeep.checkpoint_ledger(CheckpointLedgerSettings.from_environment())
+    return upkeep.checkpoint_ledger(CheckpointLedgerSettings.from_environment(), metrics)
 
 
 def handler(_event: object, context: Any) -> dict[str, int]:
@@ -25,7 +26,10 @@ def handler(_event: object, context: Any) -> dict[str, int]:
 
     Their hashes are logged: a copy that nobody who can write to the ledger alone can change.
     """
-    made = use_case()(lambda: context.get_remaining_time_in_millis() / 1000)
+    try:
+        made = use_case()(lambda: context.get_remaining_time_in_millis() / 1000)
+    finally:
+        metrics.flush()
     for each in made:
         logger.info("checkpoint", day=each.day.isoformat(), chains=each.count, root=each.root, hash=each.hash)
     return {"made": len(made)}

@@ -38,7 +38,9 @@ def accept(body: bytes, message_id: str, settings: Settings, now: float) -> list
     """The messages of a send, one for each recipient, all under one id."""
     send = parse(SendRequest, body)
     if not settings.takes_campaign(send.campaign_id):
-        raise RefusedError(400, f"campaignId: no active campaign {send.campaign_id}")
+        told = f"no active campaign {send.campaign_id}"
+        errors = [{"field": "campaignId", "errorCode": "campaign_not_active", "message": told}]
+        raise RefusedError(400, f"campaignId: {told}", errors=errors)
     return [
         Message(message_id, recipient, send.sender, send.text, send.campaign_id, send.webhook_url, now)
         for recipient in send.to

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.e2e.conftest import CAMPAIGN
 
 PEOPLE = [f"+1202555{number}" for number in range(4000, 4040)]
 STRANGER = "+12025554999"
+LATECOMER = "+12025554100"
 WORDS = "your table is ready"
 
 
@@ -67,3 +69,16 @@ def test_it_is_previewed_then_interrupted_then_continued_and_nothing_is_sent_twi
     assert "every message is final: 40 delivered" in output
     assert Counter(taken(client)) == Counter(PEOPLE)
     assert not any(number.removeprefix("+") in output for number in [*PEOPLE, STRANGER])
+
+
+def test_a_mended_file_sends_what_is_new_and_ends_though_the_others_were_sent_by_earlier_batches(client, command):
+    assert client.opt_in(LATECOMER).status_code == 200
+    file = Path(command[3])
+    head, *rows = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\r\n".join([head, f"{LATECOMER};Guest", *rows]), encoding="utf-8")
+    with started([*command, "--yes"]) as mended:
+        output = mended.stdout.read()
+    assert mended.returncode == 0, output
+    assert "every message is final: 41 delivered" in output
+    assert "as in an earlier run" not in output
+    assert Counter(taken(client)) == Counter([*PEOPLE, LATECOMER])

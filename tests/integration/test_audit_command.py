@@ -17,7 +17,7 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from local.options import ROOT
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -43,7 +43,7 @@ def written(ledger):
     clock.advance(86_400)
     add("message#cut", status="delivered")
     clock.advance(86_400)
-    CheckpointLedger(ledger, clock)(lambda: 900.0)
+    CheckpointLedger(ledger, clock, FakeTelemetry())(lambda: 900.0)
     return datetime.fromtimestamp(clock.now(), UTC)
 
 

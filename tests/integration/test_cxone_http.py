@@ -109,6 +109,41 @@ def test_one_request_is_one_request(serve, status):
     assert len(connections) == 1
 
 
+EXPLAINED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n{}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [(EXPLAINED % 2, b"{}"), (EXPLAINED % 100, b""), (EXPLAINED % 100_000 + b" " * 99_998, b"")],
+    ids=["whole", "cut off", "too long"],
+)
+def test_a_welcome_body_is_read_where_it_can_be_and_the_status_counts_without_it(serve, answer, body):
+    def explain(connection):
+        read_request(connection)
+        with contextlib.suppress(OSError):
+            connection.sendall(answer)
+        connection.close()
+
+    url, _ = serve(explain)
+    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, wanted={200}, welcome={400})
+    assert (told.status, told.body) == (400, body)
+
+
+@pytest.mark.parametrize("dripping", [False, True])
+def test_a_welcome_body_that_never_ends_is_given_up_in_time_and_the_status_counts(serve, dripping):
+    def explain(connection):
+        read_request(connection)
+        connection.sendall(EXPLAINED % 100)
+        drip(connection, b" " * 98 if dripping else b"")
+        time.sleep(3)
+
+    url, _ = serve(explain)
+    began = time.monotonic()
+    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, wanted={200}, welcome={400})
+    assert (told.status, told.body) == (400, b"")
+    assert time.monotonic() - began < 3
+
+
 def test_a_reset_is_not_repeated(serve):
     def reset(connection):
         read_request(connection)

@@ -90,6 +90,7 @@ def checkpoint_ledger(drive):
     two_days_ago = FakeClock(SystemClock().now() - 2 * 86_400)
     append(drive.ledger, two_days_ago, "message#old", lambda _: Draft(EntryType.SENDING, {}))
     assert drive.play("schedule")["made"] > 0
+    assert [entry.type for entry in drive.ledger.read("message#old")] == ["sending", "unknown"]
 
 
 DRIVES = {

@@ -17,7 +17,7 @@ from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from local.audit.copy import Copy
 from local.audit.faults import Kind
 from local.audit.verification import Verification
-from tests.fakes import FakeClock, FakeLedger, InlineExecutor
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
 MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
 DAYS = [(MIDNIGHT + timedelta(days=number)).date() for number in range(4)]
@@ -38,7 +38,7 @@ STORY = {
 def told():
     """Let the story happen, with the checkpoint function running each night; gives the ledger's items as JSON."""
     clock, ledger = FakeClock(), FakeLedger()
-    checkpoints = CheckpointLedger(ledger, clock, InlineExecutor())
+    checkpoints = CheckpointLedger(ledger, clock, FakeTelemetry(), InlineExecutor())
     for number in range(5):
         clock.time = (MIDNIGHT + timedelta(days=number, minutes=35)).timestamp()
         checkpoints(lambda: 900.0)

@@ -7,6 +7,7 @@ mind. At the end the ledger, the batch's counts and the queue are held against w
 
 import json
 import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -36,15 +37,21 @@ from tests.worlds import Injector, Killed, Plan, World
 HISTORIES = int(os.environ.get("HISTORIES", "150"))
 TEXTS = ("Your code is 849201", "Your code is 555555")
 BATCH = tuple("abcdef")
-KEYS = (*BATCH, "x", "y")
+# Two batches, which share references: some for the same message, one for another.
+BATCHES = {
+    "batch": dict.fromkeys(BATCH, TEXTS[0]),
+    "later": {"a": TEXTS[0], "b": TEXTS[0], "c": TEXTS[1], "x": TEXTS[0], "z": TEXTS[0]},
+}
+KEYS = (*BATCH, "x", "y", "z")
 NUMBER, NOBODY = "+15551234567", "+15559999999"
 SETTLED = {Status.DELIVERED, Status.FAILED, Status.UNKNOWN, Status.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Ask for the batch, which is always the same, at any time and as often as it comes."""
+    """Ask for a batch, which is always the same, at any time and as often as it comes."""
 
+    name: str = "batch"
     at: int = 0
     what: str = "nothing"
     after: bool = False
@@ -104,7 +111,13 @@ puts = st.builds(
 )
 others = st.one_of(
     token_faults,
-    st.builds(Submit, at=st.integers(0, 6), what=st.sampled_from(["nothing", "kill"]), after=st.booleans()),
+    st.builds(
+        Submit,
+        st.sampled_from(list(BATCHES)),
+        at=st.integers(0, 6),
+        what=st.sampled_from(["nothing", "kill"]),
+        after=st.booleans(),
+    ),
     st.builds(Single, st.sampled_from(KEYS), st.sampled_from([TEXTS[0], TEXTS[0], TEXTS[1]])),
     st.builds(Redeliver),
     st.builds(Redrive),
@@ -125,7 +138,7 @@ class History:
         self.receipts: list[tuple[Single, Receipt]] = []
         self.put: set[str] = set()
         self.malformed = 0
-        self.submitted = False
+        self.submitted: set[str] = set()
         world.opt(ConsentStatus.OPTED_IN)
 
     def run(self, step: object) -> None:  # noqa: C901  one line a step
@@ -160,14 +173,14 @@ class History:
                 world.simulator.revoke_tokens()
 
     def submit(self, step: Submit) -> None:
-        batch = [BatchMessage(SmsRequest(NUMBER, TEXTS[0]), key) for key in BATCH]
+        batch = [BatchMessage(SmsRequest(NUMBER, text), key) for key, text in BATCHES[step.name].items()]
         injector = Injector()
         injector.begin(self.plan(step))
         try:
-            self.world.submitter(injector)(batch, "batch", lambda: 28.0)
+            self.world.submitter(injector)(batch, step.name, lambda: 28.0)
         except (MessagingError, StorageError, Killed):
             return
-        self.submitted = True
+        self.submitted.add(step.name)
 
     def poll(self, step: Poll) -> None:
         if step.fault is not None:
@@ -204,8 +217,9 @@ class History:
         """Let everything come to rest: faults end, records come back until they are dealt with, all events arrive."""
         self.world.simulator.faults.clear()
         self.world.clock.advance(60)
-        if not self.submitted:
-            self.submit(Submit())
+        for name in BATCHES:
+            if name not in self.submitted:
+                self.submit(Submit(name))
         self.world.work_off()
         for _ in range(4):
             self.world.clock.advance(30)
@@ -213,7 +227,7 @@ class History:
 
     def check(self) -> None:
         world, taken = self.world, self.world.accepted()
-        assert self.submitted, "a batch that broke off can always be finished"
+        assert self.submitted == set(BATCHES), "a batch that broke off can always be finished"
         assert len(world.queue) == 0
         dead = [json.loads(body)["reference"] for body, reason in world.queue.dead if reason != "malformed_record"]
         assert any(reason == "malformed_record" for _, reason in world.queue.dead) == bool(self.malformed)
@@ -238,18 +252,28 @@ class History:
                     assert receipt.message.cxone_message_id == sent[0].id
 
     def queued(self, key: str) -> bool:
-        """Whether the batch's message with this key was accepted."""
-        return key in BATCH and bool(self.world.read_batch(self.batch_id)[0])
+        """Whether a batch's message with this key was accepted."""
+        return any(key in texts and self.read_batch(name)[0] for name, texts in BATCHES.items())
 
-    @property
-    def batch_id(self) -> str:
-        return self.world.pseudonyms.batch_id("batch")
+    def read_batch(self, name: str) -> tuple[int, dict[str, int]]:
+        return self.world.read_batch(self.world.pseudonyms.batch_id(name))
 
     def check_counts(self) -> None:
-        total, counts = self.world.read_batch(self.batch_id)
-        assert total in {0, len(BATCH)}
-        assert sum(counts.values()) == total, counts
-        assert Status.SENDING not in counts, "nothing hangs"
+        given_up = {json.loads(body)["reference"] for body, reason in self.world.queue.dead if reason is None}
+        for name, texts in BATCHES.items():
+            total, counts = self.read_batch(name)
+            assert total in {0, len(texts)}
+            assert sum(counts.values()) == total, counts
+            assert Status.SENDING not in counts, "nothing hangs"
+            if total and not given_up:
+                assert counts == Counter(self.standing(key, text) for key, text in texts.items()), name
+
+    def standing(self, key: str, text: str) -> Status:
+        """Tell how a batch's message stands; one whose reference is another's is refused."""
+        entries = self.world.ledger.read(f"message#{self.world.pseudonyms.message_id(key)}")
+        asked = {entry.data["fingerprint"] for entry in entries if "fingerprint" in entry.data}
+        fingerprint = self.world.pseudonyms.fingerprint(SmsRequest(NUMBER, text))
+        return fold("", entries).status if asked <= {fingerprint} else Status.REJECTED
 
 
 @settings(

@@ -1,6 +1,7 @@
 """The checkpoints of past days, made on a clock that tests turn."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,10 +9,13 @@ import pytest
 from cxone_messaging.adapters.ledger import Draft, append
 from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
 from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.merkle import merkle_root
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases import checkpoint_ledger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
-from tests.fakes import FakeClock, FakeLedger, InlineExecutor
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -23,6 +27,7 @@ class World:
     def __init__(self):
         self.clock = FakeClock(NOON.timestamp())
         self.ledger = FakeLedger()
+        self.telemetry = FakeTelemetry()
 
     def at(self, instant):
         self.clock.time = instant.timestamp()
@@ -33,7 +38,7 @@ class World:
 
     def make(self, ledger=None, seconds=PLENTY):
         left = iter([seconds] * 3 + [0] * 99) if seconds < PLENTY else None
-        use_case = CheckpointLedger(ledger or self.ledger, self.clock, InlineExecutor())
+        use_case = CheckpointLedger(ledger or self.ledger, self.clock, self.telemetry, InlineExecutor())
         return use_case(lambda: next(left) if left else PLENTY)
 
     def checkpoint(self, day):
@@ -111,6 +116,90 @@ def test_a_ledger_without_any_entry_has_no_checkpoint(world):
     world.at(NOON + timedelta(days=30))
     assert world.make() == []
     assert len(world.ledger) == 0
+
+
+class TestDeadSenders:
+    SUBJECT = "message#dead"
+
+    @pytest.fixture(autouse=True)
+    def dead(self, world):
+        """Let a sender die at half a minute to midnight; it had until ten seconds after that."""
+        world.at(NOON + timedelta(hours=11, minutes=59, seconds=30))
+        deadline = format_time(NOON + timedelta(hours=12, seconds=10))
+        self.enter(world, EntryType.SENDING, {"deadline": deadline})
+
+    def enter(self, world, type_, data=None):
+        append(world.ledger, world.clock, self.SUBJECT, lambda _: Draft(type_, data or {}))
+
+    def entries(self, world):
+        assert first_broken(self.SUBJECT, world.ledger.read(self.SUBJECT)) is None
+        return world.ledger.read(self.SUBJECT)
+
+    def test_a_message_of_a_dead_sender_is_settled_as_whoever_meets_it_does(self, world):
+        world.add("message#a")
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        _, unknown = self.entries(world)
+        assert unknown.data == {"error": "outcome_unknown", "reason": "deadline_passed"}
+        assert unknown.index["unsettled"] == "unknown"
+        assert world.telemetry[Metric.MESSAGES_UNKNOWN] == [1]
+        assert [entry.type for entry in world.ledger.read("message#a")] == ["delivery"]
+
+    def test_the_entry_is_in_the_checkpoint_of_the_day_that_it_was_made_on(self, world):
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        assert world.heads(DAY) == {self.SUBJECT: 1}
+        assert world.checkpoint(DAY).heads[0].hash == self.entries(world)[0].hash
+        world.at(NOON + timedelta(days=2))
+        world.make()
+        assert world.heads(NEXT)[self.SUBJECT] == 2
+        assert world.telemetry[Metric.MESSAGES_UNKNOWN] == [1]
+
+    @pytest.mark.parametrize("type_", [EntryType.DISPATCHED, EntryType.REJECTED, EntryType.RETRYING])
+    def test_one_that_was_answered_is_left_alone(self, world, type_):
+        self.enter(world, type_)
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        assert [entry.type for entry in self.entries(world)] == ["sending", type_]
+        assert world.telemetry[Metric.MESSAGES_UNKNOWN] == []
+
+    def test_one_that_is_tried_again_just_now_is_left_alone(self, world):
+        self.enter(world, EntryType.RETRYING)
+        world.at(NOON + timedelta(days=1))
+        self.enter(world, EntryType.SENDING, {"deadline": format_time(NOON + timedelta(days=1, seconds=30))})
+        world.make()
+        assert [entry.type for entry in self.entries(world)] == ["sending", "retrying", "sending"]
+        world.at(NOON + timedelta(days=2))
+        world.make()
+        assert self.entries(world)[-1].type == "unknown"
+
+    def test_nothing_is_appended_to_what_somebody_has_tampered_with(self, world):
+        (entry,) = self.entries(world)
+        changed = replace(entry, data={**entry.data, "owner": "another"})
+        world.ledger._rows[self.SUBJECT, 1] = json.dumps(changed.attributes())
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        assert len(world.ledger.read(self.SUBJECT)) == 1
+
+    def test_what_is_no_message_is_nobodys_to_settle(self, world):
+        append(world.ledger, world.clock, "template#t", lambda _: Draft(EntryType.SENDING, {}))
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        assert len(world.ledger.read("template#t")) == 1
+
+    def test_one_that_cant_be_settled_is_met_again_by_the_next_run(self, world):
+        insert = world.ledger.insert
+        world.at(NOON + timedelta(days=1))
+
+        def broken(entry):
+            raise StorageError("not now")
+
+        world.ledger.insert = broken
+        with pytest.raises(StorageError):
+            world.make()
+        world.ledger.insert = insert
+        assert len(world.make()) == 1
+        assert self.entries(world)[-1].type == "unknown"
 
 
 class TestParts:

@@ -4,15 +4,17 @@ import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
 from cxone_messaging.adapters.governor import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.adapters.ledger import Insertion
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.bulk import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import parse_time
@@ -312,7 +314,7 @@ class TestOnce:
         for key, first, second in (("a", single, offer_one), ("b", offer_one, single)):
             first(world, key)
             second(world, key)
-            assert trail(world, key) == ["sending", "dispatched"]
+            assert [each for each in trail(world, key) if each != "counted"] == ["sending", "dispatched"]
         assert taken(world) == [1, 1]
 
     def test_what_somebody_else_is_sending_waits_until_they_must_be_done(self, world):
@@ -371,6 +373,187 @@ class TestOnce:
         assert entries_of(world)[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id
         assert status(world) is Status.DELIVERED
         assert world.telemetry[Metric.MESSAGES_DISPATCHED] == [1]
+
+
+class TestSeveralBatches:
+    """A reference that another batch, or a single send, has used already."""
+
+    def test_who_comes_later_counts_what_the_first_one_sent(self, world):
+        offer(world, [record(batch_id="first")])
+        assert offer(world, [record(batch_id="later")]) == [Done()]
+        assert sends(world) == 1
+        assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
+
+    def test_what_was_sent_by_itself_counts_too(self, world):
+        single(world, "r")
+        offer(world, [record(batch_id="later")])
+        assert counts(world) == {"later": {"dispatched": 1}}
+
+    @pytest.mark.parametrize(
+        "first", [lambda world: offer(world, [record(batch_id="first")]), lambda w: single(w, "r")]
+    )
+    def test_all_of_them_follow_what_becomes_of_it(self, world, first):
+        first(world)
+        for batch_id in ("second", "third"):
+            offer(world, [record(batch_id=batch_id)])
+        world.clock.advance(60)
+        world.deliver()
+        assert {json.dumps(each) for each in counts(world).values()} == {'{"delivered": 1}'}
+        assert {"second", "third"} <= counts(world).keys()
+
+    def test_a_record_that_comes_again_adds_nothing(self, world):
+        offer(world, [record(batch_id="first")])
+        for batch_id in ("first", "later", "later", "first", "later", None):
+            offer(world, [record(batch_id=batch_id)])
+        assert trail(world) == ["sending", "dispatched", "counted"]
+        world.clock.advance(60)
+        world.deliver()
+        offer(world, [record(batch_id="later")])
+        assert trail(world) == ["sending", "dispatched", "counted", *["delivery"] * 3, "counted"]
+
+    def test_the_message_itself_says_the_same_as_before(self, world):
+        offer(world, [record(batch_id="first")])
+        before = fold("m", entries_of(world))
+        world.clock.advance(100)
+        offer(world, [record(batch_id="later"), record(batch_id="other", text="another")])
+        offer(world, [record(batch_id="other", text="another")])
+        assert fold("m", entries_of(world)) == before
+        assert len(entries_of(world)) == 4
+
+    def test_what_is_being_sent_counts_once_it_has_come_to_an_end(self, world):
+        die_while_sending(world)
+        (wait,) = offer(world, [record(batch_id="later")])
+        assert counts(world) == {"batch": {"sending": 1}}
+        world.clock.advance(wait.seconds)
+        offer(world, [record(batch_id="later")])
+        assert counts(world) == {"batch": {"unknown": 1}, "later": {"unknown": 1}}
+
+    def test_of_a_message_that_one_tried_and_another_sent_both_count_the_same(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        offer(world, [record(batch_id="first")])
+        assert counts(world) == {"first": {"retrying": 1}}
+        offer(world, [record(batch_id="later")])
+        assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
+        world.clock.advance(60)
+        world.deliver()
+        assert counts(world) == {"first": {"delivered": 1}, "later": {"delivered": 1}}
+
+    def test_a_batch_counts_what_a_single_send_made_of_its_message(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503))
+        offer(world, [record()])
+        single(world, "r")
+        assert counts(world) == {"batch": {"dispatched": 1}}
+
+    def test_what_a_slow_sender_says_after_all_counts_everywhere(self, world):
+        assert offer(world, [record(batch_id="first")], injector=slow(world, refuses)) == [Done()]
+        assert trail(world) == ["sending", "unknown", "counted", "rejected", "counted"]
+        assert counts(world) == {"first": {"rejected": 1}, "later": {"rejected": 1}}
+
+    def test_what_a_slow_single_sender_says_after_all_counts_too(self, world):
+        with pytest.raises(MessagingError):
+            world.sender(slow(world, refuses)).send(record().request, "r", lambda: 28.0)
+        assert trail(world) == ["sending", "unknown", "counted", "rejected", "counted"]
+        assert counts(world) == {"later": {"rejected": 1}}
+
+    def test_another_try_of_a_slow_sender_counts_everywhere(self, world):
+        offer(world, [record(batch_id="first")], injector=slow(world, throttles))
+        assert counts(world) == {"first": {"retrying": 1}, "later": {"retrying": 1}}
+        refuses(world)
+        offer(world, [record(batch_id="first")])
+        assert counts(world) == {"first": {"rejected": 1}, "later": {"rejected": 1}}
+
+    def test_another_try_that_dies_is_unknown_everywhere(self, world):
+        offer(world, [record(batch_id="first")], injector=slow(world, throttles))
+        die_while_sending(world, [record(batch_id="first")])
+        world.clock.advance(60)
+        world.read(world.pseudonyms.message_id("r"))
+        assert counts(world) == {"first": {"unknown": 1}, "later": {"unknown": 1}}
+
+    def test_what_broke_off_before_it_was_counted_is_made_good_by_the_event_that_comes_again(self, world):
+        for batch_id in ("first", "later"):
+            offer(world, [record(batch_id=batch_id)])
+        world.clock.advance(60)
+        insert = world.ledger.insert
+        world.ledger.insert = lambda entry: broken() if entry.type == "counted" else insert(entry)
+        due = world.simulator.due_events()
+        for answer in (pytest.raises(StorageError), nullcontext()):
+            with answer:
+                event = json.loads(due[-1].body)
+                told = DeliveryEvent(event["messageId"], event["status"], event["to"], event["timestamp"])
+                world.record(told, world.pseudonyms.message_id("r"))
+            world.ledger.insert = insert
+        assert counts(world) == {"first": {"delivered": 1}, "later": {"delivered": 1}}
+        assert world.telemetry[Metric.MESSAGES_DELIVERED] == [1]
+
+    def test_a_record_that_cant_be_counted_comes_back(self, world):
+        offer(world, [record(batch_id="first")])
+        world.ledger.insert = lambda entry: broken()
+        (wait,) = offer(world, [record(batch_id="later")])
+        (reused,) = offer(world, [record(batch_id="later", text="another")])
+        assert isinstance(wait, Later)
+        assert isinstance(reused, Later)
+
+    def test_a_reference_that_is_anothers_counts_as_rejected_whatever_becomes_of_that_one(self, world):
+        offer(world, [record(batch_id="first")])
+        for _ in range(2):
+            reused = offer(world, [record(batch_id="later", text="another")])
+            assert reused == [Unusable("idempotency_key_reused")]
+        assert trail(world) == ["sending", "dispatched", "refused"]
+        assert counts(world) == {"first": {"dispatched": 1}, "later": {"rejected": 1}}
+        world.clock.advance(60)
+        world.deliver()
+        assert counts(world) == {"first": {"delivered": 1}, "later": {"rejected": 1}}
+
+    def test_who_was_refused_does_not_count_what_was_sent_by_itself(self, world):
+        single(world, "r")
+        offer(world, [record(batch_id="later", text="another")])
+        world.clock.advance(60)
+        world.deliver()
+        assert counts(world) == {"later": {"rejected": 1}}
+
+    def test_a_message_of_one_batch_gets_no_entry_for_it(self, world):
+        offer(world, [record()])
+        world.clock.advance(60)
+        world.deliver()
+        offer(world, [record()])
+        assert trail(world) == ["sending", "dispatched", *["delivery"] * 3]
+
+
+def counts(world):
+    """Count each batch's messages by status."""
+    entries = [entry for subject in world.ledger.subjects() for entry in world.ledger.read(subject)]
+    batches = {entry.index["batchId"] for entry in entries if "batchId" in entry.index}
+    return {batch_id: count_by_status(world.ledger.batch_entries(batch_id), 0) for batch_id in batches}
+
+
+def refuses(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=400))
+
+
+def throttles(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429))
+
+
+def slow(world, answers):
+    """Hold a sender up behind CXone's answer, until its time is over and a later batch's record came by."""
+    answers(world)
+
+    class Slow(Injector):
+        held_up = False
+
+        def call(self, function, *args, **options):
+            answer = super().call(function, *args, **options)
+            if sends(world) and not self.held_up:
+                self.held_up = True
+                world.clock.advance(60)
+                offer(world, [record(batch_id="later")])
+            return answer
+
+    return Slow()
+
+
+def broken():
+    raise StorageError("not now")
 
 
 def deadline(world):

@@ -1,6 +1,7 @@
 """What each of CXone's answers leads to, line by line of the documents' table, through the real client."""
 
 import itertools
+import json
 
 import pytest
 
@@ -11,6 +12,7 @@ from cxone_messaging.domain.messages import SmsRequest, Status
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from local.simulator import Fault
+from local.simulator.wire import Response
 from tests.worlds import Injector, Killed, Plan, World
 
 REQUEST = SmsRequest("+15551234567", "Your code is 849201")
@@ -64,6 +66,76 @@ def test_a_refusal_for_good_is_never_retried_and_replayed_to_who_asks_again(worl
     assert ("message:sms:send" in first.detail) == (status == 403)
     assert trail(world) == [("sending", None), ("rejected", status)]
     assert sends(world) == 1
+
+
+class TestWhyItWasRefused:
+    """What CXone's answer to a refusal says, as far as it can be kept: codes and our fields' names, no sentences."""
+
+    SECRETS = ("849201", "5551234567", "Your code is")
+
+    @pytest.fixture
+    def answered(self, world, monkeypatch):
+        """Refuse a message with a body; gives what the caller is told."""
+
+        def answered(body, status=400, request=REQUEST):
+            text = body if isinstance(body, str) else json.dumps(body)
+            response = Response(status, content=text.encode())
+            monkeypatch.setattr(world.simulator, "handle", lambda _: response)
+            return refused(world, request=request)
+
+        assert send(world, key="another").message.status is Status.DISPATCHED  # there is a token
+        return answered
+
+    def test_an_inactive_campaign_is_told_at_once_and_again_and_stands_in_the_ledger(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"active_campaigns": ["summer"]})
+        told = "CXone answered 400 (campaignId: campaign_not_active)"
+        assert [refused(world).detail for _ in range(2)] == [told] * 2
+        entry = world.ledger.read(f"message#{world.pseudonyms.message_id('k')}")[-1]
+        assert entry.data["reason"] == told
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            ({"errorCode": "INVALID_CAMPAIGN"}, "INVALID_CAMPAIGN"),
+            ({"code": 1021}, "1021"),
+            ({"code": "21211"}, "21211"),
+            ({"error": "invalid_request"}, "invalid_request"),
+            ({"error": {"code": "sms.from-unknown"}}, "sms.from-unknown"),
+            ({"errors": [{"field": "from", "errorCode": "NOT_REGISTERED"}]}, "from: NOT_REGISTERED"),
+            ({"code": "BAD", "errors": [{"field": "to[0]"}, {"field": "to.1"}, {"field": "text"}]}, "BAD, to, text"),
+            ({"errors": [{"code": f"E{number}"} for number in range(9)]}, "E0, E1, E2, E3, E4"),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    @pytest.mark.parametrize("status", [400, 422])
+    def test_codes_and_fields_are_told(self, answered, body, told, status):
+        assert answered(body, status).detail == f"CXone answered {status} ({told})"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "", "null", "[]", "<html>", "[" * 50_000, '"code"', {"code": None}, {"code": ["E1"]}, {"code": True},
+            {"errors": "E1"}, {"errors": ["E1"]}, {"code": "x" * 65}, {"code": "an error"}, {"code": ""},
+            {"detail": "+15551234567 is not a mobile"}, {"message": "Your code is 849201"},
+            {"code": "+15551234567"}, {"code": "15551234567"}, {"code": "to-15551234567"}, {"code": "4567"},
+            {"code": "849201"}, {"code": 84920}, {"code": "E849201"}, {"code": "Code"}, {"code": "your"},
+            {"code": "Your code is 849201"}, {"code": "E1\n"}, {"code": "É1"}, {"code": "eyJhbGciOi.eyJzdWIiOiIx" * 4},
+            {"errors": [{"field": "+15551234567"}, {"field": "849201"}, {"field": "Your code is"}]},
+            {"errors": [{"field": "to15551234567"}, {"field": "text 849201"}, {"field": 1}, {"field": ["to"]}]},
+            '{"field": ' + "[" * 900 + "]" * 900 + "}",
+        ],
+        ids=lambda body: str(body)[:40],
+    )  # fmt: skip
+    def test_nothing_else_is(self, world, answered, body):
+        assert answered(body).detail == "CXone answered 400"
+        entries = world.ledger.read(f"message#{world.pseudonyms.message_id('k')}")
+        assert entries[-1].type == "rejected"
+        written = json.dumps([entry.attributes() for entry in entries])
+        assert not any(secret in written for secret in self.SECRETS)
+
+    @pytest.mark.parametrize("status", [404, 413])
+    def test_other_refusals_are_not_asked_why(self, answered, status):
+        assert answered({"code": "E1"}, status).detail == f"CXone answered {status}"
 
 
 def test_an_expired_token_is_replaced_and_the_message_sent(world):

@@ -7,8 +7,8 @@ from boto3.dynamodb.types import TypeSerializer
 
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
+from cxone_messaging.domain.messages import SmsRequest, SmsRules, check
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.platform.http_api import HttpRequest
 from cxone_messaging.use_cases.submit_batch import BatchMessage
@@ -93,6 +93,26 @@ def test_each_refused_message_is_told_with_its_codes_and_the_others_are_queued(w
     assert {record.batch_id for record, _ in queue.waiting} == {told.batch_id}
     assert trail(world) == ["batch", "batch_queued", "batch_submitted"]
     assert world.read_batch(told.batch_id) == (2, {"queued": 2})
+
+
+def test_each_refusal_is_told_in_words_which_are_those_of_a_single_send_where_its_code_says_all(world, queue):
+    kinds = [
+        message(to=NOBODY), message(to=OPTED_OUT.e164), message(text=""),  # what the code says is all there is
+        message(to="call me"), message(text="a" * 1600), message(text="\0"), message("twice"),
+    ]  # fmt: skip
+    first = submit(world, queue, [message("twice"), *kinds])
+    assert submit(world, queue, [message("twice"), *kinds]).rejected == first.rejected
+    told = [error for index in sorted(first.rejected) for error in first.rejected[index]]
+    single = [error for each in kinds[:3] for error in world.sender().preview(each.request).errors]
+    assert told[:3] == single
+    assert len({error.message for error in told}) == len(kinds)
+    assert not any("batch was submitted" in error.message for error in told)
+
+
+def test_each_rule_has_its_words():
+    broken = check(SmsRequest("?", "\0"), SmsRules("", "", 10)).errors
+    assert {error.code for error in broken} >= {Code.CAMPAIGN_REQUIRED, Code.SENDER_REQUIRED}
+    assert all(FieldError.by_code(error.code, error.field).message for error in broken)
 
 
 def test_nothing_of_a_number_or_a_text_stands_in_the_ledger(world, queue):

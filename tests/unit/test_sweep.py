@@ -40,8 +40,7 @@ class Desk:
         """Let a sender die, and somebody notice."""
         self.sending(subject)
         self.clock.advance(31)
-        message_id = subject.removeprefix("message#")
-        settle_overdue(self.ledger, self.clock, self.telemetry, message_id, self.ledger.read(subject))
+        settle_overdue(self.ledger, self.clock, self.telemetry, subject, self.ledger.read(subject))
 
     def stray(self, status="delivered"):
         return self.record(DeliveryEvent("cx-1", status, "", self.time()), None)

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -52,20 +53,33 @@ class CxoneSession(requests.Session):
         seconds: float,
         *,
         wanted: Container[int],
+        welcome: Container[int] = (),
         method: str = "POST",
     ) -> Answer:
         """Ask once and give the answer, with its body where its status is `wanted`, within that many seconds.
 
-        Raises what requests raises; the answer's body may have at most 64 KiB.
+        Where its status is `welcome`, its body is read if that can be done; the status counts without it. Raises what
+        requests raises; the answer's body may have at most 64 KiB.
         """
-        future = self._threads.submit(self._exchange, method, url, body, headers, seconds, wanted)
+        heard: list[Answer] = []
+        future = self._threads.submit(self._exchange, method, url, body, headers, seconds, wanted, welcome, heard)
         try:
             return future.result(timeout=seconds + _GRACE_SECONDS)
         except TimeoutError:
+            if heard:
+                return heard[0]
             raise requests.exceptions.ReadTimeout("no whole answer in time") from None
 
     def _exchange(  # noqa: PLR0917
-        self, method: str, url: str, body: Any, headers: Mapping[str, str], seconds: float, wanted: Container[int]
+        self,
+        method: str,
+        url: str,
+        body: Any,
+        headers: Mapping[str, str],
+        seconds: float,
+        wanted: Container[int],
+        welcome: Container[int],
+        heard: list[Answer],
     ) -> Answer:
         now = self._clock.monotonic()
         if now - self._used_at > _IDLE_LIMIT_SECONDS:
@@ -75,8 +89,14 @@ class CxoneSession(requests.Session):
         with self.request(
             method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
         ) as response:
-            answer = _read(response) if response.status_code in wanted else b""
-            return Answer(response.status_code, response.headers, answer)
+            answer = Answer(response.status_code, response.headers, b"")
+            if answer.status in wanted:
+                return answer._replace(body=_read(response))
+            if answer.status in welcome:
+                heard.append(answer)
+                with suppress(requests.RequestException):
+                    return answer._replace(body=_read(response))
+            return answer
 
 
 class WatchedBody(io.BytesIO):

@@ -5,8 +5,10 @@ may stand beside this one behind the same `SmsGateway`.
 """
 
 import json
+import re
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 
@@ -17,10 +19,19 @@ from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknow
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
-# Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
 _ID_LIMIT = 256
 _ACCEPTANCES = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
+# Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
 _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+
+# What is wrong with a message is told by these; what the body looks like, the documents don't say.
+_EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_CODE_NAMES = ("errorCode", "code", "error")
+# A name with no more than three digits in a row, or a short number: neither a phone number nor a one-time password.
+_CODE = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*|[0-9]{1,5}", re.ASCII)
+_CODE_LIMIT = 64
+_FIELD = re.compile(r"(?:to|from|text|campaignId|webhookUrl|segmentation)(?![^.\[])")
+_EXPLANATIONS_LIMIT = 5
 
 
 class SmsGateway(Protocol):
@@ -71,13 +82,18 @@ class CxoneSms:
         headers = {"Authorization": f"Bearer {token.value}", "Content-Type": "application/json"}
         try:
             answer = self._session.exchange(
-                self._url, body, headers, min(self._timeout_seconds, seconds), wanted=_ACCEPTANCES
+                self._url,
+                body,
+                headers,
+                min(self._timeout_seconds, seconds),
+                wanted=_ACCEPTANCES,
+                welcome=_EXPLAINED,
             )
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
             return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
-        outcome = _outcome(answer, self._clock)
+        outcome = _outcome(answer, sms, self._clock)
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
         return outcome
@@ -87,7 +103,7 @@ _NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
 
 
 def _outcome(  # noqa: PLR0911  a line of the table each
-    answer: Answer, clock: Clock
+    answer: Answer, sms: Sms, clock: Clock
 ) -> SendOutcome:
     """Tell what an answer means, line by line as the documents' table of errors has it."""
     status = answer.status
@@ -103,17 +119,53 @@ def _outcome(  # noqa: PLR0911  a line of the table each
         case _ if status in _NOT_TAKEN:
             return NotAccepted("cxone_unavailable", "unavailable", status, retry_after(answer.headers, clock))
         case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
-            return Rejected("cxone_rejected", f"CXone answered {status}", status)
+            return Rejected("cxone_rejected", f"CXone answered {status}{_explanation(answer.body, sms)}", status)
         case _:
             return OutcomeUnknown("unclear_answer", status)
 
 
-def _accepted(status: int, answer: bytes) -> SendOutcome:
+def _explanation(answer: bytes, sms: Sms) -> str:
+    """Say why a message was refused, by CXone's own codes and the names of our fields.
+
+    Sentences are left out: they may quote the number or the text. So is a code that is a part of either.
+    """
+    found: list[str] = []
+    for each in _errors(_document(answer)):
+        code = next((code for name in _CODE_NAMES if (code := _code(each.get(name), sms))), "")
+        field = _FIELD.match(told) if isinstance(told := each.get("field"), str) else None
+        explanation = ": ".join(part for part in (field[0] if field else "", code) if part)
+        if explanation and explanation not in found:
+            found.append(explanation)
+    return f" ({', '.join(found[:_EXPLANATIONS_LIMIT])})" if found else ""
+
+
+def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give each object that may tell of an error: the answer itself, its `error`, and what its `errors` lists."""
+    yield document
+    listed = document.get("errors")
+    for each in (document.get("error"), *(listed if isinstance(listed, list) else ())):
+        if isinstance(each, dict):
+            yield each
+
+
+def _code(value: object, sms: Sms) -> str | None:
+    """Give what looks like a code and can be no part of the message."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text):
+        return None
+    return None if text.casefold() in sms.text.casefold() or text in sms.to.e164 else text
+
+
+def _document(answer: bytes) -> dict[str, Any]:
     try:
         document = json.loads(answer)
     except (ValueError, RecursionError):
-        document = None
-    id_ = document.get("id") if isinstance(document, dict) else None
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _accepted(status: int, answer: bytes) -> SendOutcome:
+    id_ = _document(answer).get("id")
     # Whatever else stands there could not be an index key in the ledger, nor in an event be told from another.
     if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable():
         return Accepted(id_)

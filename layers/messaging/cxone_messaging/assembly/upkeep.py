@@ -9,9 +9,9 @@ from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.sweep import Sweep
 
 
-def checkpoint_ledger(settings: CheckpointLedgerSettings) -> CheckpointLedger:
-    """Put together what makes the ledger's checkpoints."""
-    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock())
+def checkpoint_ledger(settings: CheckpointLedgerSettings, telemetry: Telemetry) -> CheckpointLedger:
+    """Put together what makes the ledger's checkpoints, and finds dead senders on the way."""
+    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock(), telemetry)
 
 
 def sweep(settings: SweepLedgerSettings, telemetry: Telemetry) -> Sweep:

@@ -1,11 +1,11 @@
 """Bulk sends: the records on the queue, which are anybody's to put there, and the batches that some belong to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain.entries import Entry, EntryType, Value
-from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.domain.messages import SmsRequest, Status, final_event, fold
 
 # The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
 BATCH_KEY, BATCH_STATE_KEY = "batchId", "batchState"
@@ -32,9 +32,15 @@ class BulkRecord:
         return {name: value for name, value in fields.items() if value is not None}
 
 
+def batches_of(entries: Iterable[Entry]) -> list[str]:
+    """Name the batches that a message counts in; the first is the one that its own entries count in."""
+    counting = (entry for entry in entries if BATCH_KEY in entry.index and entry.type != EntryType.REFUSED)
+    return list(dict.fromkeys(entry.index[BATCH_KEY] for entry in counting))
+
+
 def batch_of(entries: Iterable[Entry]) -> str | None:
-    """Find the batch that a message belongs to."""
-    return next((entry.index[BATCH_KEY] for entry in entries if BATCH_KEY in entry.index), None)
+    """Name the batch that a message's own entries count in."""
+    return next(iter(batches_of(entries)), None)
 
 
 def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]) -> dict[str, str]:  # noqa: A002
@@ -43,6 +49,24 @@ def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]
         return {}
     event = f"|{data['instant']}|{data['word']}" if type is EntryType.DELIVERY else ""
     return {BATCH_KEY: batch_id, BATCH_STATE_KEY: type.value + event}
+
+
+def standing_index(batch_id: str, entries: Sequence[Entry]) -> dict[str, str]:
+    """Make the index keys that let a batch count a message as all of its entries have it."""
+    final = final_event(entries)
+    if final:
+        return batch_index(batch_id, EntryType.DELIVERY, final.data)
+    return batch_index(batch_id, EntryType(fold("", entries).status.value), {})
+
+
+def is_counted(batch_id: str, entries: Sequence[Entry]) -> bool:
+    """Whether a batch counts a message as all of its entries have it, going by those that bear the batch's keys."""
+    in_batch = [
+        entry_in_batch(entry.subject, entry.sequence, entry.index.get(BATCH_STATE_KEY, ""))
+        for entry in entries
+        if entry.index.get(BATCH_KEY) == batch_id
+    ]
+    return bool(in_batch) and fold("", in_batch).status is fold("", entries).status
 
 
 def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:

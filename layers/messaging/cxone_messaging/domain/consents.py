@@ -53,12 +53,12 @@ class Consent:
 def refusal(consent: Consent | None) -> FieldError | None:
     """Say why nothing may be sent under this consent, or None when it may (documents: the recipient is opted in)."""
     if consent is None:
-        return FieldError(Code.NOT_OPTED_IN, "to", "the recipient has not opted in")
+        return FieldError.by_code(Code.NOT_OPTED_IN, "to")
     match consent.status:
         case ConsentStatus.OPTED_IN:
             return None
         case ConsentStatus.OPTED_OUT:
-            return FieldError(Code.OPTED_OUT, "to", "the recipient has opted out")
+            return FieldError.by_code(Code.OPTED_OUT, "to")
 
 
 def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:

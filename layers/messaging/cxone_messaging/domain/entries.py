@@ -27,6 +27,8 @@ class EntryType(StrEnum):
     RETRYING = "retrying"
     UNKNOWN = "unknown"
     DELIVERY = "delivery"
+    COUNTED = "counted"
+    REFUSED = "refused"
     CONSENT = "consent"
     BATCH = "batch"
     BATCH_QUEUED = "batch_queued"

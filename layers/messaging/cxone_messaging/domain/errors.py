@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class Code(StrEnum):
@@ -44,6 +45,20 @@ class Code(StrEnum):
     TEMPLATE_OPT_OUT_MISSING = "template_opt_out_missing"
 
 
+# What is wrong with a message, where no more than the code is known.
+_WORDS = {
+    Code.INVALID_RECIPIENT: "a phone number is an optional plus sign and all digits of a number that can exist",
+    Code.NOT_OPTED_IN: "the recipient has not opted in",
+    Code.OPTED_OUT: "the recipient has opted out",
+    Code.CAMPAIGN_REQUIRED: "name the campaign that the message belongs to",
+    Code.SENDER_REQUIRED: "name a registered number or short code to send from",
+    Code.TEXT_REQUIRED: "the text is empty",
+    Code.TOO_MANY_SEGMENTS: "the text takes more segments than are allowed",
+    Code.INVALID_CHARACTERS: "the text has a character that can't be sent in a message",
+    Code.IDEMPOTENCY_KEY_REUSED: "an earlier message of this batch has the same reference",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One thing wrong with one field; the message says what to change and never quotes a number or a text."""
@@ -51,6 +66,11 @@ class FieldError:
     code: Code
     field: str
     message: str
+
+    @classmethod
+    def by_code(cls, code: Code, field: str) -> Self:
+        """Say of a message that breaks a rule what can be said by the rule's code alone."""
+        return cls(code, field, _WORDS[code])
 
 
 class MessagingError(Exception):

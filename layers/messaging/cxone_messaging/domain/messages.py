@@ -15,6 +15,10 @@ from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
+_PREFIX = "message#"
+# Entries in a message's chain that are there for batches which did not bring it.
+TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
+
 
 class Status(StrEnum):
     """Where a message stands; `queued` where a batch holds it and no sender has taken it yet.
@@ -82,13 +86,13 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
     campaign_id = request.campaign_id or rules.default_campaign_id
     if not campaign_id:
-        errors.append(FieldError(Code.CAMPAIGN_REQUIRED, "campaignId", "name the campaign that the message belongs to"))
+        errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
     sender = request.sender or rules.default_sender
     if not sender:
-        errors.append(FieldError(Code.SENDER_REQUIRED, "from", "name a registered number or short code to send from"))
+        errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
     size: segments.SegmentCount | None = None
     if not request.text.strip():
-        errors.append(FieldError(Code.TEXT_REQUIRED, "text", "the text is empty"))
+        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     elif "\0" in request.text:
         errors.append(FieldError(Code.INVALID_CHARACTERS, "text", "U+0000 can't be sent in a message"))
     else:
@@ -127,7 +131,12 @@ class Message:
 
 def subject_of(message_id: str) -> str:
     """Name a message's subject in the ledger."""
-    return f"message#{message_id}"
+    return f"{_PREFIX}{message_id}"
+
+
+def is_message(subject: str) -> bool:
+    """Whether a subject in the ledger is a message."""
+    return subject.startswith(_PREFIX)
 
 
 def fold(message_id: str, entries: Sequence[Entry]) -> Message:
@@ -137,13 +146,11 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     later event time counts; words that aren't final never move a message back. Entries that somebody tampered with are
     read as far as they make sense, so that they can be shown; what can't be read is as good as absent.
     """
+    # What is told to batches says nothing new of the message.
+    entries = [entry for entry in entries if entry.type not in TOLD_TO_BATCHES] or entries
     sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
     events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
-    final = max(
-        (event for event in events if text_at(event.data, "word") in FINAL_WORDS),
-        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
-        default=None,
-    )
+    final = final_event(events)
     sending = [entry for entry in sent if entry.type == EntryType.SENDING]
     dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
     asked: Mapping[str, Value] = sending[0].data if sending else {}
@@ -165,6 +172,15 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         fingerprint=text_at(asked, "fingerprint"),
         deadline=text_at(sending[-1].data, "deadline") if sending else None,
         attempts=len(sending),
+    )
+
+
+def final_event(entries: Sequence[Entry]) -> Entry | None:
+    """Find the delivery event that counts: of those with a final word the one with the latest event time."""
+    return max(
+        (e for e in entries if e.type == EntryType.DELIVERY and text_at(e.data, "word") in FINAL_WORDS),
+        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
+        default=None,
     )
 
 

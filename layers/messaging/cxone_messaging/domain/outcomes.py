@@ -13,9 +13,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """CXone refused the message for good, or we did at the last moment; `reason` is ours and quotes no answer's text.
+    """CXone refused the message for good, or we did at the last moment.
 
-    `http_status` is None where CXone was not asked.
+    `reason` is ours, and quotes of an answer nothing but its codes; `http_status` is None where CXone was not asked.
     """
 
     code: Literal["cxone_rejected", "cxone_auth_failed", "opted_out", "not_opted_in"]

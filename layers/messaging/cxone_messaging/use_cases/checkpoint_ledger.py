@@ -2,6 +2,9 @@
 
 Whoever runs it next goes on where a run broke off: a day's heads are entered in parts, in the order of their subjects,
 and a day without a last entry is not finished. Days that no run came to are caught up with, the oldest first.
+
+Since every chain of a day is read here anyway, a message whose sender died and that nobody has asked for is found here
+too, at the latest on the next day.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +15,6 @@ from itertools import batched, dropwhile
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.checkpoints import (
     Checkpoint,
-    Head,
     head_of,
     heads_in,
     is_finished,
@@ -20,8 +22,11 @@ from cxone_messaging.domain.checkpoints import (
     settled_day,
     subject_of,
 )
-from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType, Value
+from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType, Value, first_broken
+from cxone_messaging.domain.messages import fold, is_message
 from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 
 # So many heads stand in one entry: 30 KB as a rule, and below DynamoDB's 400 KB even where each subject is as long as
 # one can be.
@@ -42,9 +47,10 @@ class _OvertakenError(Exception):
 class CheckpointLedger:
     """The use case. Chains are read side by side in the `executor`; one of its own, where none is given."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, executor: Executor | None = None) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, executor: Executor | None = None) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._telemetry = telemetry
         self._executor = executor or ThreadPoolExecutor(_READERS)
 
     def __call__(self, seconds_left: Callable[[], float]) -> list[Checkpoint]:
@@ -83,15 +89,21 @@ class CheckpointLedger:
         for subjects in batched(self._ledger.subjects_of_day(day.isoformat(), last), PART, strict=False):
             if seconds_left() < _SPARE_SECONDS:
                 return None
-            heads = [head for head in self._executor.map(lambda subject: self._head(subject, day), subjects) if head]
-            listed: list[Value] = [head.written() for head in heads]
+            chains = [self._settled(chain) for chain in self._executor.map(self._ledger.read, subjects)]
+            listed: list[Value] = [head.written() for chain in chains if (head := head_of(chain, day))]
             entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, {"heads": listed})
         heads = list(heads_in(entries))
         told: dict[str, Value] = {"count": len(heads), "root": root_of(heads), "previous": previous}
         return Checkpoint.read(day, self._append(day, entries, EntryType.CHECKPOINT, told))
 
-    def _head(self, subject: str, day: date) -> Head | None:
-        return head_of(self._ledger.read(subject), day)
+    def _settled(self, chain: list[Entry]) -> list[Entry]:
+        """Settle a message whose sender died; a chain that doesn't hold is left as it is.
+
+        The entry is of today, and so moves no head of the day that is checkpointed.
+        """
+        subject = chain[0].subject if chain else ""
+        dead = is_message(subject) and is_overdue(fold("", chain), self._clock) and first_broken(subject, chain) is None
+        return settle_overdue(self._ledger, self._clock, self._telemetry, subject, chain) if dead else chain
 
     def _append(
         self, day: date, entries: Sequence[Entry], type_: EntryType, data: Mapping[str, Value]

@@ -13,8 +13,9 @@ from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chunk import Item, Unusable, later
+from cxone_messaging.use_cases.counting import count_as_refused, count_in_batches
 from cxone_messaging.use_cases.dispatch import sending
-from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from cxone_messaging.use_cases.settle import settle_overdue
 
 
 class Claims:
@@ -98,20 +99,22 @@ class Claims:
         except StorageError:
             item.disposition = later(self._rng)
 
-    def _leave(self, item: Item, entries: Sequence[Entry]) -> None:
-        """Leave a message as its entries have it, once they have come to an end."""
-        message = fold(item.message_id, entries)
+    def _leave(self, item: Item, entries: list[Entry]) -> None:
+        """Leave a message as its entries have it once they have come to an end, and have a batch count it."""
+        batch_id = item.record.batch_id
         if not _is_same(item, entries):
+            count_as_refused(self._ledger, self._clock, item.subject, entries, batch_id)
             item.disposition = Unusable("idempotency_key_reused")
-        elif is_overdue(message, self._clock):
-            settled = settle_overdue(self._ledger, self._clock, self._telemetry, item.message_id, entries)
-            item.done(settled.status)
-        elif message.status is Status.SENDING:
+            return
+        settled = settle_overdue(self._ledger, self._clock, self._telemetry, item.subject, entries)
+        message = fold(item.message_id, settled)
+        if message.status is Status.SENDING:
             # Somebody is at it. Whoever sees the record after their deadline settles what they left.
             left = parse_time(message.deadline or "").timestamp() - self._clock.now()
             item.disposition = later(self._rng, left)
-        else:
-            item.done(f"already {message.status}")
+            return
+        count_in_batches(self._ledger, self._clock, item.subject, settled, batch_id)
+        item.done(f"already {message.status}" if len(settled) == len(entries) else message.status)
 
 
 def _is_same(item: Item, entries: Sequence[Entry]) -> bool:

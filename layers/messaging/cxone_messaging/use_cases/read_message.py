@@ -10,7 +10,7 @@ from cxone_messaging.domain.messages import Message, fold, subject_of
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
-from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from cxone_messaging.use_cases.settle import settle_overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,14 @@ class ReadMessage:
     def __call__(self, message_id: str) -> AuditedMessage:
         """Read a message. Raises `message_not_found`, and `StorageError`."""
         subject = subject_of(message_id)
-        entries: Sequence[Entry] = self._ledger.read(subject)
+        entries = self._ledger.read(subject)
         if not entries:
             raise MessagingError(Code.MESSAGE_NOT_FOUND, "no message has this id")
         # A chain that doesn't hold is shown as it is: nothing is appended to what somebody has tampered with.
         verified = first_broken(subject, entries) is None
+        if verified:
+            entries = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
         message = fold(message_id, entries)
-        if verified and is_overdue(message, self._clock):
-            settle_overdue(self._ledger, self._clock, self._telemetry, message_id, entries)
-            entries = self._ledger.read(subject)
-            message = fold(message_id, entries)
         if verified and message.cxone_message_id:
             entries = self._deliveries.join(subject, message.cxone_message_id, entries)
             message = fold(message_id, entries)

@@ -13,6 +13,7 @@ from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.settle import is_overdue
 
 _ERROR_LIMIT = 200
@@ -30,7 +31,7 @@ class Recording:
     """What became of a delivery event, and all entries of the subject that it is under."""
 
     recorded: Recorded
-    entries: Sequence[Entry]
+    entries: list[Entry]
 
 
 class RecordDelivery:
@@ -56,12 +57,13 @@ class RecordDelivery:
             return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
         subject = subject_of(message_id)
         under = self._record(subject, data)
-        if under.entries[-1].index.get(CXONE_MESSAGE_KEY) == event.cxone_message_id:
+        entered = next(entry for entry in under.entries if entry.data.get("eventId") == event.identity)
+        if entered.index.get(CXONE_MESSAGE_KEY) == event.cxone_message_id:
             # We have only now learnt CXone's id for this message: what came without our own may be waiting for that.
             return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
         return under
 
-    def join(self, subject: str, cxone_message_id: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+    def join(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
         """Enter under a message what was kept of CXone's id for it; gives the message's entries as they are then.
 
         Those that were kept stay where they are, too. Raises `StorageError`.
@@ -101,10 +103,11 @@ class RecordDelivery:
             return Draft(EntryType.DELIVERY, data, index)
 
         entries = append(self._ledger, self._clock, subject, decide, known=known)
-        if seen:
-            return Recording(Recorded.DUPLICATE, entries)
-        self._measure(str(data["word"]), entries)
-        return Recording(Recorded.ACCEPTED, entries)
+        if not seen:
+            self._measure(str(data["word"]), entries)
+        # For a duplicate too: its first receipt may have broken off here.
+        entries = count_in_batches(self._ledger, self._clock, subject, entries)
+        return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
 
     def _keep(self, cxone_message_id: str, data: Mapping[str, Value]) -> Recording:
         seen = False

@@ -15,6 +15,7 @@ from cxone_messaging.adapters.governor import Governor, NoSlotError, RateUsedUpE
 from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, refusal
+from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRules, check
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
@@ -23,6 +24,7 @@ from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.chunk import Disposition, Done, Item, Later, Sent, later
 from cxone_messaging.use_cases.claims import Claims
+from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.dispatch import SCHEDULE_UNREADABLE, measure, no_slot, send_now, tell_fleet
 from cxone_messaging.use_cases.pacer import Pacer
 
@@ -204,9 +206,8 @@ class SendBatch:
         ]
         for each in sent:
             measure(each.outcome, each.item.sms, each.latency_ms, self._telemetry)
-        for each, draft, insertion in zip(sent, drafts, self._ledger.insert_many(entries), strict=True):
-            is_in = self._append(each.item, draft) if insertion is Insertion.TAKEN else insertion is Insertion.INSERTED
-            if not is_in:
+        for each, draft, entry, insertion in zip(sent, drafts, entries, self._ledger.insert_many(entries), strict=True):
+            if not self._is_in(each.item, draft, entry, insertion):
                 each.item.disposition = later(self._rng)
             elif isinstance(each.outcome, NotAccepted):
                 wait = each.outcome.retry_after
@@ -214,10 +215,15 @@ class SendBatch:
             else:
                 each.item.done(draft.type)
 
-    def _append(self, item: Item, draft: Draft) -> bool:
-        """Enter an outcome whose sequence an early delivery event took; tells whether it is in."""
+    def _is_in(self, item: Item, draft: Draft, entry: Entry, insertion: Insertion) -> bool:
+        """Whether an outcome is in and counted everywhere; one whose sequence an early event took is entered behind."""
+        if insertion is Insertion.FAILED:
+            return False
         try:
-            append(self._ledger, self._clock, item.subject, lambda _: draft)
+            entries = [*item.entries, entry]
+            if insertion is Insertion.TAKEN:
+                entries = append(self._ledger, self._clock, item.subject, lambda _: draft)
+            count_in_batches(self._ledger, self._clock, item.subject, entries)
         except StorageError:
             return False
         return True

@@ -23,8 +23,9 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.dispatch import measure, no_slot, result, send_in_slot, sending, tell_fleet
-from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from cxone_messaging.use_cases.settle import settle_overdue
 
 # Left of an invocation's time for writing the outcome once CXone's answer is there.
 _OUTCOME_SECONDS = 3.0
@@ -209,13 +210,14 @@ class SendMessage:
             raise refusal
         return self._answer(attempt, entries)
 
-    def _answer(self, attempt: "_Attempt", entries: Sequence[Entry]) -> Receipt:
+    def _answer(self, attempt: "_Attempt", entries: list[Entry]) -> Receipt:
         """Answer as the message's entries say, which somebody else wrote."""
         message = fold(attempt.message_id, entries)
         if message.fingerprint != attempt.fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was another one")
-        if is_overdue(message, self._clock):
-            message = settle_overdue(self._ledger, self._clock, self._telemetry, message.message_id, entries)
+        subject = subject_of(attempt.message_id)
+        settled = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
+        message = fold(attempt.message_id, settled)
         match message.status:
             case Status.QUEUED | Status.SENDING | Status.RETRYING:
                 told = "ask again in a moment"
@@ -233,7 +235,8 @@ class SendMessage:
         subject = subject_of(attempt.message_id)
         draft = result(outcome, latency_ms)
         try:
-            return append(self._ledger, self._clock, subject, lambda _: draft, known=entries)
+            entered = append(self._ledger, self._clock, subject, lambda _: draft, known=entries)
+            return count_in_batches(self._ledger, self._clock, subject, entered)
         except StorageError:
             if isinstance(outcome, NotAccepted):
                 raise

@@ -6,11 +6,12 @@ from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.bulk import batch_index, batch_of
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
-from cxone_messaging.domain.messages import Message, Status, fold, subject_of
+from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.counting import count_in_batches
 
 
 def is_overdue(message: Message, clock: Clock) -> bool:
@@ -19,22 +20,26 @@ def is_overdue(message: Message, clock: Clock) -> bool:
 
 
 def settle_overdue(
-    ledger: Ledger, clock: Clock, telemetry: Telemetry, message_id: str, entries: Sequence[Entry]
-) -> Message:
-    """Enter that an overdue message's outcome is unknown, unless its sender or an event has spoken meanwhile."""
+    ledger: Ledger, clock: Clock, telemetry: Telemetry, subject: str, entries: list[Entry]
+) -> list[Entry]:
+    """Enter of a message that is overdue that its outcome is unknown; any other one is left as it is, without a call.
 
+    Gives all of its entries, as far as they are known afterwards. Raises `StorageError`.
+    """
     ours = False
 
     def decide(known: Sequence[Entry]) -> Draft | None:
         nonlocal ours
-        ours = is_overdue(fold(message_id, known), clock)
+        # Its sender or an event may have spoken meanwhile.
+        ours = is_overdue(fold("", known), clock)
         if not ours:
             return None
         data: dict[str, Value] = {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"}
         index = batch_index(batch_of(known), EntryType.UNKNOWN, data) | Unsettled.UNKNOWN.as_index()
         return Draft(EntryType.UNKNOWN, data, index)
 
-    settled = append(ledger, clock, subject_of(message_id), decide, known=entries)
-    if ours:
-        telemetry.add(Metric.MESSAGES_UNKNOWN)
-    return fold(message_id, settled)
+    settled = append(ledger, clock, subject, decide, known=entries)
+    if not ours:
+        return settled
+    telemetry.add(Metric.MESSAGES_UNKNOWN)
+    return count_in_batches(ledger, clock, subject, settled)

@@ -131,8 +131,7 @@ class SubmitBatch:
             errors = [*verdict.errors, *([refused] if refused else [])]
             reference = message.reference or f"{batch_id}#{index}"
             if reference in seen:
-                told = "an earlier message of this batch has the same reference"
-                errors.append(FieldError(Code.IDEMPOTENCY_KEY_REUSED, "reference", told))
+                errors.append(FieldError.by_code(Code.IDEMPOTENCY_KEY_REUSED, "reference"))
             seen.add(reference)
             if errors:
                 rejected[index] = errors
@@ -201,7 +200,7 @@ def _rejected(batch: Entry) -> dict[int, list[FieldError]]:
     written = batch.data["rejected"]
     for rules, indexes in written.items() if isinstance(written, dict) else ():
         broken = [rule.partition(":") for rule in rules.split()]
-        errors = [FieldError(Code(code), field, "refused when the batch was submitted") for code, _, field in broken]
+        errors = [FieldError.by_code(Code(code), field) for code, _, field in broken]
         rejected |= {int(index): errors for index in str(indexes).split()}
     return dict(sorted(rejected.items()))
 
