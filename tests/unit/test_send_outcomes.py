@@ -145,6 +145,14 @@ def test_an_expired_token_is_replaced_and_the_message_sent(world):
     assert (sends(world), len(world.simulator.log("token_sms"))) == (2, 2)
 
 
+def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
+    sender = world.sender()
+    for key in "abc":
+        world.simulator.add_fault(Fault(action="status", operation="send", status=401))
+        assert sender.send(REQUEST, key, lambda: 28).message.status is Status.DISPATCHED
+    assert len(world.simulator.log("token_sms")) == 4
+
+
 def test_a_token_that_is_refused_twice_is_an_auth_failure(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=401, times="forever"))
     assert refused(world).code is Code.CXONE_AUTH_FAILED

@@ -136,6 +136,25 @@ def test_new_tokens_that_are_refused_too_are_not_fetched_for_ever(fleet):
     assert cache.get().value == "token-3"
 
 
+def test_tokens_that_worked_may_be_refused_in_quick_succession(fleet):
+    cache = fleet.cache()
+    for _ in range(5):
+        token = cache.get()
+        cache.prove(token)
+        cache.invalidate(token)
+    assert cache.get().value == "token-6"
+
+
+def test_a_token_that_never_worked_is_told_from_one_that_did(fleet):
+    cache = fleet.cache()
+    worked = cache.get()
+    cache.prove(worked)
+    cache.invalidate(worked)
+    cache.invalidate(cache.get())
+    with pytest.raises(MessagingError, match="cxone_auth_failed"):
+        cache.get()
+
+
 def test_a_dead_holders_lease_runs_out_while_the_others_wait(fleet):
     assert fleet.lease.acquire(0, "dead", fleet.clock.now(), LEASE_SECONDS) is not None
     began = fleet.clock.now()

@@ -176,6 +176,7 @@ class CxoneAdmin:
                     self._tokens.discard(token)
                     raise _forbidden(scope)
                 case status if status in _DONE:
+                    self._tokens.prove(token)
                     return answer
                 case _:
                     raise _refused(answer.status, method, has_template=path.startswith(_TEMPLATES))

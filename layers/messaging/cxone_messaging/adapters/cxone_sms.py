@@ -96,6 +96,8 @@ class CxoneSms:
         outcome = _outcome(answer, sms, self._clock)
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
+        elif isinstance(outcome, Accepted):
+            self._tokens.prove(token)
         return outcome
 
 
