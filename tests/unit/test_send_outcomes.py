@@ -160,6 +160,14 @@ def test_a_token_that_is_refused_twice_is_an_auth_failure(world):
     assert sends(world) == 2
 
 
+def test_a_message_that_was_refused_for_its_token_does_not_stop_the_next(world):
+    sender = world.sender()
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401, times=2))
+    with pytest.raises(MessagingError, match="cxone_auth_failed"):
+        sender.send(REQUEST, "refused", lambda: 28)
+    assert sender.send(REQUEST, "next", lambda: 28).message.status is Status.DISPATCHED
+
+
 @pytest.mark.parametrize(("form", "seconds"), [("seconds", 3), ("date", 3), ("seconds", None)])
 def test_throttling_is_waited_out_and_seen_in_the_audit(world, form, seconds):
     fault = Fault(action="status", operation="send", status=429, retry_after=form, retry_after_seconds=seconds, times=2)
