@@ -72,7 +72,7 @@ class CxoneAdmin:
     def __init__(
         self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, rng: random.Random
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._tokens = tokens
         self._session = session
         self._clock = clock
