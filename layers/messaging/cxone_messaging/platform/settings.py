@@ -10,7 +10,6 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_snake
 
-
 # Paths are joined to it, and begin with a slash.
 BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
 
