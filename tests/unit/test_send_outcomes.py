@@ -267,6 +267,18 @@ def test_no_token_no_send_and_nothing_recorded(world, fault, code):
     assert send(world).message.status is Status.DISPATCHED
 
 
+@pytest.mark.parametrize("value", [None, "", 12, True, ["t"], "a b", "a\r\nX: y", "\u20ac"])
+def test_what_is_no_token_sends_nothing_and_burns_no_key(world, monkeypatch, value):
+    take = world.simulator.handle
+    answer = Response(200, {"access_token": value, "token_type": "Bearer", "expires_in": 3600})
+    monkeypatch.setattr(world.simulator, "handle", lambda each: answer if "oauth" in each.path else take(each))
+    assert refused(world).code is Code.CXONE_UNAVAILABLE
+    assert (trail(world), sends(world)) == ([], 0)
+    monkeypatch.undo()
+    world.clock.advance(20)
+    assert send(world).message.status is Status.DISPATCHED
+
+
 def test_the_same_key_is_answered_from_the_ledger(world):
     first = send(world)
     world.opt(ConsentStatus.OPTED_OUT)
