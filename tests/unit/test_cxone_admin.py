@@ -110,6 +110,13 @@ def test_a_new_token_that_is_refused_too_ends_it(answering):
     assert (caught.value.code, caught.value.in_doubt) == (Code.CXONE_AUTH_FAILED, False)
 
 
+def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
+    gateway = world.gateway()
+    for _ in range(3):
+        world.fault("template_get", "status", status=401)
+        assert gateway.fetch("welcome", SECONDS).id == "welcome"
+
+
 def test_what_was_never_written_is_not_doubtful(world):
     world.fault("register", "refuse")
     with pytest.raises(CxoneCallError) as caught:

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 
@@ -54,6 +55,10 @@ def test_what_a_request_names_itself_beats_the_defaults():
         (SmsRequest(to="", text="hello"), RULES, Code.INVALID_RECIPIENT, "to"),
         (GOOD, SmsRules("", "24680", 2), Code.CAMPAIGN_REQUIRED, "campaignId"),
         (GOOD, SmsRules("summer", "", 2), Code.SENDER_REQUIRED, "from"),
+        (replace(GOOD, campaign_id=""), RULES, Code.CAMPAIGN_REQUIRED, "campaignId"),
+        (replace(GOOD, campaign_id=" "), RULES, Code.CAMPAIGN_REQUIRED, "campaignId"),
+        (replace(GOOD, sender=""), RULES, Code.SENDER_REQUIRED, "from"),
+        (replace(GOOD, sender="\t"), RULES, Code.SENDER_REQUIRED, "from"),
         (SmsRequest(to="+15551234567", text=""), RULES, Code.TEXT_REQUIRED, "text"),
         (SmsRequest(to="+15551234567", text=" \n\t\u2003"), RULES, Code.TEXT_REQUIRED, "text"),
         (SmsRequest(to="+15551234567", text="x" * 307), RULES, Code.TOO_MANY_SEGMENTS, "text"),

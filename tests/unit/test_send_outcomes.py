@@ -145,11 +145,27 @@ def test_an_expired_token_is_replaced_and_the_message_sent(world):
     assert (sends(world), len(world.simulator.log("token_sms"))) == (2, 2)
 
 
+def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
+    sender = world.sender()
+    for key in "abc":
+        world.simulator.add_fault(Fault(action="status", operation="send", status=401))
+        assert sender.send(REQUEST, key, lambda: 28).message.status is Status.DISPATCHED
+    assert len(world.simulator.log("token_sms")) == 4
+
+
 def test_a_token_that_is_refused_twice_is_an_auth_failure(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=401, times="forever"))
     assert refused(world).code is Code.CXONE_AUTH_FAILED
     assert trail(world) == [("sending", None), ("rejected", 401)]
     assert sends(world) == 2
+
+
+def test_a_message_that_was_refused_for_its_token_does_not_stop_the_next(world):
+    sender = world.sender()
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401, times=2))
+    with pytest.raises(MessagingError, match="cxone_auth_failed"):
+        sender.send(REQUEST, "refused", lambda: 28)
+    assert sender.send(REQUEST, "next", lambda: 28).message.status is Status.DISPATCHED
 
 
 @pytest.mark.parametrize(("form", "seconds"), [("seconds", 3), ("date", 3), ("seconds", None)])
@@ -247,6 +263,18 @@ def test_no_token_no_send_and_nothing_recorded(world, fault, code):
     assert world.clock.monotonic() - began <= 16, "a caller without a token must not hang"
     assert trail(world) == []
     world.simulator.faults.clear()
+    world.clock.advance(20)
+    assert send(world).message.status is Status.DISPATCHED
+
+
+@pytest.mark.parametrize("value", [None, "", 12, True, ["t"], "a b", "a\r\nX: y", "\u20ac"])
+def test_what_is_no_token_sends_nothing_and_burns_no_key(world, monkeypatch, value):
+    take = world.simulator.handle
+    answer = Response(200, {"access_token": value, "token_type": "Bearer", "expires_in": 3600})
+    monkeypatch.setattr(world.simulator, "handle", lambda each: answer if "oauth" in each.path else take(each))
+    assert refused(world).code is Code.CXONE_UNAVAILABLE
+    assert (trail(world), sends(world)) == ([], 0)
+    monkeypatch.undo()
     world.clock.advance(20)
     assert send(world).message.status is Status.DISPATCHED
 

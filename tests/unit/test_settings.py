@@ -2,7 +2,13 @@ import pytest
 from pydantic import ValidationError
 
 from cxone_messaging.platform import settings
-from cxone_messaging.platform.settings import ReceiveWebhookSettings, SendMessageSettings, Settings
+from cxone_messaging.platform.settings import (
+    ApproveTemplateSettings,
+    ReceiveWebhookSettings,
+    SendBulkSettings,
+    SendMessageSettings,
+    Settings,
+)
 
 SEND = {
     "LEDGER_TABLE": "ledger",
@@ -64,6 +70,13 @@ def test_a_missing_setting_is_named(model, missing):
     with pytest.raises(ValidationError) as raised:
         model.from_environment(given)
     assert [error["loc"] for error in raised.value.errors()] == [(missing,)]
+
+
+@pytest.mark.parametrize("model", [SendMessageSettings, SendBulkSettings, ApproveTemplateSettings])
+def test_a_base_url_may_end_in_a_slash(model):
+    name = next(name for name in model.variables() if name in {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"})
+    told = model.from_environment({**dict.fromkeys(required(model), "1"), name: "http://cxone.test/a/"})
+    assert getattr(told, name.lower()) == "http://cxone.test/a"
 
 
 def test_what_sending_needs():

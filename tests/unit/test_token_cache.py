@@ -126,14 +126,42 @@ def test_a_refused_token_is_replaced_once_and_its_successor_stays(fleet):
 
 def test_new_tokens_that_are_refused_too_are_not_fetched_for_ever(fleet):
     cache = fleet.cache()
-    for _ in range(2):
+    for _ in range(3):
         cache.invalidate(cache.get())
     for _ in range(5):
         with pytest.raises(MessagingError, match="cxone_auth_failed"):
             cache.get()
-    assert fleet.fetches == 2
+    assert fleet.fetches == 3
     fleet.clock.advance(31)
-    assert cache.get().value == "token-3"
+    assert cache.get().value == "token-4"
+
+
+def test_what_refused_one_message_twice_does_not_stop_the_next(fleet):
+    cache = fleet.cache()
+    for _ in range(5):
+        for _ in range(2):
+            cache.invalidate(cache.get())
+        cache.prove(cache.get())
+
+
+def test_tokens_that_worked_may_be_refused_in_quick_succession(fleet):
+    cache = fleet.cache()
+    for _ in range(5):
+        token = cache.get()
+        cache.prove(token)
+        cache.invalidate(token)
+    assert cache.get().value == "token-6"
+
+
+def test_a_token_that_never_worked_is_told_from_one_that_did(fleet):
+    cache = fleet.cache()
+    worked = cache.get()
+    cache.prove(worked)
+    cache.invalidate(worked)
+    for _ in range(2):
+        cache.invalidate(cache.get())
+    with pytest.raises(MessagingError, match="cxone_auth_failed"):
+        cache.get()
 
 
 def test_a_dead_holders_lease_runs_out_while_the_others_wait(fleet):

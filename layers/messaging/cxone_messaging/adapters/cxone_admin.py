@@ -72,7 +72,7 @@ class CxoneAdmin:
     def __init__(
         self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, rng: random.Random
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._tokens = tokens
         self._session = session
         self._clock = clock
@@ -176,6 +176,7 @@ class CxoneAdmin:
                     self._tokens.discard(token)
                     raise _forbidden(scope)
                 case status if status in _DONE:
+                    self._tokens.prove(token)
                     return answer
                 case _:
                     raise _refused(answer.status, method, has_template=path.startswith(_TEMPLATES))

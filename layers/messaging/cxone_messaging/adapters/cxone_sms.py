@@ -52,7 +52,7 @@ class CxoneSms:
     def __init__(
         self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, timeout_seconds: float
     ) -> None:
-        self._url = base_url.rstrip("/") + "/api/v2/message/sms/send"
+        self._url = base_url + "/api/v2/message/sms/send"
         self._tokens = tokens
         self._session = session
         self._clock = clock
@@ -96,6 +96,8 @@ class CxoneSms:
         outcome = _outcome(answer, sms, self._clock)
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
+        elif isinstance(outcome, Accepted):
+            self._tokens.prove(token)
         return outcome
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -13,6 +14,9 @@ from cxone_messaging.domain.errors import Code, MessagingError
 
 _RETRY_AFTER_SECONDS = 5
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+# What may stand in a header; the documents don't say more.
+_TOKEN = re.compile(r"[!-~]+")
 
 type Credentials = Callable[[], tuple[str, str]]
 
@@ -51,13 +55,15 @@ class TokenEndpoint:
             raise MessagingError(Code.CXONE_AUTH_FAILED, told)
         try:
             document = json.loads(answer.body or b"{}")
-            lifetime = float(document["expires_in"])
-            token = FetchedToken(str(document["access_token"]), lifetime)
+            value, lifetime = document["access_token"], float(document["expires_in"])
         except (ValueError, KeyError, TypeError, RecursionError):
             raise _unavailable(f"answered {answer.status} without a token") from None
+        # A message that such a token is sent with would be refused for good.
+        if not (isinstance(value, str) and _TOKEN.fullmatch(value)):
+            raise _unavailable("answered with something that is no bearer token")
         if not 0 < lifetime < math.inf:
             raise _unavailable("answered with a token that doesn't live")
-        return token
+        return FetchedToken(value, lifetime)
 
 
 def _unavailable(what: str) -> MessagingError:

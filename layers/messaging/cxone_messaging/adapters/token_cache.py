@@ -32,8 +32,10 @@ _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
 _LOOK_AGAIN_SECONDS = 5.0
 # Whoever waited for a fetch in the same process shares its failure for a moment, instead of waiting once more.
 _FAILURE_SECONDS = 1.0
-# Two generations refused within this time mean that new tokens don't help.
-_REFUSED_TWICE_SECONDS = 30.0
+# So many generations refused one soon after the other, none of which had worked, mean that new tokens don't help. One
+# message sees two refused, and whoever comes after it sees whether CXone is still of that mind.
+_REFUSALS_TO_GIVE_UP = 3
+_REFUSED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class TokenCache:
         self._token: Token | None = None
         self._refused_generation = 0
         self._refused_at = float("-inf")
+        self._refusals = 0
+        self._proven_generation = 0
         self._content_until = float("-inf")
         self._failure: tuple[float, MessagingError] = (float("-inf"), _too_late())
 
@@ -109,6 +113,10 @@ class TokenCache:
         token = self._token
         return token if token and self._works(token) else None
 
+    def prove(self, token: Token) -> None:
+        """Note that CXone took a token: if it is refused later, its time was up, and a new one helps."""
+        self._proven_generation = max(self._proven_generation, token.generation)
+
     def invalidate(self, token: Token) -> None:
         """Throw away a token that CXone refused; one of a newer generation stays."""
         with self._lock:
@@ -116,9 +124,11 @@ class TokenCache:
                 return
             self._refused_generation = token.generation
             now = self._clock.monotonic()
-            if now - self._refused_at < _REFUSED_TWICE_SECONDS:
+            is_one_more = now - self._refused_at < _REFUSED_SECONDS and token.generation > self._proven_generation
+            self._refusals = self._refusals + 1 if is_one_more else 1
+            if self._refusals >= _REFUSALS_TO_GIVE_UP:
                 told = MessagingError(Code.CXONE_AUTH_FAILED, "CXone refuses new tokens: check the credentials")
-                self._failure = (now + _REFUSED_TWICE_SECONDS, told)
+                self._failure = (now + _REFUSED_SECONDS, told)
             self._refused_at = now
 
     def discard(self, token: Token) -> None:

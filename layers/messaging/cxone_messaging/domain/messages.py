@@ -84,11 +84,12 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         to = PhoneNumber.parse(request.to)
     except InvalidPhoneNumberError as error:
         errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
-    campaign_id = request.campaign_id or rules.default_campaign_id
-    if not campaign_id:
+    # What was named but is blank is a slip of the caller's, and not a wish for the default.
+    campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
+    if not campaign_id.strip():
         errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
-    sender = request.sender or rules.default_sender
-    if not sender:
+    sender = rules.default_sender if request.sender is None else request.sender
+    if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
     size: segments.SegmentCount | None = None
     if not request.text.strip():

@@ -5,10 +5,13 @@ Read when a function first needs them, never at import: the package imports with
 
 import os
 from collections.abc import Mapping
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_snake
+
+# Paths are joined to it, and begin with a slash.
+BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
 
 
 class Settings(BaseModel):
@@ -42,7 +45,7 @@ class SenderSettings(Settings):
     credentials_secret_arn: str
     sms_token_secret_arn: str
     webhook_secret_arn: str
-    cxone_sms_base_url: str
+    cxone_sms_base_url: BaseUrl
     cxone_from_number: str = ""
     cxone_campaign_id: str = ""
     webhook_base_url: str
@@ -108,7 +111,7 @@ class ApproveTemplateSettings(Settings):
     credentials_secret_arn: str
     admin_token_secret_arn: str
     webhook_secret_arn: str
-    cxone_api_base_url: str
+    cxone_api_base_url: BaseUrl
     cxone_operator_id: str = ""
     webhook_base_url: str
 
