@@ -44,10 +44,17 @@ def test_read_in_many(text):
     assert format_time(parse_time(text)) == "2026-11-22T13:12:00.000Z"
 
 
+@pytest.mark.parametrize("text", ["2026-06-30T23:59:60Z", "2026-07-01t01:59:60+02:00", "2026-06-30 23:59:60.5z"])
+def test_a_leap_second_is_the_second_before_it(text):
+    assert format_time(parse_time(text)).startswith("2026-06-30T23:59:59.")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        "2026-06-30T23:59:61Z",
+        "2026-06-30T23:58:00+00:00:60",
         "now",
         "1795000000",
         "2026-13-01T00:00:00Z",

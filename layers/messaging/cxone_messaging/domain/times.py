@@ -1,6 +1,10 @@
 """Instants as this project writes them: RFC 3339, UTC, milliseconds, `2026-11-22T13:12:00.000Z`."""
 
+import re
 from datetime import UTC, datetime, timedelta
+
+# RFC 3339 has leap seconds (appendix D), a datetime has none.
+_LEAP_SECOND = re.compile(r"^(.{10}.\d\d:\d\d):60")
 
 
 def format_time(instant: datetime) -> str:
@@ -10,8 +14,11 @@ def format_time(instant: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read an RFC 3339 instant; one without a zone is taken as UTC. Raises `ValueError`."""
-    instant = datetime.fromisoformat(text.upper())
+    """Read an RFC 3339 instant; one without a zone is taken as UTC, a leap second as the one before it.
+
+    Raises `ValueError`.
+    """
+    instant = datetime.fromisoformat(_LEAP_SECOND.sub(r"\1:59", text.upper()))
     try:
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError as error:  # year 1 or 9999 with an offset
