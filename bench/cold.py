@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,7 @@ import samcli
 from bench import events, layers
 from bench.stage import RECIPIENTS, WEBHOOK_SECRET, Stage, stage
 from cxone_messaging.domain.signatures import sign_reference
+from local import template
 from local.processes import answers, free_port
 
 ROUNDS = 7
@@ -35,11 +36,12 @@ _FROM_SOURCE = re.compile(r"^# code object from '?([^'\n]+\.py)'?$", re.MULTILIN
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function to start: its folder, its layer, and the first event that it gets."""
+    """A function to start: its folder, its layer, the first event that it gets, and variables of its own."""
 
     folder: Path
     layer: Path | None
     event: dict[str, Any]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def measure(tell: Callable[[str], object], rounds: int = ROUNDS) -> dict[str, Any]:
@@ -80,11 +82,13 @@ def _functions(built: layers.Layers, empty: Path) -> dict[str, Function]:
     query = {"ref": reference, "sig": sign_reference(WEBHOOK_SECRET, reference)}
     told = events.delivery("cx-1", "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
     record = json.dumps({"reference": "cold", "to": RECIPIENTS[0], "text": "Your appointment is tomorrow at 10:30"})
+    variables = template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    common = {name: value for name, value in variables.items() if isinstance(value, str)}
     return {
         "empty": Function(empty, None, {}),
-        "send_message": Function(ours / "send_message", built.ours, message),
-        "send_bulk": Function(ours / "send_bulk", built.ours, events.records([record])),
-        "receive_webhook": Function(ours / "receive_webhook", built.ours, told),
+        "send_message": Function(ours / "send_message", built.ours, message, common),
+        "send_bulk": Function(ours / "send_bulk", built.ours, events.records([record]), common),
+        "receive_webhook": Function(ours / "receive_webhook", built.ours, told, common),
         "naive": Function(bench / "naive", built.naive, message),
         "naive_lean": Function(bench / "naive", built.lean, message),
     }
@@ -169,6 +173,7 @@ def _environment(function: Function, runtime: Path, more: Mapping[str, str]) -> 
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "LAMBDA_TASK_ROOT": str(function.folder),
         "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR",
+        **function.variables,
         **more,
     }
 
