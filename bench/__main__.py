@@ -14,11 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import bulk, cold, cost, goals, growth, plots, single, tokens
+from bench import bulk, cold, cost, goals, growth, memory, plots, single, tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 HISTORIES = 10_000
+# Takes minutes, and needs root: only where `--only` names it.
+_ON_DEMAND = {"memory"}
 
 
 def main() -> int:
@@ -28,12 +30,14 @@ def main() -> int:
     measured: dict[str, Any] = {}
     with console.status("") as status:
         for name, measure in _measurements(options, status.update).items():
-            if options.only and name not in options.only:
+            if name not in options.only if options.only else name in _ON_DEMAND:
                 continue
             began = time.monotonic()
             measured[name] = measure()
             console.print(f"{name}: {time.monotonic() - began:.0f} s")
     console.print(goals.table(goals.rows(measured)))
+    for each in memory.tables(measured["memory"]) if "memory" in measured else ():
+        console.print(each)
     _keep(measured)
     return 0
 
@@ -84,6 +88,7 @@ def _measurements(options: argparse.Namespace, tell: Callable[[str], object]) ->
             "ours": bulk.measure("functions.send_bulk.handler", options.messages, tell, singles=True),
             "naive": bulk.measure("bench.naive.bulk", options.naive_messages, tell, singles=False),
         },
+        "memory": lambda: memory.measure(tell),
         "histories": lambda: _histories(tell),
     }
 

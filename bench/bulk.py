@@ -23,8 +23,18 @@ SINGLE_RECIPIENT = RECIPIENTS[0]
 _FROM, _TO = 0.05, 0.95
 
 
-def measure(handler: str, messages: int, tell: Callable[[str], object], *, singles: bool) -> dict[str, Any]:
-    """Work off so many messages with one handler, on a stage of its own, and give the figures."""
+def measure(
+    handler: str,
+    messages: int,
+    tell: Callable[[str], object],
+    *,
+    singles: bool,
+    confine: Callable[[int], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Work off so many messages with one handler, on a stage of its own, and give the figures.
+
+    `confine` is told each worker's process id.
+    """
     with stage() as here, TemporaryDirectory() as name:
         folder = Path(name)
         here.simulate(delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
@@ -36,6 +46,8 @@ def measure(handler: str, messages: int, tell: Callable[[str], object], *, singl
             _start(workers.work_off, here.environment, handler, str(folder / f"worker-{number}"))
             for number in range(WORKERS)
         ]
+        for process in running:
+            confine(process.pid)
         if singles:
             seconds = messages / RATE * 0.85
             running.append(

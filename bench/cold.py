@@ -6,6 +6,7 @@ and it can't write bytecode, as on Lambda, where a layer is read-only.
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -13,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ import samcli
 from bench import events, layers
 from bench.stage import RECIPIENTS, WEBHOOK_SECRET, Stage, stage
 from cxone_messaging.domain.signatures import sign_reference
+from local import template
 from local.processes import answers, free_port
 
 ROUNDS = 7
@@ -35,11 +37,12 @@ _FROM_SOURCE = re.compile(r"^# code object from '?([^'\n]+\.py)'?$", re.MULTILIN
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function to start: its folder, its layer, and the first event that it gets."""
+    """A function to start: its folder, its layer, the first event that it gets, and variables of its own."""
 
     folder: Path
     layer: Path | None
     event: dict[str, Any]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def measure(tell: Callable[[str], object], rounds: int = ROUNDS) -> dict[str, Any]:
@@ -80,38 +83,57 @@ def _functions(built: layers.Layers, empty: Path) -> dict[str, Function]:
     query = {"ref": reference, "sig": sign_reference(WEBHOOK_SECRET, reference)}
     told = events.delivery("cx-1", "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
     record = json.dumps({"reference": "cold", "to": RECIPIENTS[0], "text": "Your appointment is tomorrow at 10:30"})
+    common = common_variables()
     return {
         "empty": Function(empty, None, {}),
-        "send_message": Function(ours / "send_message", built.ours, message),
-        "send_bulk": Function(ours / "send_bulk", built.ours, events.records([record])),
-        "receive_webhook": Function(ours / "receive_webhook", built.ours, told),
+        "send_message": Function(ours / "send_message", built.ours, message, common),
+        "send_bulk": Function(ours / "send_bulk", built.ours, events.records([record]), common),
+        "receive_webhook": Function(ours / "receive_webhook", built.ours, told, common),
         "naive": Function(bench / "naive", built.naive, message),
         "naive_lean": Function(bench / "naive", built.lean, message),
     }
 
 
-def _start(function: Function, runtime: Path, here: Stage) -> tuple[float, float]:
-    """Start a function cold; gives how long its init took and when, from then on, its first answer was there."""
+@dataclass(slots=True)
+class Started:
+    """A function in its runtime, which has been started, but not asked yet; `init_ms` is known when it was stopped."""
+
+    process: subprocess.Popen[str]
+    url: str
+    init_ms: float = math.nan
+
+    def ask(self, event: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """Have an event answered; gives the answer and the milliseconds that it took. The first one includes init."""
+        began = time.monotonic()
+        answer: dict[str, Any] = requests.post(self.url, json=event, timeout=60).json()
+        took = (time.monotonic() - began) * 1000
+        if "errorType" in answer or answer.get("statusCode", 200) not in {200, 202}:
+            raise RuntimeError(f"answered with {answer}")
+        return answer, took
+
+
+@contextlib.contextmanager
+def started(
+    function: Function, runtime: Path, variables: Mapping[str, str], *, within: Sequence[str] = ()
+) -> Iterator[Started]:
+    """Start a function in AWS's runtime, by a command that runs the one behind it, and stop it again."""
     port = free_port()
     emulator = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{_EMULATOR}"
     addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     addresses += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
     program = [*_python(), "-m", "awslambdaric", "handler.handler"]
     process = subprocess.Popen(  # noqa: S603
-        [str(emulator), *addresses, *program],
-        env=_environment(function, runtime, here.environment),
+        [*within, str(emulator), *addresses, *program],
+        env=_environment(function, runtime, variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+    running = Started(process, f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations")
     try:
         _wait_for(port)
-        event = _with_fresh_key(function.event)
-        url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        began = time.monotonic()
-        answer = requests.post(url, json=event, timeout=30).json()
-        answered = (time.monotonic() - began) * 1000
+        yield running
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -120,13 +142,26 @@ def _start(function: Function, runtime: Path, here: Stage) -> tuple[float, float
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             log = process.communicate()[0]
-    init = _INIT.search(log)
-    if init is None or "errorType" in answer or answer.get("statusCode", 200) not in {200, 202}:
-        raise RuntimeError(f"{function.folder.name} did not start: {answer}\n{log[-2000:]}")
-    return float(init[1]), answered
+        init = _INIT.search(log)
+        if init is None:
+            raise RuntimeError(f"{function.folder.name} did not start:\n{log[-2000:]}")
+        running.init_ms = float(init[1])
 
 
-def _with_fresh_key(event: dict[str, Any]) -> dict[str, Any]:
+def _start(function: Function, runtime: Path, here: Stage) -> tuple[float, float]:
+    """Start a function cold; gives how long its init took and when, from then on, its first answer was there."""
+    with started(function, runtime, here.environment) as running:
+        answered = running.ask(with_fresh_key(function.event))[1]
+    return running.init_ms, answered
+
+
+def common_variables() -> dict[str, str]:
+    """Give what the template sets for all functions, as far as it is written out."""
+    variables = template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    return {name: value for name, value in variables.items() if isinstance(value, str)}
+
+
+def with_fresh_key(event: dict[str, Any]) -> dict[str, Any]:
     """Make it another message than the one before, which would only be answered from the ledger."""
     unique = f"cold-{time.time_ns()}"
     if "Records" in event:
@@ -169,6 +204,7 @@ def _environment(function: Function, runtime: Path, more: Mapping[str, str]) -> 
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "LAMBDA_TASK_ROOT": str(function.folder),
         "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR",
+        **function.variables,
         **more,
     }
 

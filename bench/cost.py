@@ -22,7 +22,7 @@ from local import template
 MESSAGES = 300
 _MILLION = 1_000_000
 # Lambda gives a whole CPU at this much memory and a share of one below.
-_WHOLE_CPU_MEGABYTES = 1769
+WHOLE_CPU_MEGABYTES = 1769
 _NAIVE_MEGABYTES = 512
 _SUBMITTED_AT_ONCE = 10_000
 # Lambda's poller receives and deletes ten at a time.
@@ -112,7 +112,7 @@ def _billed_seconds(name: str, figures: Mapping[str, Any], messages: int) -> flo
     if name == "send_bulk":
         return float(template.load()["Parameters"]["BulkMaximumConcurrency"]["Default"] / _rate())
     cpu = figures["cpuSeconds"]
-    share = min(1.0, _megabytes(name) / _WHOLE_CPU_MEGABYTES)
+    share = min(1.0, _megabytes(name) / WHOLE_CPU_MEGABYTES)
     return float((figures["wallSeconds"] - cpu + cpu / share) / messages)
 
 

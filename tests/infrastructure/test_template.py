@@ -82,7 +82,7 @@ class TestFunctions:
         model = getattr(settings, to_pascal(folder(function)) + "Settings")
         own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
         assert set(own) == model.variables()
-        assert set(GLOBALS["Environment"]["Variables"]) == {"LOG_LEVEL"}
+        assert set(GLOBALS["Environment"]["Variables"]) == {"LOG_LEVEL", "PYDANTIC_DISABLE_PLUGINS"}
 
     @each_function
     def test_values_written_out_are_ones_that_its_settings_take(self, function):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_snake
 
 # Paths are joined to it, and begin with a slash.
 BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
@@ -20,7 +19,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         hide_input_in_errors=True,
-        alias_generator=lambda name: to_snake(name).upper(),
+        alias_generator=str.upper,
         defer_build=True,  # a function reads one of these models only
     )
 
