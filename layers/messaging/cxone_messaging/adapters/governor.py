@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # is tried less and less often, since each probe is somebody's message.
 FAILURES_TO_OPEN = 5
 MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
+# So many reach the longest pause; a thousand, after an outage of a day, would be no float any more.
+_MOST_DOUBLINGS = 4
 # A probe that says nothing for this long has died: longer than any send may take.
 PROBE_SECONDS = 30.0
 # The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
@@ -182,8 +184,8 @@ class DynamoGovernor:
 
     def failed(self, slots: Slots) -> None:
         """Tell that CXone was unavailable or gave no clear answer."""
-        beyond = max(0, slots.failures + 1 - FAILURES_TO_OPEN)
-        pause = min(MAX_OPEN_SECONDS, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS) * 2**beyond)
+        doublings = min(_MOST_DOUBLINGS, max(0, slots.failures + 1 - FAILURES_TO_OPEN))
+        pause = min(MAX_OPEN_SECONDS, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS) * 2**doublings)
         # `openUntil` is written at each failure, but means something only once there are enough of them.
         values = {":until": self._now() + round(pause * _MICRO), ":one": 1}
         if slots.probe:

@@ -36,6 +36,8 @@ _CLOCK_SKEW_SECONDS = 5.0
 # Exponential with full jitter, where CXone names no time.
 _FIRST_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 10.0
+# So many reach the longest backoff; a thousand, of a message that is tried on and on, would be no float any more.
+_MOST_DOUBLINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,8 @@ class SendMessage:
         """Wait before the next try, or raise where the time left doesn't allow for one."""
         delay = outcome.retry_after
         if delay is None:
-            delay = self._rng.uniform(0, min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempts))
+            longest = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(attempts, _MOST_DOUBLINGS))
+            delay = self._rng.uniform(0, longest)
         hopeless = outcome.code == "cxone_auth_failed"
         if hopeless or self._seconds_left(attempt) < delay + _LEAST_SECONDS:
             raise not_now(replace(outcome, retry_after=delay), attempt.message_id)
