@@ -7,14 +7,8 @@ import time
 
 import pytest
 
-from cxone_messaging.adapters.governor import (
-    FAILURES_TO_OPEN,
-    CircuitOpenError,
-    DynamoGovernor,
-    Pace,
-    RateUsedUpError,
-    SlotMissedError,
-)
+from cxone_messaging.adapters.governor import DynamoGovernor
+from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, CircuitOpenError, Pace, RateUsedUpError, SlotMissedError
 from cxone_messaging.platform.telemetry import Metric
 from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry
 

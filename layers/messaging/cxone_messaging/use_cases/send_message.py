@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.governor import Governor, NoSlotError, Slots
+from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.consents import Consent, refusal
 from cxone_messaging.domain.entries import Entry, EntryType
@@ -20,6 +20,7 @@ from cxone_messaging.domain.errors import Code, FieldError, MessagingError, Stor
 from cxone_messaging.domain.messages import Checked, Message, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import NoSlotError, Slots
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Telemetry
