@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.approvals import subject_of, subscription_subject
+from cxone_messaging.domain.approvals import subject_of
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.steps import subscription_subject
 from local.simulator import Settings
 from tests.approvals import EVENTS_URL, ApprovalWorld
 from tests.worlds import Injector, Killed, Plan

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from cxone_messaging.domain.approvals import Registration, subscription_subject
+from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.steps import subscription_subject
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.approve_template import ApprovalRequest
 from local.simulator import Edit, Settings

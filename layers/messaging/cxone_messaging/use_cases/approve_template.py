@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain import approvals
-from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration, Step, StepState
+from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, MessagingError
+from cxone_messaging.domain.steps import Step, StepState, request_key
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -177,7 +178,7 @@ class ApproveTemplate:
         def call(before: StepState) -> Mapping[str, Value]:
             asked = asked_before(before)
             told = (asked.campaign_name, asked.message_class, asked.opt_in_language)
-            key = approvals.request_key("register", run.template_id, template.version, *told)
+            key = request_key("register", run.template_id, template.version, *told)
             receipt = self._gateway.register(run.template_id, asked, key, self._seconds_left(run))
             ended = self._latency(run.started)["latencyMs"]
             return {**asked.data(), "registrationId": receipt.id, "approvalLatencyMs": ended, **receipt.data()}
@@ -225,7 +226,7 @@ class ApproveTemplate:
             operator_id=str(registered.data["operator"]),
             carrier_ready=True,
         )
-        key = approvals.request_key("publish", run.template_id, template.version)
+        key = request_key("publish", run.template_id, template.version)
 
         def call(_: StepState) -> Mapping[str, Value]:
             return self._gateway.publish(record, key, self._seconds_left(run)).data()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.approvals import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
+from cxone_messaging.domain.steps import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
-from cxone_messaging.domain.approvals import Step, StepState, request_key, subscription_subject
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.steps import Step, StepState, request_key, subscription_subject
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.exclusive_step import Asked, Attempt, ExclusiveStep
 
