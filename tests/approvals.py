@@ -17,6 +17,7 @@ from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.approve_template import ApprovalRequest, Approved, ApproveTemplate
 from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
 from cxone_messaging.use_cases.read_approval import AuditedApproval, ReadApproval
+from cxone_messaging.use_cases.register import Register
 from cxone_messaging.use_cases.subscribe import Subscribe
 from cxone_messaging.use_cases.validate_template import ValidateTemplate
 from local.simulator import Fault, Settings, Simulator
@@ -67,15 +68,15 @@ class ApprovalWorld:
         injector = injector or Injector()
         ledger, gateway = Injected(self.ledger, injector), self.gateway(injector)
         secrets = WebhookSecrets(Injected(self.secrets, injector), "webhook", self.clock)
+        steps = ExclusiveStep(ledger, self.clock)
         return ApproveTemplate(
             ledger=ledger,
             gateway=gateway,
-            subscribe=Subscribe(
-                ExclusiveStep(ledger, self.clock), gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock
-            ),
+            steps=steps,
+            register=Register(steps, gateway, self.clock, self.telemetry),
+            subscribe=Subscribe(steps, gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock),
             default_operator=operator,
             clock=self.clock,
-            telemetry=self.telemetry,
             rng=self.rng,
         )
 

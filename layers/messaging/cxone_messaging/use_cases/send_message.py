@@ -22,7 +22,7 @@ from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknow
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import NoSlotError, Slots
 from cxone_messaging.domain.times import format_time
-from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.dispatch import measure, no_slot, result, send_in_slot, sending, tell_fleet
@@ -141,7 +141,7 @@ class SendMessage:
             slot, outcome = send_in_slot(
                 slot, sms, callback_url, seconds, gateway=self._gateway, governor=self._governor, clock=self._clock
             )
-            latency_ms = round((self._clock.monotonic() - started) * 1000)
+            latency_ms = milliseconds_since(started, self._clock)
             measure(outcome, sms, latency_ms, self._telemetry)
             try:
                 entries = self._record(attempt, entries, outcome, latency_ms)

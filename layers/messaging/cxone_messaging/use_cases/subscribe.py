@@ -38,8 +38,7 @@ class Subscribe:
         key = request_key("subscribe", self._url, fingerprint)
 
         def call(_: StepState) -> Mapping[str, Value]:
-            seconds = attempt.give_up_at - self._clock.monotonic()
-            receipt = self._gateway.subscribe(self._url, secret, key, seconds)
+            receipt = self._gateway.subscribe(self._url, secret, key, attempt.seconds_left(self._clock))
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
         asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)
