@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
-from cxone_messaging.use_cases.send_message import Receipt
 from cxone_messaging.use_cases.submit_batch import BatchMessage
 from local.simulator import Fault, Settings
 from tests.unit.test_send_histories import (
