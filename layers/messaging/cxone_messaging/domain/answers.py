@@ -9,6 +9,18 @@ from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.outcomes import NotAccepted
 
+# Which field of a request breaks a rule.
+_FIELDS = {
+    Code.INVALID_RECIPIENT: "to",
+    Code.NOT_OPTED_IN: "to",
+    Code.OPTED_OUT: "to",
+    Code.CAMPAIGN_REQUIRED: "campaignId",
+    Code.SENDER_REQUIRED: "from",
+    Code.TEXT_REQUIRED: "text",
+    Code.INVALID_CHARACTERS: "text",
+    Code.TOO_MANY_SEGMENTS: "text",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -30,14 +42,16 @@ def not_now(outcome: NotAccepted, message_id: str | None = None) -> MessagingErr
     return MessagingError(Code(outcome.code), told, message_id=message_id, retry_after=wait)
 
 
-def rejected(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send that CXone refused for good, or that we did, when its turn came on the bulk queue."""
-    if code in {Code.OPTED_OUT, Code.NOT_OPTED_IN}:
-        errors = [FieldError(Code(code), "to", reason)]
-        return MessagingError(
-            Code.VALIDATION_FAILED, "nothing was sent", errors=errors, message_id=message_id, replayed=replayed
-        )
-    return MessagingError(Code(code), reason, message_id=message_id, replayed=replayed)
+def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bool = False) -> MessagingError:
+    """Make the answer to a send that CXone refused for good, or that we did, when its turn came on the bulk queue.
+
+    `codes` are CXone's one, or those of all rules that were broken.
+    """
+    code, *_ = known = [Code(each) for each in codes]
+    errors = [FieldError(each, _FIELDS[each], reason) for each in known if each in _FIELDS]
+    if errors:
+        code, reason = Code.VALIDATION_FAILED, "nothing was sent"
+    return MessagingError(code, reason, errors=errors, message_id=message_id, replayed=replayed)
 
 
 def unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
@@ -56,6 +70,8 @@ def stored(message: Message, entries: Sequence[Entry]) -> Receipt:
             raise unknown(message.message_id, replayed=True)
         case Status.REJECTED:
             known = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
-            raise rejected(message.message_id, str(known["error"]), str(known["reason"]), replayed=True)
+            several = known.get("codes")
+            codes = several if isinstance(several, list) else [known["error"]]
+            raise rejected(message.message_id, [str(each) for each in codes], str(known["reason"]), replayed=True)
         case Status.DISPATCHED | Status.DELIVERED | Status.FAILED:
             return Receipt(message, replayed=True)

@@ -140,7 +140,7 @@ class SendMessage:
                 case Accepted():
                     return Receipt(fold(attempt.message_id, entries))
                 case Rejected():
-                    raise answers.rejected(attempt.message_id, outcome.code, outcome.reason)
+                    raise answers.rejected(attempt.message_id, [outcome.code], outcome.reason)
                 case OutcomeUnknown():
                     raise answers.unknown(attempt.message_id)
                 case NotAccepted():
