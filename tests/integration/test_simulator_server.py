@@ -78,7 +78,7 @@ def send(url, webhook_url=None, timeout=5):
         return session.post(f"{url}/api/v2/message/sms/send", json=body, headers=headers, timeout=timeout)
 
 
-def test_health(url):
+def test_it_tells_its_health_over_http(url):
     answer = requests.get(f"{url}/_simulator/health", timeout=5)
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"

@@ -189,7 +189,7 @@ class TestTokens:
         assert world.refused().code is Code.CXONE_AUTH_FAILED
         assert len(world.simulator.log("template_get")) == 2
 
-    def test_wrong_credentials(self, world):
+    def test_wrong_credentials_are_told_as_such(self, world):
         world.fault("token_admin", status=401)
         assert world.refused().code is Code.CXONE_AUTH_FAILED
 

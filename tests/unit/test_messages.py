@@ -67,7 +67,7 @@ def test_what_a_request_names_itself_beats_the_defaults():
         (SmsRequest(to="+15551234567", text="a\ud800b"), RULES, Code.INVALID_CHARACTERS, "text"),
     ],
 )
-def test_each_rule(request_, rules, code, field):
+def test_each_rule_is_told_with_its_field(request_, rules, code, field):
     checked = check(request_, rules)
     assert [(error.code, error.field) for error in checked.errors] == [(code, field)]
     assert checked.sms is None
