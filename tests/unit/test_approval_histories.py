@@ -3,11 +3,10 @@
 The first test goes through every single crash of a clean approval, the second through random histories of several.
 """
 
-import os
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.approvals import subject_of
@@ -16,9 +15,9 @@ from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.steps import subscription_subject
 from local.simulator import Settings
 from tests.approvals import EVENTS_URL, ApprovalWorld
+from tests.histories import histories
 from tests.worlds import Injector, Killed, Plan
 
-HISTORIES = int(os.environ.get("HISTORIES", "800")) // 8
 TEMPLATES = ("welcome", "approved")
 IOS = 32
 ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
@@ -164,14 +163,7 @@ class History:
             assert attempt(self.world, template_id=template_id)
 
 
-@settings(
-    max_examples=HISTORIES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@histories(800, share=8)
 @given(script=st.lists(steps, min_size=1, max_size=10), seed=st.integers(0, 2**16))
 def test_any_history_ends_in_one_registration_a_template_and_one_subscription(script, seed):
     history = History(seed)
