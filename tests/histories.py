@@ -24,7 +24,6 @@ def histories(number, share=1):
     """Try so many histories, or what HISTORIES says; a `share` of them where one is as long as several."""
     return settings(
         max_examples=int(os.environ.get("HISTORIES", number)) // share,
-        derandomize=True,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
