@@ -43,7 +43,7 @@ def measure(
         references = _fill(here, messages)
         started = time.time()
         running = [
-            _start(workers.work_off, here.environment, handler, str(folder / f"worker-{number}"))
+            workers.start(workers.work_off, here.environment, handler, str(folder / f"worker-{number}"))
             for number in range(WORKERS)
         ]
         for process in running:
@@ -51,7 +51,7 @@ def measure(
         if singles:
             seconds = messages / RATE * 0.85
             running.append(
-                _start(workers.send_singles, here.environment, SINGLE_RECIPIENT, seconds, str(folder / "beside"))
+                workers.start(workers.send_singles, here.environment, SINGLE_RECIPIENT, seconds, str(folder / "beside"))
             )
         while any(process.is_alive() for process in running):
             time.sleep(2)
@@ -66,7 +66,7 @@ def measure(
 
 def _singles_alone(here: Stage, folder: Path) -> list[float]:
     """Measure single sends with the account to themselves, for comparison."""
-    process = _start(workers.send_singles, here.environment, SINGLE_RECIPIENT, 12.0, str(folder / "alone"))
+    process = workers.start(workers.send_singles, here.environment, SINGLE_RECIPIENT, 12.0, str(folder / "alone"))
     process.join()
     waits: list[float] = json.loads((folder / "alone").read_text())["waits"]
     return waits
@@ -78,12 +78,6 @@ def _fill(here: Stage, messages: int) -> list[str]:
     if not all(SqsBulkQueue(here.client("sqs"), here.environment["BULK_QUEUE_URL"]).put(records)):
         raise RuntimeError("the queue did not take the records")
     return [record.reference for record in records]
-
-
-def _start(target: Any, *args: object) -> Any:
-    process = workers.processes.Process(target=target, args=args, daemon=True)
-    process.start()
-    return process
 
 
 def _figures(

@@ -15,9 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.client import BaseClient
-
-from bench import workers
+from bench import calls, workers
 from local import template
 
 _KB = 1024
@@ -57,18 +55,7 @@ class Meter:
         self._counting = False
         self._output = sys.stdout = _Output()
         self._indexes = _indexes()
-        original: Any = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place that all clients share
-
-        def counted(client: Any, operation: str, parameters: Any) -> Any:
-            answer: Any = None
-            try:
-                answer = original(client, operation, parameters)
-            finally:
-                if self._counting:
-                    self._count(operation, parameters, answer or {})
-            return answer
-
-        BaseClient._make_api_call = counted  # type: ignore[attr-defined]
+        calls.watch(self._count)
 
     def reset(self) -> None:
         """Start from nothing."""
@@ -116,6 +103,8 @@ class Meter:
         return figures
 
     def _count(self, operation: str, parameters: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        if not self._counting:
+            return
         self.calls[operation] += 1
         match operation:
             case "ExecuteStatement" | "BatchExecuteStatement":

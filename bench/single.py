@@ -22,8 +22,7 @@ def measure(tell: Callable[[str], object], blocks: int = BLOCKS) -> dict[str, An
         running = {}
         for name, handler in HANDLERS.items():
             near, far = workers.processes.Pipe()
-            process = workers.processes.Process(target=_send, args=(here.environment, handler, far), daemon=True)
-            process.start()
+            workers.start(_send, here.environment, handler, far)
             running[name] = near
             near.recv()
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in running}

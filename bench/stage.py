@@ -1,8 +1,6 @@
 """What the measurements run on: the emulator, the simulator, and what a sending function finds in its environment."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +14,11 @@ from cxone_messaging.adapters.consent_store import DynamoConsentStore
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from local import template
+from local import stand_ins, template
 from local.deployed import aws_client
 from local.processes import Servers, free_port
+from local.stand_ins import REGION
 
-REGION = "us-east-1"
 PEPPER = "pepper"
 WEBHOOK_SECRET = "ab" * 32
 RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
@@ -58,9 +56,8 @@ class Stage:
 
     def accepted(self) -> list[dict[str, Any]]:
         """Read the messages that CXone took."""
-        messages: list[dict[str, Any]] = requests.get(f"{self.simulator_url}/_simulator/messages", timeout=120).json()[
-            "messages"
-        ]
+        answer = requests.get(f"{self.simulator_url}/_simulator/messages", timeout=120)
+        messages: list[dict[str, Any]] = answer.json()["messages"]
         return messages
 
 
@@ -70,36 +67,12 @@ def stage() -> Iterator[Stage]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         servers = Servers(folder)
-        ports = [free_port(), free_port()]
-        emulator, simulator = (f"http://127.0.0.1:{port}" for port in ports)
         try:
-            command = [sys.executable, "-m"]
-            environment = _emulator_environment(ports[0], folder)
-            servers.start("emulator", [*command, "ministack"], environment, ports[0])
-            arguments = ["local.simulator", "--port", str(ports[1])]
-            servers.start("simulator", [*command, *arguments], dict(os.environ), ports[1])
+            emulator = stand_ins.start_emulator(servers, free_port(), folder)
+            simulator = stand_ins.start_simulator(servers, free_port())
             yield Stage(emulator, simulator, _furnish(emulator, simulator))
         finally:
             servers.stop()
-
-
-def _emulator_environment(port: int, folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {
-        **kept,
-        **_credentials(),
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "TMPDIR": str(folder),
-        "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-
-
-def _credentials() -> dict[str, str]:
-    return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
 
 
 def _furnish(emulator: str, simulator: str) -> dict[str, str]:
@@ -118,7 +91,7 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
     dead = sqs.create_queue(QueueName="bulk-dead")["QueueUrl"]
     _opt_in(DynamoConsentStore(dynamodb, "ConsentsTable"))
     return {
-        **_credentials(),
+        **stand_ins.CREDENTIALS,
         **arns,
         "AWS_ENDPOINT_URL": emulator,
         "LEDGER_TABLE": "LedgerTable",

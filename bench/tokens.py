@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,11 +59,8 @@ def _die_fetching(here: Stage, folder: str) -> None:
     process.join()
 
 
-def _start(here: Stage, threads: int, start_at: float, log: str) -> Any:
-    arguments = (here.environment, threads, start_at, log)
-    process = workers.processes.Process(target=_get_tokens, args=arguments, daemon=True)
-    process.start()
-    return process
+def _start(here: Stage, threads: int, start_at: float, log: str) -> SpawnProcess:
+    return workers.start(_get_tokens, here.environment, threads, start_at, log)
 
 
 def _get_tokens(environment: Mapping[str, str], threads: int, start_at: float, log: str) -> None:

@@ -8,19 +8,27 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.client import BaseClient
+
+from bench import calls
 
 BATCH_SIZE = 100
 WINDOW_SECONDS = 1.0
 TIMEOUT_SECONDS = 60.0
 
 processes = multiprocessing.get_context("spawn")
+
+
+def start(target: Callable[..., None], *args: object) -> SpawnProcess:
+    """Start a process that ends with this one."""
+    process = processes.Process(target=target, args=args, daemon=True)
+    process.start()
+    return process
 
 
 class Context:
@@ -41,18 +49,21 @@ def work_off(environment: Mapping[str, str], handler: str, results: str) -> None
     _become_function(environment)
     module = importlib.import_module(handler)
     poller = _Poller(environment)
-    calls = _Calls()
+    made: Counter[str] = Counter()
+    calls.watch(lambda operation, *_: made.update([operation]))
+    counts: Counter[str] = Counter()
     cpu = 0.0
     records = 0
     while batch := poller.receive():
+        made.clear()
         began = time.process_time()
-        with calls.counted():
-            answer = module.handler({"Records": batch}, Context(TIMEOUT_SECONDS))
+        answer = module.handler({"Records": batch}, Context(TIMEOUT_SECONDS))
         cpu += time.process_time() - began
+        counts += made
         records += len(batch)
         failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
         poller.delete([record for record in batch if record["messageId"] not in failed])
-    Path(results).write_text(json.dumps({"calls": calls.counts, "cpuSeconds": cpu, "records": records}))
+    Path(results).write_text(json.dumps({"calls": counts, "cpuSeconds": cpu, "records": records}))
 
 
 class _Poller:
@@ -115,28 +126,3 @@ def _become_function(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     os.environ["LOG_LEVEL"] = "ERROR"
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for good: a function prints its metrics
-
-
-class _Calls:
-    """Counts AWS calls by operation, of whatever client, while a function works; not those of the poller."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._counting = False
-        original: Any = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place that all share
-
-        def counted(client: Any, operation: str, parameters: Any) -> Any:
-            if self._counting:
-                self.counts[operation] += 1
-            return original(client, operation, parameters)
-
-        BaseClient._make_api_call = counted  # type: ignore[attr-defined]
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what happens inside."""
-        self._counting = True
-        try:
-            yield
-        finally:
-            self._counting = False

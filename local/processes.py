@@ -45,16 +45,7 @@ class Servers:
         if answers(port):
             raise ServerError(f"port {port}, which the {name} needs, is in use by another program")
         log = self._folder / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = _start(command, environment, folder, log)
         try:
             self._record(name, process.pid)
         except BaseException:
@@ -107,16 +98,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, lo
 
     Whatever interrupts us ends the command and all that it started.
     """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = _start(command, environment, folder, log)
     try:
         return process.wait()
     except BaseException:
@@ -141,6 +123,22 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path | None, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a process in a group of its own, its output going to a log."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _started(pid: int) -> str:

@@ -7,33 +7,11 @@ from pathlib import Path
 
 from local.options import ROOT, Options
 from local.processes import ServerError, run, tail
+from local.stand_ins import REGION, environment
 
 STACK_NAME = "cxone-messaging"
-REGION = "us-east-1"
 
 _ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-# Not the shell's: its own bytecode switch would make each start of each tool compile the whole tool anew, and its
-# PYTHONPATH would reach into the functions.
-_NOT_INHERITED = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME"})
-
-
-def environment(options: Options) -> dict[str, str]:
-    """Make an environment in which nothing can reach a real AWS account, nor a proxy on the way to 127.0.0.1."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name not in _NOT_INHERITED
-    }
-    return {
-        **kept,
-        "AWS_ENDPOINT_URL": options.endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
-    }
 
 
 def build(options: Options) -> None:
@@ -72,7 +50,7 @@ def _sam(options: Options, command: str, *arguments: str) -> None:
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds; five by default, and the emulator is done at once
     }
-    code = run([str(binaries / "sam"), command, *arguments], environment(options) | settings, ROOT, log)
+    code = run([str(binaries / "sam"), command, *arguments], environment(options.endpoint) | settings, ROOT, log)
     if code != 0:
         raise ServerError(f"sam {command} failed:\n{tail(log)}")
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -15,11 +14,12 @@ from typing import Any
 
 import requests
 
-from local import sam
+from local import sam, stand_ins
 from local.deployed import Deployed, aws_client
-from local.options import FOLDER, ROOT, Options
+from local.options import FOLDER, Options
 from local.processes import ServerError, Servers, answers, interrupt_when_told_to_end, uninterrupted
 from local.progress import Progress
+from local.stand_ins import REGION
 
 INTERRUPTED = 130  # as a shell tells it
 _TEMPORARY = "tmp"
@@ -90,33 +90,22 @@ def _start(servers: Servers, options: Options, progress: Progress) -> None:
     with progress.step("starting the AWS emulator", f"started the AWS emulator on {options.endpoint}"):
         temporary = options.folder / _TEMPORARY
         temporary.mkdir(exist_ok=True)
-        emulator = {
-            **sam.environment(options),
-            "BIND_HOST": "127.0.0.1",
-            "MINISTACK_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(options.ministack_port),
-            "IOT_MTLS_ENABLED": "0",  # this listener and the next would be open to the network
-            "SFTP_ENABLED": "0",
-            "TMPDIR": str(temporary),
-            "LOG_LEVEL": "WARNING",
-        }
-        servers.start("emulator", [sys.executable, "-m", "ministack"], emulator, options.ministack_port, ROOT)
+        stand_ins.start_emulator(servers, options.ministack_port, temporary)
     if options.simulator_url:
         with progress.step("starting the CXone simulator", f"started the CXone simulator on {options.simulator_url}"):
             credentials = {"CXONE_CLIENT_ID": options.client_id, "CXONE_CLIENT_SECRET": options.client_secret}
-            command = [sys.executable, "-m", "local.simulator", "--port", str(options.simulator_port)]
-            command += ["--event-workers", str(_EVENT_WORKERS)]
-            servers.start("simulator", command, {**os.environ, **credentials}, options.simulator_port, ROOT)
+            workers = ("--event-workers", str(_EVENT_WORKERS))
+            stand_ins.start_simulator(servers, options.simulator_port, *workers, credentials=credentials)
 
 
 def _describe(options: Options) -> dict[str, Any]:
-    cloudformation = aws_client("cloudformation", options.endpoint, sam.REGION)
+    cloudformation = aws_client("cloudformation", options.endpoint, REGION)
     described = cloudformation.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     return {
         "apiUrl": outputs["ApiUrl"].rstrip("/"),
         "awsEndpointUrl": options.endpoint,
-        "region": sam.REGION,
+        "region": REGION,
         "simulatorUrl": options.simulator_url,
         "outputs": outputs,
     }
@@ -124,14 +113,14 @@ def _describe(options: Options) -> dict[str, Any]:
 
 def _store_credentials(options: Options, outputs: dict[str, str]) -> None:
     credentials = {"clientId": options.client_id, "clientSecret": options.client_secret}
-    aws_client("secretsmanager", options.endpoint, sam.REGION).put_secret_value(
+    aws_client("secretsmanager", options.endpoint, REGION).put_secret_value(
         SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(credentials)
     )
 
 
 def _mend_concurrency(options: Options) -> None:
     """Turn the queue's maximum concurrency into a number; the emulator leaves a parameter's value a text, and trips."""
-    functions = aws_client("lambda", options.endpoint, sam.REGION)
+    functions = aws_client("lambda", options.endpoint, REGION)
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})

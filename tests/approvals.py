@@ -17,20 +17,23 @@ from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.approve_template import ApprovalRequest, Approved, ApproveTemplate
 from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
 from cxone_messaging.use_cases.read_approval import AuditedApproval, ReadApproval
+from cxone_messaging.use_cases.register import Register
 from cxone_messaging.use_cases.subscribe import Subscribe
 from cxone_messaging.use_cases.validate_template import ValidateTemplate
-from local.simulator import Fault, Settings, Simulator
+from local.simulator import Edit, Fault, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry
-from tests.worlds import BASE_URL, CLIENT, Injected, InjectedTransport, Injector
+from tests.worlds import BASE_URL, CLIENT, Injected, InjectedTransport, Injector, Plan
 
 LAMBDA_SECONDS = 28.0
 WEBHOOK_SECRET = "ab" * 32
 EVENTS_URL = "http://us.test/webhooks/cxone/events"
 OPERATOR = "op-default"
 REQUEST = ApprovalRequest(Registration("Welcome", "TRANSACTIONAL", "en"))
+CONTENT = "Welcome to Example. Reply STOP to opt out."  # the simulator's `welcome`
 # Everything that CXone is asked to do once.
 STEPS = ("template_put", "register", "subscribe", "audit")
+ALL_ONCE = dict.fromkeys(STEPS, 1)
 
 
 class ApprovalWorld:
@@ -67,15 +70,15 @@ class ApprovalWorld:
         injector = injector or Injector()
         ledger, gateway = Injected(self.ledger, injector), self.gateway(injector)
         secrets = WebhookSecrets(Injected(self.secrets, injector), "webhook", self.clock)
+        steps = ExclusiveStep(ledger, self.clock)
         return ApproveTemplate(
             ledger=ledger,
             gateway=gateway,
-            subscribe=Subscribe(
-                ExclusiveStep(ledger, self.clock), gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock
-            ),
+            steps=steps,
+            register=Register(steps, gateway, self.clock, self.telemetry),
+            subscribe=Subscribe(steps, gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock),
             default_operator=operator,
             clock=self.clock,
-            telemetry=self.telemetry,
             rng=self.rng,
         )
 
@@ -119,3 +122,29 @@ class ApprovalWorld:
         at = format_time(instant(self.clock.now() + seconds))
         draft = Draft(EntryType.TEMPLATE_EVENT, {"eventId": f"{name} {at}", "event": name, "instant": at})
         return append(self.ledger, self.clock, subject_of(template_id), lambda _: draft)[-1]
+
+
+def rewrite(world, content, template_id="welcome"):
+    """Give an approved template other content, a minute later, as somebody would in CXone's console."""
+    world.clock.advance(60)
+    world.simulator.edit_template(template_id, Edit(content=content, status="DRAFT"))
+
+
+def warned(approved):
+    return [warning.code for warning in approved.warnings]
+
+
+def is_whole(world, template_id="welcome"):
+    approval = world.read(template_id).approval
+    return approval.status == "APPROVED" and approval.carrier_ready and approval.subscribed and approval.published
+
+
+def io_of_registrations_claim():
+    """Count up to the I/O of a clean run that claims the registration."""
+    for number in range(1, 40):
+        world, injector, seen = ApprovalWorld(), Injector(), []
+        injector.begin(Plan(number, act=lambda world=world, seen=seen: seen.extend(world.types()[-1:]), after=True))
+        world.approve(injector=injector)
+        if seen == ["step_claimed"]:
+            return number
+    raise AssertionError("a clean run claims no registration")

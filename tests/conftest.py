@@ -1,9 +1,6 @@
 """What integration tests stand on: an AWS emulator of their own, and tables as the template defines them."""
 
-import os
 import signal
-import socket
-import sys
 import uuid
 
 import boto3
@@ -12,10 +9,8 @@ from botocore.config import Config
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from local import template
-from local.processes import Servers
-
-REGION = "us-east-1"
+from local import stand_ins, template
+from local.processes import Servers, free_port
 
 # In the background a shell has us ignore Ctrl-C, and so would every process whose interruption is to be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,39 +34,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
-def free_port():
-    """Find ports of 127.0.0.1 that nobody listens on."""
-
-    def find():
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            return probe.getsockname()[1]
-
-    return find
-
-
-@pytest.fixture(scope="session")
 def emulator(tmp_path_factory):
     """Run MiniStack on a free port of 127.0.0.1, and give its endpoint."""
     folder = tmp_path_factory.mktemp("emulator")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "TMPDIR": str(folder),
-        "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",  # these two would listen on every interface
-        "SFTP_ENABLED": "0",
-    }
     servers = Servers(folder)
     try:
-        servers.start("emulator", [sys.executable, "-m", "ministack"], environment, port)
-        yield f"http://127.0.0.1:{port}"
+        yield stand_ins.start_emulator(servers, free_port(), folder)
     finally:
         servers.stop()
 
@@ -79,7 +47,7 @@ def emulator(tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_client(emulator):
     """Make AWS clients for the emulator; one of one's own can be given event hooks."""
-    session = boto3.Session("local", "local", region_name=REGION)
+    session = boto3.Session("local", "local", region_name=stand_ins.REGION)
     config = Config(max_pool_connections=64, retries={"mode": "standard", "total_max_attempts": 3})
     return lambda service: session.client(service, endpoint_url=emulator, config=config)
 

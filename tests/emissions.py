@@ -12,12 +12,13 @@ from urllib.parse import quote
 
 import pytest
 
-from cxone_messaging.adapters.governor import FAILURES_TO_OPEN, DynamoGovernor, Pace
+from cxone_messaging.adapters.governor import DynamoGovernor
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, append
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Pace
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.read_message import ReadMessage

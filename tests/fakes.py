@@ -8,11 +8,14 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from cxone_messaging.adapters.governor import (
+from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS
+from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
+from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
+from cxone_messaging.domain.consents import Consent
+from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
-    LOOK_AGAIN_SECONDS,
     MIN_OPEN_SECONDS,
-    MISSED_SECONDS,
     PROBE_SECONDS,
     THROTTLE_SECONDS,
     CircuitOpenError,
@@ -20,11 +23,6 @@ from cxone_messaging.adapters.governor import (
     SlotMissedError,
     Slots,
 )
-from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS
-from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
-from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
-from cxone_messaging.domain.consents import Consent
-from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.telemetry import Metric
 
@@ -213,9 +211,9 @@ class FakeGovernor:
         now = self._clock.now()
         if slots.probe:
             return
-        if now - slots.start > MISSED_SECONDS:
+        if slots.is_missed(now):
             raise SlotMissedError
-        if now - slots.reserved_at < LOOK_AGAIN_SECONDS:
+        if slots.is_fresh(now):
             return
         if self.failures >= FAILURES_TO_OPEN:
             raise CircuitOpenError(max(0.0, self.open_until - now))

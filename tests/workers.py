@@ -18,11 +18,11 @@ import boto3
 
 from cxone_messaging import segments
 from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.governor import NoSlotError, Slots
 from cxone_messaging.assembly import bulk, sending, single
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms, SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.schedule import NoSlotError, Slots
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings

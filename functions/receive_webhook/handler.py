@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pydantic import Field
 
 from cxone_messaging.assembly import webhooks
-from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent
 from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
@@ -24,8 +24,7 @@ metrics = EmbeddedMetrics("receive_webhook")
 class DeliveryBody(WireBody):
     """A delivery event as CXone posts it; fields that we don't know are passed over."""
 
-    # With what stands before it, it must fit into an index key of the ledger, which has 1,024 bytes.
-    message_id: str = Field(alias="messageId", min_length=1, max_length=250)
+    message_id: str = Field(alias="messageId", min_length=1, max_length=CXONE_ID_LIMIT)
     status: str = Field(min_length=1, max_length=64)
     to: str = Field(default="", max_length=64)
     timestamp: str = Field(max_length=64)
@@ -42,7 +41,7 @@ class SubscriptionBody(WireBody):
     event: str = Field(min_length=1, max_length=64)
     id: str | int | None = None
     timestamp: str | None = Field(default=None, max_length=64)
-    template_id: str | None = Field(default=None, max_length=250)
+    template_id: str | None = Field(default=None, max_length=CXONE_ID_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=64)
     to: str | None = Field(default=None, max_length=64)
     text: str | None = None

@@ -61,13 +61,13 @@ def send(request: HttpRequest) -> HttpResponse:
 
 def preview(request: HttpRequest) -> HttpResponse:
     """Say what a send would do; nothing is sent or recorded."""
-    preview = use_case().preview(request.parse(MessageBody).asked())
-    size = preview.checked.size
+    checked = use_case().preview(request.parse(MessageBody).asked())
+    size = checked.size
     return HttpResponse(
         HTTPStatus.OK,
         {
-            "valid": not preview.errors,
-            "errors": field_errors(preview.errors),
+            "valid": not checked.errors,
+            "errors": field_errors(checked.errors),
             "encoding": size.encoding if size else None,
             "segments": size.segments if size else None,
             "units": size.units if size else None,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from local.demo.steps import ledger_table, verify
+from local.demo.audit_trail import ledger_table, verify
 from local.demo.story import Step, Story, expect
 from local.progress import Outcome
 

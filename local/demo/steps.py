@@ -1,18 +1,15 @@
 """The demo's steps, in their order. Another one is another function here: `@step("what it does")`."""
 
-import hashlib
 import json
 import statistics
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from rich import box
-from rich.table import Table
-
+from local.demo.audit_trail import ledger_table, plain_table, verify
 from local.demo.story import Sent, Step, Story, expect, wait_until
 from local.progress import Outcome
 from local.status_bar import StatusBar, told
@@ -137,7 +134,7 @@ def latencies(story: Story, outcome: Outcome) -> None:
         lambda: [len(story.stack.metrics().get(name, [])) for name in names],
     )
     metrics = story.stack.metrics()
-    table = _table()
+    table = plain_table()
     table.add_column("metric")
     table.add_column("from … to")
     for heading in ("count", "median", "max"):
@@ -252,42 +249,6 @@ def _refused(story: Story, outcome: Outcome, to: str, code: str) -> None:
 
 def _size(encoding: str, segments: int) -> dict[str, object]:
     return {"encoding": encoding, "segments": segments}
-
-
-def _hash_of(entry: Mapping[str, Any]) -> str:
-    """Hash an entry as an auditor would who has only our description of the ledger to go by."""
-    sealed = {name: value for name, value in entry.items() if name != "hash"}
-    canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def verify(entries: Sequence[Mapping[str, Any]]) -> None:
-    """Insist that each entry's hash is right, and stands in the entry after it."""
-    previous = "0" * 64
-    for sequence, entry in enumerate(entries, start=1):
-        expect("an entry's sequence", sequence, entry["sequence"])
-        expect(f"entry {sequence}'s previousHash", previous, entry["previousHash"])
-        expect(f"entry {sequence}'s hash", _hash_of(entry), entry["hash"])
-        previous = entry["hash"]
-
-
-def ledger_table(
-    name: str, entries: Sequence[Mapping[str, Any]], essential: Callable[[Mapping[str, Any]], str]
-) -> Table:
-    """Show entries, of their data the essential."""
-    table = _table(f"ledger of {name}")
-    table.add_column("#", justify="right")
-    for heading in ("type", "time (UTC)", "data", "previous → hash"):
-        table.add_column(heading, no_wrap=heading != "data")
-    for entry in entries:
-        hashes = f"{entry['previousHash'][:7]} → {entry['hash'][:7]}"
-        time = entry["timestamp"][11:-1]
-        table.add_row(str(entry["sequence"]), entry["type"], time, essential(entry["data"]), hashes)
-    return table
-
-
-def _table(title: str | None = None) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
 
 def _essential(data: Mapping[str, Any]) -> str:

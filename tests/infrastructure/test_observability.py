@@ -136,8 +136,10 @@ class TestWhatFunctionsReport:
 class TestAlarms:
     @pytest.mark.parametrize("alarm", ALARMS)
     def test_what_it_watches_is_reported(self, alarm):
-        for watched in watched_by_alarm(alarm):
-            assert_is_reported(watched)
+        watched = list(watched_by_alarm(alarm))
+        assert watched
+        for each in watched:
+            assert_is_reported(each)
 
     @pytest.mark.parametrize("alarm", ALARMS)
     def test_it_tells_somebody(self, alarm):

@@ -1,8 +1,6 @@
 """A simulator and the environment of a sending function, for tests that run senders against the emulator."""
 
 import json
-import os
-import sys
 import uuid
 
 import pytest
@@ -14,22 +12,19 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
-from local import template
-from local.processes import Servers
+from local import stand_ins, template
+from local.processes import Servers, free_port
 from tests.events import PEPPER, WEBHOOK_SECRET, Functions
 
 RECIPIENT = "+12025550100"  # whom events are about
 
 
 @pytest.fixture
-def simulator(tmp_path, free_port):
+def simulator(tmp_path):
     """Run a simulator of this test's own, and give its URL."""
     servers = Servers(tmp_path)
-    port = free_port()
     try:
-        command = [sys.executable, "-m", "local.simulator", "--port", str(port)]
-        servers.start("simulator", command, dict(os.environ), port)
-        yield f"http://127.0.0.1:{port}"
+        yield stand_ins.start_simulator(servers, free_port())
     finally:
         servers.stop()
 
@@ -75,9 +70,7 @@ def environment(
 
     return {
         "AWS_ENDPOINT_URL": emulator,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        **stand_ins.CREDENTIALS,
         "LEDGER_TABLE": ledger_table,
         "CONSENTS_TABLE": consents_table,
         "COORDINATION_TABLE": coordination_table,

@@ -40,7 +40,7 @@ def test_what_is_stored_is_found_at_once(store, consent):
     assert store.find(consent.recipient_hash) == consent
 
 
-def test_recipients_are_apart(store):
+def test_recipients_have_consents_of_their_own(store):
     other = replace(OUT, recipient_hash="e" * 64)
     store.store(CONSENT)
     store.store(other)

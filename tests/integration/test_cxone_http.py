@@ -10,6 +10,7 @@ import requests
 
 from cxone_messaging.adapters.cxone_http import CxoneSession, WatchedBody
 from cxone_messaging.platform.clock import SystemClock
+from local.processes import free_port
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_reset_is_not_repeated(serve):
     assert len(connections) == 1
 
 
-def test_a_refused_connection_has_written_nothing(free_port):
+def test_a_refused_connection_has_written_nothing():
     asked = WatchedBody({})
     with pytest.raises(requests.exceptions.ConnectionError):
         exchange(f"http://127.0.0.1:{free_port()}/", body=asked)

@@ -7,14 +7,8 @@ import time
 
 import pytest
 
-from cxone_messaging.adapters.governor import (
-    FAILURES_TO_OPEN,
-    CircuitOpenError,
-    DynamoGovernor,
-    Pace,
-    RateUsedUpError,
-    SlotMissedError,
-)
+from cxone_messaging.adapters.governor import DynamoGovernor
+from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, CircuitOpenError, Pace, RateUsedUpError, SlotMissedError
 from cxone_messaging.platform.telemetry import Metric
 from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry
 
@@ -247,6 +241,18 @@ def test_a_lasting_outage_is_probed_less_and_less_often(dynamodb, coordination_t
     assert 5 <= waits[0] <= 10
     assert waits[-1] == pytest.approx(60, abs=0.1)
     assert (telemetry[Metric.CIRCUIT_OPENED], telemetry[Metric.PROBES_FAILED]) == ([1], [1] * 5)
+
+
+def test_an_outage_of_days_is_probed_on(dynamodb, coordination_table, clock, telemetry):
+    item = {"name": {"S": "schedule"}, "failures": {"N": "5000"}, "openUntil": {"N": "1"}}
+    dynamodb.put_item(TableName=coordination_table, Item=item)
+    governor = DynamoGovernor(
+        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+    )
+    governor.failed(governor.reserve(1, 1))
+    with pytest.raises(CircuitOpenError) as caught:
+        governor.reserve(1, 1)
+    assert caught.value.retry_after == pytest.approx(60, abs=0.1)
 
 
 def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_table, telemetry):

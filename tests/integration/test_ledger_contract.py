@@ -94,7 +94,7 @@ def test_entries_are_read_in_the_order_of_their_numbers(ledger):
     assert ledger.read(SUBJECT) == entries
 
 
-def test_subjects_are_apart(ledger):
+def test_subjects_have_entries_of_their_own(ledger):
     mine, theirs = chain(sending()), chain(sending(), subject=SUBJECT + "0")
     inserted(ledger, [*mine, *theirs])
     assert ledger.read(SUBJECT) == mine
@@ -122,7 +122,7 @@ def test_an_identical_retry_of_ones_own_insert_is_a_success(ledger):
     assert ledger.read(SUBJECT) == entries
 
 
-def test_types_survive(ledger):
+def test_values_come_back_with_their_types(ledger):
     told = {
         "text": "Grüße € 😀 \u0000 \"'\\",
         "empty": "",

@@ -3,7 +3,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.processes import free_port
 from local.simulator import DeliveryStep, Fault, Settings, Simulator
 from local.simulator.server import running
 
@@ -78,7 +78,7 @@ def send(url, webhook_url=None, timeout=5):
         return session.post(f"{url}/api/v2/message/sms/send", json=body, headers=headers, timeout=timeout)
 
 
-def test_health(url):
+def test_it_tells_its_health_over_http(url):
     answer = requests.get(f"{url}/_simulator/health", timeout=5)
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
@@ -132,9 +132,7 @@ def test_no_more_events_are_posted_at_the_same_time_than_allowed(simulator, url,
 
 
 def test_an_unreachable_listener_is_tried_again(simulator, url):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    send(url, f"http://127.0.0.1:{port}/hook")
+    send(url, f"http://127.0.0.1:{free_port()}/hook")
     deadline = time.monotonic() + 5
     while not any(len(event["attempts"]) > 1 for event in simulator.events()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -74,7 +74,7 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     assert webhook.sweep(lambda: 60.0).joined == 0
 
 
-def test_replies(webhook, ledger):
+def test_replies_that_come_all_at_once_leave_the_latest_in_force(webhook, ledger):
     rng = random.Random(20261122)
     now = webhook.clock.now() - 60
     replies = ["STOP", "START", "stop", "unstop", "end", "START", "Cancel"]

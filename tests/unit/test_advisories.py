@@ -30,7 +30,7 @@ def report(*packages):
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
-def test_nothing_found(pip_audit, capfd):
+def test_nothing_found_in_what_was_looked_at_passes(pip_audit, capfd):
     assert main([pip_audit(report(SOUND)), "lock"]) == 0
     assert "1 packages audited, 0 known" in capfd.readouterr().err
 

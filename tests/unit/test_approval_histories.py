@@ -3,24 +3,23 @@
 The first test goes through every single crash of a clean approval, the second through random histories of several.
 """
 
-import os
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.approvals import subject_of, subscription_subject
+from cxone_messaging.domain.approvals import subject_of
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.steps import subscription_subject
 from local.simulator import Settings
-from tests.approvals import EVENTS_URL, ApprovalWorld
+from tests.approvals import ALL_ONCE, EVENTS_URL, ApprovalWorld, is_whole
+from tests.histories import histories
 from tests.worlds import Injector, Killed, Plan
 
-HISTORIES = int(os.environ.get("HISTORIES", "800")) // 8
 TEMPLATES = ("welcome", "approved")
 IOS = 32
-ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
 
 
 def attempt(world, plan=None, template_id="welcome"):
@@ -37,14 +36,8 @@ def attempt(world, plan=None, template_id="welcome"):
 def tells_the_story(world, template_id):
     """Whether the ledger, and it alone, says that all was done, by steps that begin and end."""
     read = world.read(template_id)
-    approval = read.approval
     assert read.verified
-    assert (approval.status, approval.carrier_ready, approval.subscribed, approval.published) == (
-        "APPROVED",
-        True,
-        True,
-        True,
-    )
+    assert is_whole(world, template_id)
     types = [entry.type for entry in read.entries]
     assert [types.count(each) for each in ("registered", "published")] == [1, 1]
     order = [types.index(each) for each in ("fetched", "validated", "approved", "registered", "published")]
@@ -163,14 +156,7 @@ class History:
             assert attempt(self.world, template_id=template_id)
 
 
-@settings(
-    max_examples=HISTORIES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@histories(800, share=8)
 @given(script=st.lists(steps, min_size=1, max_size=10), seed=st.integers(0, 2**16))
 def test_any_history_ends_in_one_registration_a_template_and_one_subscription(script, seed):
     history = History(seed)

@@ -4,43 +4,31 @@ import json
 
 import pytest
 
-from cxone_messaging.domain.approvals import Registration, subscription_subject
-from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.steps import subscription_subject
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.approve_template import ApprovalRequest
 from local.simulator import Edit, Settings
-from tests.approvals import EVENTS_URL, LAMBDA_SECONDS, OPERATOR, REQUEST, WEBHOOK_SECRET, ApprovalWorld
-from tests.worlds import Injector, Killed, Plan
+from tests.approvals import (
+    ALL_ONCE,
+    CONTENT,
+    EVENTS_URL,
+    LAMBDA_SECONDS,
+    OPERATOR,
+    REQUEST,
+    WEBHOOK_SECRET,
+    ApprovalWorld,
+    is_whole,
+    warned,
+)
 
-ALL_ONCE = {"template_put": 1, "register": 1, "subscribe": 1, "audit": 1}
 CLEAN = ["fetched", "validated", "approved", "step_claimed", "registered", "subscribed", "step_claimed", "published"]
-GOOD = "Welcome to Example. Reply STOP to opt out."
 
 
 @pytest.fixture
 def world():
     return ApprovalWorld()
-
-
-def rewrite(world, content, template_id="welcome"):
-    """Give an approved template other content, a minute later, as somebody would in CXone's console."""
-    world.clock.advance(60)
-    world.simulator.edit_template(template_id, Edit(content=content, status="DRAFT"))
-
-
-def warned(approved):
-    return [warning.code for warning in approved.warnings]
-
-
-def is_whole(world, template_id="welcome"):
-    approval = world.read(template_id).approval
-    return (approval.status, approval.carrier_ready, approval.subscribed, approval.published) == (
-        "APPROVED",
-        True,
-        True,
-        True,
-    )
 
 
 class TestClean:
@@ -149,7 +137,7 @@ class TestInvalid:
 
     def test_once_mended_it_is_approved(self, world):
         world.refused("broken")
-        world.simulator.edit_template("broken", Edit(content=GOOD, from_address="24680"))
+        world.simulator.edit_template("broken", Edit(content=CONTENT, from_address="24680"))
         world.approve("broken")
         assert is_whole(world, "broken")
 
@@ -188,7 +176,7 @@ class TestTokens:
         assert world.refused().code is Code.CXONE_AUTH_FAILED
         assert len(world.simulator.log("template_get")) == 2
 
-    def test_wrong_credentials(self, world):
+    def test_wrong_credentials_are_told_as_such(self, world):
         world.fault("token_admin", status=401)
         assert world.refused().code is Code.CXONE_AUTH_FAILED
 
@@ -365,140 +353,6 @@ class TestFailures:
         assert is_whole(world)
         assert world.done() == ALL_ONCE
 
-    def test_a_failing_registration_leaves_it_approved_and_the_next_request_resumes_there(self, world):
-        world.fault("register", status=500)
-        error = world.refused()
-        assert error.code is Code.REGISTRATION_FAILED
-        approval = world.read().approval
-        assert (approval.status, approval.carrier_ready, approval.subscribed) == ("APPROVED", False, False)
-        assert world.types()[-2:] == ["step_claimed", "step_failed"]
-        world.approve()
-        assert is_whole(world)
-        assert world.done() == ALL_ONCE
-
-    @pytest.mark.parametrize("status", [400, 429, 502, 503])
-    def test_other_ways_to_fail_a_registration(self, world, status):
-        world.fault("register", status=status, times="forever", retry_after_seconds=40)
-        error = world.refused()
-        assert (error.code, error.retry_after) == (
-            Code.REGISTRATION_FAILED,
-            {400: None, 429: 40, 502: 5, 503: 5}[status],
-        )
-        world.simulator.faults.clear()
-        world.approve()
-        assert is_whole(world)
-
-    @pytest.mark.parametrize("action", ["accept_then_500", "accept_then_reset", "accept_then_timeout"])
-    def test_a_registration_whose_answer_was_lost_is_not_made_twice(self, world, action):
-        world.fault("register", action)
-        assert world.refused().code is Code.REGISTRATION_FAILED
-        approved = world.approve()
-        assert world.done() == ALL_ONCE
-        assert approved.approval.registration_id == world.simulator.log("register")[0].details["id"]
-        assert world.simulator.counts()["register"]["replayed"] == 1
-
-    def test_a_doubtful_registration_is_repeated_to_the_letter_whatever_is_asked_now(self, world):
-        world.fault("register", "accept_then_reset")
-        world.refused()
-        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
-        assert warned(world.approve(request=other)) == ["registered_otherwise"]
-        assert world.done() == ALL_ONCE
-
-    def test_a_refused_registration_can_be_asked_for_otherwise(self, world):
-        world.fault("register", status=400)
-        world.refused()
-        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
-        assert warned(world.approve(request=other)) == []
-        assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
-
-    def test_a_refusal_ends_an_earlier_doubt(self, world):
-        world.fault("register", status=500)
-        world.refused()
-        world.fault("register", status=400)
-        world.refused()
-        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
-        assert warned(world.approve(request=other)) == []
-        assert world.simulator.log("register")[-1].details["campaign_name"] == "Another"
-
-    @pytest.mark.parametrize("status", [403, 409])
-    def test_a_missing_scope_or_a_conflict_does_not_end_an_earlier_doubt(self, world, status):
-        """CXone may say 409 because it has the registration already."""
-        world.fault("register", "accept_then_reset")
-        world.refused()
-        world.fault("register", status=status)
-        world.refused()
-        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
-        assert warned(world.approve(request=other)) == ["registered_otherwise"]
-        assert world.done() == ALL_ONCE
-
-    def test_a_dead_ones_registration_stays_in_doubt_whatever_became_of_the_next_try(self, world):
-        injector = Injector()
-        injector.begin(Plan(next(n for n in range(1, 40) if claims_at(n)) + 1, kill=True, after=True))
-        with pytest.raises(Killed):
-            world.approve(injector=injector)
-        world.clock.advance(60)
-        world.fault("register", status=403)
-        world.refused()
-        other = ApprovalRequest(Registration("Another", "TRANSACTIONAL", "en"))
-        assert warned(world.approve(request=other)) == ["registered_otherwise"]
-        assert world.done() == ALL_ONCE
-
-    def test_an_event_settles_a_doubtful_registration_even_where_cxone_knows_no_keys(self):
-        world = ApprovalWorld(Settings(idempotency_keys=False))
-        world.fault("register", "accept_then_reset")
-        world.refused()
-        world.event("a2p.registered")
-        assert world.read().approval.carrier_ready
-        world.approve()
-        assert is_whole(world)
-        assert world.done() == ALL_ONCE
-
-    def test_an_event_of_an_earlier_registration_settles_nothing(self, world):
-        world.event("a2p.registered", seconds=-3600)
-        world.fault("register", status=500)
-        world.refused()
-        assert not world.read().approval.carrier_ready
-        world.approve()
-        assert world.done() == ALL_ONCE
-
-    def test_an_event_of_another_contents_registration_settles_nothing(self, world):
-        world.fault("register", status=500)
-        world.refused()
-        rewrite(world, "News of Example. Reply STOP to opt out.")
-        world.approve()
-        world.event("a2p.registered", seconds=1)
-        assert world.read().approval.carrier_confirmed
-        rewrite(world, GOOD)
-        assert world.approve().approval.registration_id
-        assert world.done()["register"] == 2, "one for each content"
-
-    def test_an_event_that_may_be_about_other_content_settles_no_doubt(self, world):
-        world.approve()
-        rewrite(world, "News of Example. Reply STOP to opt out.")
-        world.fault("register", "reset")
-        world.refused()
-        world.event("a2p.registered", seconds=1)
-        assert world.approve().approval.registration_id
-        assert world.done()["register"] == 2, "one for each content"
-
-    def test_an_event_that_comes_late_is_about_what_had_been_tried_when_it_happened(self, world):
-        world.approve()
-        rewrite(world, "News of Example. Reply STOP to opt out.")
-        world.approve()
-        world.event("a2p.registered", seconds=-50)
-        assert not world.read().approval.carrier_confirmed
-        rewrite(world, GOOD)
-        assert world.approve().approval.carrier_confirmed
-
-    def test_a_late_event_of_another_contents_registration_makes_nothing_ready(self, world):
-        world.approve()
-        rewrite(world, "News of Example. Reply STOP to opt out.")
-        world.fault("register", status=400)
-        world.refused()
-        world.event("a2p.registered", seconds=1)
-        approval = world.read().approval
-        assert (approval.status, approval.carrier_ready, approval.carrier_confirmed) == ("APPROVED", False, False)
-
     @pytest.mark.parametrize(("operation", "code"), [("subscribe", "subscription_failed"), ("audit", "audit_failed")])
     @pytest.mark.parametrize("action", ["status", "accept_then_500"])
     def test_a_failing_webhook_or_audit_call_is_a_warning_and_tried_again(self, world, operation, code, action):
@@ -542,7 +396,7 @@ class TestSubscription:
         for _ in range(2):
             assert warned(world.approve("approved")) == ["template_brand_missing"]
         assert world.done()["subscribe"] == 2
-        world.simulator.edit_template("late", Edit(content=GOOD, from_address="24680"))
+        world.simulator.edit_template("late", Edit(content=CONTENT, from_address="24680"))
         world.approve("late")
         assert world.done()["subscribe"] == 2
         told = [event for event in events(world) if json.loads(event.body)["template_id"] == "late"]
@@ -575,97 +429,3 @@ CLIENT_SECRET = "secret&="
 def events(world):
     world.clock.advance(60)
     return world.simulator.due_events()
-
-
-class TestTogether:
-    def test_a_second_request_at_any_moment_ends_in_one_of_each(self, world):
-        """Another function does the whole of it in the middle of ours, at each of our I/Os in turn."""
-        count = ios(world)
-        assert count > 15
-        for at in range(1, count + 1):
-            world = ApprovalWorld()
-            injector = Injector()
-            told = []
-            injector.begin(Plan(at, act=lambda world=world, told=told: told.append(outcome(world))))
-            told.append(outcome(world, injector))
-            for each in told:
-                assert each in {"approved", Code.IN_PROGRESS, Code.REGISTRATION_FAILED}, each
-            assert "approved" in told
-            world.clock.advance(60)
-            world.approve()
-            assert world.done() == ALL_ONCE, f"at {at}"
-            assert is_whole(world)
-            assert world.simulator.counts()["register"] == {"accepted": 1}, "nobody even asked twice"
-
-    def test_who_waits_is_told_when_the_time_is_up(self, world):
-        world.fault("register", "accept_then_500")
-        seen = []
-
-        def act():
-            began = world.clock.monotonic()
-            seen.append((outcome(world), world.clock.monotonic() - began))
-
-        at = next(n for n in range(1, 40) if claims_at(n))
-        injector = Injector()
-        injector.begin(Plan(at, act=act, after=True))
-        outcome(world, injector)
-        ((code, waited),) = seen
-        assert code is Code.IN_PROGRESS
-        assert 20 < waited < 28
-
-    def test_an_event_that_overtakes_the_answer_is_not_taken_for_it_while_somebody_waits_for_that(self, world):
-        seen = []
-
-        def act():
-            world.event("a2p.registered")
-            seen.append(outcome(world))
-
-        at = next(n for n in range(1, 40) if claims_at(n)) + 1
-        injector = Injector()
-        injector.begin(Plan(at, act=act, after=True))
-        assert outcome(world, injector) == "approved"
-        assert seen == [Code.IN_PROGRESS]
-        assert world.types().count("registered") == 1
-        assert world.read().approval.registration_id
-
-
-def claims_at(number):
-    """Whether a clean run's nth I/O is its claim of the registration."""
-    world, injector = ApprovalWorld(), Injector()
-    seen = []
-    injector.begin(Plan(number, act=lambda: seen.append(world.types()[-1:]), after=True))
-    world.approve(injector=injector)
-    return seen == [["step_claimed"]]
-
-
-def ios(world):
-    injector = Injector()
-    injector.begin(None)
-    world.approve(injector=injector)
-    return injector._count
-
-
-def outcome(world, injector=None):
-    try:
-        world.approve(injector=injector)
-    except MessagingError as error:
-        return error.code
-    return "approved"
-
-
-def test_events_in_any_order_do_not_break_the_chain_or_the_resuming(world):
-    world.event("a2p.registered", seconds=-100)
-    world.event("template.approved", seconds=-100)
-    before = world.read().approval
-    assert (before.status, before.carrier_ready, before.carrier_confirmed) == ("APPROVED", True, True)
-    world.fault("register", status=500)
-    world.refused()
-    world.event("something.else")
-    world.approve()
-    assert is_whole(world)
-    assert not world.read().approval.carrier_confirmed
-    world.event("a2p.registered", seconds=1)
-    assert world.read().approval.carrier_confirmed
-    assert world.approve().warnings == ()
-    assert world.done() == ALL_ONCE
-    assert first_broken("template#welcome", world.ledger.read("template#welcome")) is None

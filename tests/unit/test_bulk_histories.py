@@ -6,35 +6,24 @@ mind. At the end the ledger, the batch's counts and the queue are held against w
 """
 
 import json
-import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
-from cxone_messaging.use_cases.send_message import Receipt
 from cxone_messaging.use_cases.submit_batch import BatchMessage
 from local.simulator import Fault, Settings
-from tests.unit.test_send_histories import (
-    Advance,
-    Deliver,
-    Opt,
-    RevokeTokens,
-    refusals,
-    simulators,
-    spoils,
-    token_faults,
-)
+from tests.histories import Advance, Deliver, Opt, RevokeTokens, histories, refusals, simulators, spoils, token_faults
 from tests.worlds import Injector, Killed, Plan, World
 
-HISTORIES = int(os.environ.get("HISTORIES", "150"))
 TEXTS = ("Your code is 849201", "Your code is 555555")
 BATCH = tuple("abcdef")
 # Two batches, which share references: some for the same message, one for another.
@@ -276,14 +265,7 @@ class History:
         return fold("", entries).status if asked <= {fingerprint} else Status.REJECTED
 
 
-@settings(
-    max_examples=HISTORIES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@histories(150)
 @given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
 def test_a_reference_is_sent_at_most_once_and_no_record_is_lost(
     settings_: Settings, script: list[object], seed: int

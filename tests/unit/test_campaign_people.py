@@ -24,7 +24,7 @@ def read(people):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_what_spreadsheets_export(people, delimiter, encoding, end):
+def test_what_spreadsheets_export_is_read(people, delimiter, encoding, end):
     content = end.join(delimiter.join(cells) for cells in (("To", " Name "), ("+12025550100", " Grüße "), ("", "")))
     assert read(people(content, encoding)) == [(2, {"to": "+12025550100", "name": "Grüße"})]
 
@@ -58,7 +58,7 @@ def test_empty_columns_and_empty_cells_at_the_end_are_no_matter(people):
         ("to,naïve\n".encode("latin-1"), "not UTF-8"),
     ],
 )
-def test_no_such_file(people, content, told):
+def test_a_file_that_makes_no_sense_is_refused_with_its_reason(people, content, told):
     with pytest.raises(CampaignError, match=told):
         people(content)
 
@@ -70,7 +70,7 @@ def test_what_goes_wrong_further_down_is_told_with_its_line(people):
         list(people(b"to\n" + b"1\n" * 100_000 + b"\xff\n").rows())
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file_is_told_by_name(tmp_path):
     with pytest.raises(CampaignError, match=r"people\.csv can't be read: No such file"):
         People(tmp_path / "people.csv")
 

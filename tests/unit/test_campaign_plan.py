@@ -33,10 +33,10 @@ class TestWording:
             Wording("Dear {Name}: { time }!", ["name", "time"]).filled({"name": "Ada", "time": "7"}) == "Dear Ada: 7!"
         )
 
-    def test_braces(self):
+    def test_doubled_braces_stand_for_themselves(self):
         assert Wording("{{name}} is {name}", ["name"]).filled({"name": "{to}"}) == "{name} is {to}"
 
-    def test_no_value(self):
+    def test_an_empty_value_is_a_missing_one(self):
         with pytest.raises(MissingValueError):
             Wording("Dear {name}", ["name"]).filled({"name": ""})
 
@@ -44,7 +44,7 @@ class TestWording:
         ("text", "told"),
         [("Dear {nmae}", r"\{nmae\}"), ("Dear {name", "brace"), ("}", "brace"), ("{}", "no such column")],
     )
-    def test_slips(self, text, told):
+    def test_a_slip_in_the_text_is_told_before_anything_is_sent(self, text, told):
         with pytest.raises(CampaignError, match=told):
             Wording(text, ["name"])
 
@@ -54,7 +54,7 @@ class TestWording:
 
 
 class TestRows:
-    def test_a_good_row(self, campaign):
+    def test_a_good_row_is_a_message(self, campaign):
         (row,) = campaign("to,name", "12025550100,Ada").rows()
         assert isinstance(row, Message)
         assert (row.request.to, row.request.text, row.size.segments) == (number(100), "Dear Ada", 1)
@@ -73,7 +73,7 @@ class TestRows:
             ("+12025550100,\x1b", ("invalid_characters",)),
         ],
     )
-    def test_a_refused_row(self, campaign, line, codes):
+    def test_a_bad_row_is_refused_with_all_its_reasons(self, campaign, line, codes):
         (row,) = campaign("to,name", line).rows()
         assert isinstance(row, Refused)
         assert (row.line, row.codes) == (2, codes)

@@ -98,7 +98,7 @@ def test_many_consents_are_left_to_the_batches(preview):
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.1, "1 s"), (97, "97 s"), (119, "119 s"), (600, "10 minutes"), (10_310, "3 hours")]
 )
-def test_durations(seconds, said):
+def test_durations_are_told_in_words(seconds, said):
     assert duration(seconds) == said
 
 

@@ -137,7 +137,7 @@ class TestWatch:
 
 
 class TestStacks:
-    def test_a_signed_call(self, monkeypatch):
+    def test_a_call_on_aws_is_signed(self, monkeypatch):
         api = SignedApi(
             "https://abc.execute-api.eu-west-1.amazonaws.com/live", Credentials("id", "secret", "token"), "eu-west-1"
         )
@@ -154,7 +154,7 @@ class TestStacks:
         assert "/eu-west-1/execute-api/aws4_request" in authorization
         assert "idempotency-key" in authorization
 
-    def test_a_stack_file(self, tmp_path):
+    def test_a_stack_is_found_by_its_file(self, tmp_path):
         path = tmp_path / "stack.json"
         description = {
             "apiUrl": "http://127.0.0.1:1/x",
@@ -170,7 +170,7 @@ class TestStacks:
         with pytest.raises(CampaignError, match="make up"):
             find(".local/nowhere.json")
 
-    def test_a_deployed_stack(self, monkeypatch):
+    def test_a_deployed_stack_is_found_by_its_name(self, monkeypatch):
         described = {
             "Outputs": [{"OutputKey": "ApiUrl", "OutputValue": "https://api.example/live"}],
             "Parameters": [

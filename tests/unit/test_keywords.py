@@ -78,7 +78,7 @@ def test_opting_in_takes_the_word_alone(text):
 
 
 @pytest.mark.parametrize("text", ["HELP", "help!", "Info", "help me please"])
-def test_help(text):
+def test_words_for_help_neither_opt_in_nor_out(text):
     assert keyword_in(text) is Keyword.HELP
 
 

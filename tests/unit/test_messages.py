@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxone_messaging.domain.answers import rejected
 from cxone_messaging.domain.delivery import DeliveryEvent, plausible_instant
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code
@@ -67,10 +68,13 @@ def test_what_a_request_names_itself_beats_the_defaults():
         (SmsRequest(to="+15551234567", text="a\ud800b"), RULES, Code.INVALID_CHARACTERS, "text"),
     ],
 )
-def test_each_rule(request_, rules, code, field):
+def test_each_rule_is_told_with_its_field(request_, rules, code, field):
     checked = check(request_, rules)
     assert [(error.code, error.field) for error in checked.errors] == [(code, field)]
     assert checked.sms is None
+    # Where it was broken on the bulk queue, a request with the same key is told the same.
+    told = rejected("msg_1", [code], "the message breaks a rule", replayed=True)
+    assert [(error.code, error.field) for error in told.errors] == [(code, field)]
 
 
 def test_a_text_of_just_the_allowed_segments_passes():

@@ -32,7 +32,7 @@ from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneN
         ("+49221234", "+49221234", "+****1234"),
     ],
 )
-def test_vectors(text: str, e164: str, masked: str) -> None:
+def test_a_number_is_read_in_its_many_spellings(text: str, e164: str, masked: str) -> None:
     number = PhoneNumber.parse(text)
     assert number.e164 == e164
     assert number.masked == masked

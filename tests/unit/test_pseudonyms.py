@@ -22,7 +22,7 @@ def all_of(text, pseudonyms=PSEUDONYMS):
     }
 
 
-def test_vectors():
+def test_they_are_what_openssl_makes_of_the_same():
     # printf '%s' ... | openssl dgst -sha256 -hmac pepper
     told = all_of(NUMBER)
     assert told["recipient"] == "ccf9b333d7a9d744ac15feac9e79b15a0f0d5a4195e3709b0d2352ea79d32ba4"

@@ -55,7 +55,7 @@ def random_text(rng: random.Random) -> str:
     return text
 
 
-def test_agreement_with_smsutil() -> None:
+def test_it_agrees_with_smsutil() -> None:
     """Two texts in a hundred hold what the oracle gets wrong; what we say to those is asserted one by one below.
 
     It counts U+001B as one septet of GSM-7, though the septet 0x1B stands for no character (TS 23.038 6.2.1, note 1).
@@ -140,7 +140,7 @@ def test_where_the_oracle_is_wrong_it_is_wrong_as_described(text: str) -> None:
         (FAMILY, ("UCS-2", 11, 1)),
     ],
 )
-def test_vectors(text: str, expected: tuple[str, int, int]) -> None:
+def test_a_text_takes_what_the_specification_says(text: str, expected: tuple[str, int, int]) -> None:
     assert count(text) == expected
 
 

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 
 import pytest
 
-from cxone_messaging.adapters.governor import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.adapters.ledger import Insertion
 from cxone_messaging.domain.bulk import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import ConsentStatus
@@ -17,6 +16,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.chunk import Done, Later, Unusable

@@ -5,21 +5,20 @@ expire, events come late and twice, recipients change their minds. What CXone re
 and all that anybody was told is held against it. `make histories` runs 10,000 of them, `make test` a part.
 """
 
-import os
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
-from cxone_messaging.use_cases.send_message import Receipt
 from local.simulator import Fault, Settings
+from tests.histories import Advance, Deliver, Opt, RevokeTokens, histories, refusals, simulators, spoils, token_faults
 from tests.worlds import Injector, Killed, Plan, World
 
-HISTORIES = int(os.environ.get("HISTORIES", "400"))
 TEXTS = ("Your code is 849201", "Your code is 555555")
 KEYS = ("a", "b")
 REFUSED = {Code.CXONE_REJECTED}
@@ -37,57 +36,10 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
 class Read:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opt:
-    status: ConsentStatus
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeTokens:
-    pass
-
-
-SPOILS = (
-    "refuse",
-    "connect_timeout",
-    "reset",
-    "accept_then_timeout",
-    "accept_then_reset",
-    "accept_then_500",
-    "garbage_body",
-)
-STATUSES = (400, 401, 403, 429, 429, 500, 502, 503, 504)
-
-spoils = st.builds(Fault, action=st.sampled_from(SPOILS), operation=st.just("send"))
-refusals = st.builds(
-    Fault,
-    action=st.just("status"),
-    operation=st.just("send"),
-    status=st.sampled_from(STATUSES),
-    retry_after_seconds=st.sampled_from([None, 0.0, 1.0, 8.0, 40.0]),
-    retry_after=st.sampled_from(["seconds", "date"]),
-    times=st.sampled_from([1, 1, 2, 6]),
-)
-token_faults = st.builds(
-    Fault,
-    action=st.sampled_from(["status", "refuse", "garbage_body", "accept_then_timeout"]),
-    operation=st.just("token_sms"),
-    status=st.sampled_from([400, 401, 429, 500, 503]),
-)
 sends = st.builds(
     Send,
     key=st.sampled_from("aaab"),
@@ -108,12 +60,6 @@ others = st.one_of(
     st.builds(RevokeTokens),
 )
 steps = st.integers(0, 9).flatmap(lambda dice: sends if dice < 6 else others)
-simulators = st.builds(
-    Settings,
-    event_shuffle=st.booleans(),
-    event_duplicate_probability=st.sampled_from([0.0, 0.5]),
-    event_late_probability=st.sampled_from([0.0, 0.3]),
-)
 
 
 class History:
@@ -244,14 +190,7 @@ class History:
         self.finish()
 
 
-@settings(
-    max_examples=HISTORIES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@histories(400)
 @given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
 def test_a_key_is_sent_at_most_once_and_no_message_is_lost(
     settings_: Settings, script: list[object], seed: int

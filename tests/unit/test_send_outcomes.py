@@ -6,7 +6,7 @@ import json
 import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status
 from cxone_messaging.domain.times import parse_time
@@ -331,6 +331,19 @@ def test_an_outcome_that_could_not_be_recorded_leaves_the_chain_whole(world):
     with pytest.raises(StorageError):
         send(world, injector=injector)
     assert trail(world) == [("sending", None)]
+
+
+def test_a_message_that_was_tried_a_thousand_times_is_tried_again(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=503, times=2))
+    assert refused(world, seconds=8.1).code is Code.CXONE_UNAVAILABLE
+    *_, last = tries = world.ledger.read(f"message#{world.pseudonyms.message_id('k')}")
+    for number in range(2 * 1100):
+        told = tries[number % 2]
+        last = Entry.following(
+            last, subject=last.subject, type=EntryType(told.type), timestamp=told.timestamp, data=told.data
+        )
+        world.ledger.insert(last)
+    assert send(world).message.status is Status.DISPATCHED
 
 
 def test_a_send_without_a_key_is_a_message_of_its_own(world):

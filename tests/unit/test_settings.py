@@ -79,7 +79,7 @@ def test_a_base_url_may_end_in_a_slash(model):
     assert getattr(told, name.lower()) == "http://cxone.test/a"
 
 
-def test_what_sending_needs():
+def test_sending_needs_these_variables_and_has_defaults_for_the_rest():
     assert set(required(SendMessageSettings)) == set(SEND)
     told = SendMessageSettings.from_environment(SEND)
     assert (told.cxone_from_number, told.cxone_campaign_id) == ("", "")

@@ -57,7 +57,7 @@ def test_any_other_callback_url_is_refused(reference, signature):
     assert not reference_is_signed([SECRET], reference, signature)
 
 
-def test_the_bodys_vector():
+def test_a_body_is_signed_as_openssl_does_it():
     assert accepts(signed(BODY_SIGNATURE))
 
 
@@ -191,7 +191,7 @@ class TestStandardWebhooks:
     def accepts(self, headers=None, body=STANDARD_BODY, now=STANDARD_TIME, secrets=(STANDARD_SECRET,)):
         return body_is_signed(secrets, {**STANDARD, **(headers or {})}, body, now)
 
-    def test_the_specifications_vector(self):
+    def test_the_specifications_own_example_is_accepted(self):
         assert self.accepts()
 
     def test_the_previous_secret_still_counts(self):

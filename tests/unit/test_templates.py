@@ -59,13 +59,13 @@ class TestAlone:
     @pytest.mark.parametrize(
         "sender", ["+15550100", "1234", "1234567", "", " 24680", "24680\n", "٢٤٦٨٠", "2468a", "+24680"]
     )
-    def test_no_short_code(self, sender):
+    def test_what_is_no_short_code_is_refused(self, sender):
         (found,) = violations(template(from_address=sender))
         assert (found.code, found.field) == (Code.TEMPLATE_SHORTCODE_INVALID, "from_address")
         assert not sender.strip() or sender not in found.message
 
     @pytest.mark.parametrize("sender", ["24680", "246801"])
-    def test_short_codes(self, sender):
+    def test_a_short_code_is_taken(self, sender):
         assert violations(template(from_address=sender)) == ()
 
     @pytest.mark.parametrize("content", ["Hello.", "Reply to STOP", "STOP", "reply  stop", "Text STOP", ""])
@@ -79,7 +79,7 @@ class TestAlone:
         assert codes(f"Hello. {wording}.") == []
 
 
-def test_all_together():
+def test_all_rules_can_be_broken_at_once():
     assert codes("Ünicode ✓ " * 20, "+15550100") == [code for code, _, _ in RULES]
 
 
@@ -110,11 +110,11 @@ class TestAdvice:
     @pytest.mark.parametrize(
         "link", ["bit.ly/abc", "https://tinyurl.com/x", "http://www.t.co/1?x", "See BIT.LY/x.", "(t.co)", "at t.co."]
     )
-    def test_public_shorteners(self, link):
+    def test_a_public_shortener_is_warned_of(self, link):
         assert advised(f"Example: look {link} Reply STOP") == ["template_link_shortener"]
 
     @pytest.mark.parametrize("link", ["https://example.com/t.co.html", "orbit.ly/x", "t.com", "a@t.co", "bit.lyon"])
-    def test_other_links(self, link):
+    def test_any_other_link_is_not_warned_of(self, link):
         assert advised(f"Example: look {link} Reply STOP") == []
 
     def test_shouting_names_the_words(self):
@@ -143,7 +143,7 @@ def test_a_version_is_what_carriers_judge_and_nothing_else():
 
 
 @pytest.mark.parametrize("id_", ["welcome", "0b9c8f2e-5a0c-4f43-9d3e-1b6a0b9c8f2e", "a.b_c~d:e@f", "x" * 128])
-def test_ids(id_):
+def test_what_can_be_an_id_is_one(id_):
     assert is_template_id(id_)
 
 

@@ -40,7 +40,7 @@ def test_written_in_one_form(instant, text):
         "2026-11-22T13:12:00",  # without a zone: UTC
     ],
 )
-def test_read_in_many(text):
+def test_an_instant_is_read_in_its_many_spellings(text):
     assert format_time(parse_time(text)) == "2026-11-22T13:12:00.000Z"
 
 
@@ -102,5 +102,5 @@ def test_no_text_raises_anything_else(text):
         ("2026-11-22T13:12:00.001Z", "2026-11-22T13:12:00.000Z", 0),  # clocks disagree
     ],
 )
-def test_milliseconds_between(start, end, milliseconds):
+def test_milliseconds_are_counted_from_one_instant_to_another(start, end, milliseconds):
     assert milliseconds_between(start, end) == milliseconds

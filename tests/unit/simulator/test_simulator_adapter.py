@@ -37,7 +37,7 @@ class Rig:
         return len(self.simulator.accepted_messages())
 
 
-def test_an_ordinary_exchange():
+def test_an_exchange_looks_as_over_the_network_and_takes_as_long():
     rig = Rig(latency_median_seconds=0.25)
     answer = rig.send()
     assert answer.status_code == 202
@@ -101,7 +101,7 @@ def test_a_reset_after_the_request_was_written(action, taken):
     assert rig.taken == taken
 
 
-def test_a_refused_connection():
+def test_a_refused_connection_looks_as_urllib3_tells_of_it():
     rig = Rig()
     rig.simulator.add_fault(Fault(operation="send", action="refuse"))
     with pytest.raises(requests.ConnectionError) as raised:

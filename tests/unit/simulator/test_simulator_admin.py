@@ -5,7 +5,7 @@ import pytest
 from local.simulator import Request
 
 
-def test_health(cxone):
+def test_it_tells_its_health_and_its_time(cxone):
     cxone.send()
     answer = cxone.call("GET", "/_simulator/health")
     assert answer.json == {"status": "ok", "time": cxone.clock.now, "messages": 1, "openEvents": 3}
@@ -23,7 +23,7 @@ def test_the_log_by_operation_and_since(cxone):
     json.dumps(everything)
 
 
-def test_messages_and_events(cxone):
+def test_it_shows_messages_and_their_events(cxone):
     answer = cxone.send()
     (message,) = cxone.call("GET", "/_simulator/messages").json["messages"]
     assert message["id"] == answer.json["id"]
@@ -98,7 +98,7 @@ def test_templates_are_made_and_changed(cxone):
     assert fetched.json["meta"] == changed.json["meta"]
 
 
-def test_tokens_are_revoked(cxone):
+def test_a_revoked_token_is_refused(cxone):
     token = cxone.bearer()
     assert cxone.call("POST", "/_simulator/tokens/revoke").json == {"revoked": 1}
     assert cxone.send(token).status == 401

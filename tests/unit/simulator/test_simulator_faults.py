@@ -83,7 +83,7 @@ def test_after_times_and_order(cxone):
     assert [(fault["id"], fault["acted"]) for fault in shown] == [(1, 2), (2, 3)]
 
 
-def test_probability(make):
+def test_a_fault_strikes_as_often_as_it_is_probable(make):
     cxone = make(requests_per_second=10_000)
     cxone.simulator.add_fault(Fault(operation="send", action="reset", times="forever", probability=0.25))
     token = cxone.bearer()

@@ -28,7 +28,7 @@ def approved(answer, **changes):
     return {**answer.json, "status": "APPROVED", **changes}
 
 
-def test_get(editor):
+def test_a_template_is_given_with_its_version_as_etag(editor):
     answer = editor.get()
     assert answer.status == 200
     assert answer.headers["ETag"] == '"v1"'
@@ -116,7 +116,7 @@ def test_an_edit_between_get_and_put(editor):
     assert editor.put(approved(again)).status == 200
 
 
-def test_the_carriers_rules():
+def test_the_carriers_rules_are_counted_apart():
     assert violations("Hi. REPLY stop", "24680") == []
     assert violations("[" * 75 + "reply stop", "123456") == []
     assert len(violations("[" * 76 + "reply stop", "123456")) == 1

@@ -41,7 +41,7 @@ def test_admin_token_grants_what_was_asked_and_is_allowed(make):
     ],
 )
 @pytest.mark.parametrize("family", ["sms", "admin"])
-def test_wrong_token_requests(cxone, family, changes, status, error):
+def test_a_wrong_token_request_is_refused_with_its_error(cxone, family, changes, status, error):
     answer = cxone.ask_token(family, **changes)
     assert (answer.status, answer.json["error"]) == (status, error)
     assert cxone.simulator.counts() == {f"token_{family}": {"refused": 1}}
@@ -59,7 +59,7 @@ def test_a_token_is_good_for_its_own_family_only(cxone):
 
 
 @pytest.mark.parametrize("header", ["", "Bearer ", "Bearer nonsense", "Basic abc"])
-def test_no_valid_token(cxone, header):
+def test_without_a_valid_token_nothing_is_sent(cxone, header):
     answer = cxone.call("POST", SEND, {}, Authorization=header)
     assert answer.status == 401
     assert "invalid_token" in answer.headers["WWW-Authenticate"]

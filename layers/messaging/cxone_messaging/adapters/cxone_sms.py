@@ -14,12 +14,12 @@ import requests
 
 from cxone_messaging.adapters.cxone_http import CONNECT_TIMEOUT_SECONDS, Answer, CxoneSession, WatchedBody, retry_after
 from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.domain.delivery import CXONE_ID_LIMIT
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
-_ID_LIMIT = 256
 _ACCEPTANCES = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 # Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
 _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -169,6 +169,6 @@ def _document(answer: bytes) -> dict[str, Any]:
 def _accepted(status: int, answer: bytes) -> SendOutcome:
     id_ = _document(answer).get("id")
     # Whatever else stands there could not be an index key in the ledger, nor in an event be told from another.
-    if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable():
+    if isinstance(id_, str) and 0 < len(id_) <= CXONE_ID_LIMIT and id_.isprintable():
         return Accepted(id_)
     return OutcomeUnknown("unreadable_acceptance", status)

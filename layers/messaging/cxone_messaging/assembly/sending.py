@@ -6,10 +6,11 @@ from collections.abc import Callable
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.cxone_sms import CxoneSms
 from cxone_messaging.adapters.cxone_token import TokenEndpoint
-from cxone_messaging.adapters.governor import DynamoGovernor, Pace
+from cxone_messaging.adapters.governor import DynamoGovernor
 from cxone_messaging.adapters.lease import DynamoRefreshLease
 from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
 from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock

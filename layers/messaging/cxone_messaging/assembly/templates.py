@@ -18,6 +18,7 @@ from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.approve_template import ApproveTemplate
 from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
 from cxone_messaging.use_cases.read_approval import ReadApproval
+from cxone_messaging.use_cases.register import Register
 from cxone_messaging.use_cases.subscribe import Subscribe
 from cxone_messaging.use_cases.validate_template import ValidateTemplate
 
@@ -44,14 +45,15 @@ def approve_template(settings: ApproveTemplateSettings, gateway: CxoneAdmin, tel
     clock, ledger = SystemClock(), DynamoLedger(aws.dynamodb(), settings.ledger_table)
     secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
     url = settings.webhook_base_url + "/webhooks/cxone/events"
-    subscribe = Subscribe(ExclusiveStep(ledger, clock), gateway, url, lambda: secrets.reread()[0], clock)
+    steps = ExclusiveStep(ledger, clock)
     return ApproveTemplate(
         ledger=ledger,
         gateway=gateway,
-        subscribe=subscribe,
+        steps=steps,
+        register=Register(steps, gateway, clock, telemetry),
+        subscribe=Subscribe(steps, gateway, url, lambda: secrets.reread()[0], clock),
         default_operator=settings.cxone_operator_id,
         clock=clock,
-        telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )
 

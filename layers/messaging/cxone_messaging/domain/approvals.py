@@ -1,40 +1,19 @@
-"""A template's approval: a saga whose steps are entries under `template#<id>`, and what they amount to.
+"""A template's approval: what is told to CXone and by it, and what the entries under `template#<id>` amount to.
 
 Entries bear the template's `version`, a hash of what carriers judge: whoever edits a template begins anew, and what
-was done for another version doesn't count. A step that CXone must not be asked for twice is claimed first: the claim
-says who is at it, and until when; then comes what came of it.
+was done for another version doesn't count.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
-from http import HTTPStatus
 
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
-from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.steps import Step
 
 REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
 # What CXone is asked to tell us of.
 SUBSCRIBED_EVENTS = (APPROVED_EVENT, REGISTERED_EVENT)
-
-
-class Step(StrEnum):
-    """What CXone is asked to do, in this order."""
-
-    APPROVE = "approve"
-    REGISTER = "register"
-    SUBSCRIBE = "subscribe"
-    PUBLISH = "publish"
-
-
-DONE = {
-    Step.APPROVE: EntryType.APPROVED,
-    Step.REGISTER: EntryType.REGISTERED,
-    Step.SUBSCRIBE: EntryType.SUBSCRIBED,
-    Step.PUBLISH: EntryType.PUBLISHED,
-}
 
 
 class ApprovalStatus(StrEnum):
@@ -94,19 +73,6 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class StepState:
-    """How far a step of one version has come.
-
-    `claim` is the last one, as long as nobody has said what came of it; `doubtful` are the claims under which CXone
-    may have done the step without our knowing, the open one among them.
-    """
-
-    done: Entry | None
-    claim: Entry | None
-    doubtful: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Approval:
     """What a template's entries amount to, for the version that was looked at last. The latency is in milliseconds.
 
@@ -132,54 +98,6 @@ class Approval:
 def subject_of(template_id: str) -> str:
     """Name a template's subject in the ledger."""
     return f"template#{template_id}"
-
-
-def subscription_subject(url: str) -> str:
-    """Name the subject of the one subscription that a URL has, for all templates."""
-    return f"subscription#{sha256(url.encode()).hexdigest()[:32]}"
-
-
-def request_key(*told: str) -> str:
-    """Make the `Idempotency-Key` of a call of CXone's: 64 hex digits, the same whenever the same is asked."""
-    return sha256(json.dumps(told).encode()).hexdigest()
-
-
-def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
-    """Read how far a step has come off the entries of a subject.
-
-    A refusal of what was asked for, unlike one of the token or the rate, or a conflict, settles earlier doubts: the
-    same request was no better before.
-    """
-    done: Entry | None = None
-    claim: Entry | None = None
-    doubtful: list[Entry] = []
-    for entry in entries:
-        if entry.data.get("version") != version:
-            continue
-        if entry.type == DONE[step]:
-            done = done or entry
-        elif entry.data.get("step") != step:
-            continue
-        elif entry.type == EntryType.STEP_CLAIMED:
-            doubtful += [claim] if claim else []
-            claim = entry
-        elif entry.type == EntryType.STEP_FAILED and claim and entry.data.get("owner") == claim.data.get("owner"):
-            if entry.data.get("inDoubt"):
-                doubtful.append(claim)
-            elif entry.data.get("refused"):
-                doubtful.clear()
-            claim = None
-    return StepState(done, claim, (*doubtful, *([claim] if claim else [])))
-
-
-def is_refusal(code: Code, http_status: int | None) -> bool:
-    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with.
-
-    A conflict is none: what was asked for before may be what is in the way. Nor is a redirect, which judges nothing.
-    """
-    if code is not Code.CXONE_REJECTED or http_status in {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
-        return False
-    return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
 def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:

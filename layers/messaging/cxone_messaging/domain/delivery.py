@@ -10,6 +10,9 @@ from cxone_messaging.domain.times import format_time, parse_time
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
 FINAL_WORDS = FAILED_WORDS | {DELIVERED_WORD}
+# So many characters an id of CXone's may have: with what stands before it, it must fit into an index key of the ledger,
+# which has 1,024 bytes.
+CXONE_ID_LIMIT = 250
 
 # An event may be dated this far ahead of when it came: a clock that tells the time of its own zone without naming it is
 # ahead by up to 14 hours, and orders its events well all the same.

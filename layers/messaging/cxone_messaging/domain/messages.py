@@ -154,7 +154,8 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
     final = final_event(events)
     sending = [entry for entry in sent if entry.type == EntryType.SENDING]
     dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
-    asked: Mapping[str, Value] = sending[0].data if sending else {}
+    # `sending`, or `rejected` where the message broke a rule when its turn came on the bulk queue.
+    asked: Mapping[str, Value] = sent[0].data if sent else {}
     began = dispatched or (sending[-1] if sending else None)
     status, error = _standing(sent[-1] if sent else None, final, heard_of=bool(events))
     return Message(

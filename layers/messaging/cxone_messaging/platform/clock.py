@@ -37,6 +37,11 @@ class SystemClock:
         time.sleep(seconds)
 
 
+def milliseconds_since(began: float, clock: Clock) -> int:
+    """Read the stopwatch, in whole milliseconds since it stood at `began` seconds."""
+    return round((clock.monotonic() - began) * 1000)
+
+
 def instant(unix_seconds: float) -> datetime:
     """Turn Unix seconds into an instant in UTC."""
     return datetime.fromtimestamp(unix_seconds, UTC)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain import approvals
-from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration, Step, StepState
+from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, MessagingError
+from cxone_messaging.domain.steps import Step, StepState, request_key
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
-from cxone_messaging.platform.clock import Clock
-from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.platform.clock import Clock, milliseconds_since
 from cxone_messaging.use_cases.exclusive_step import OUTCOME_SECONDS, Asked, Attempt, ExclusiveStep
+from cxone_messaging.use_cases.register import Register
 from cxone_messaging.use_cases.subscribe import Subscribe
 from cxone_messaging.use_cases.validate_template import checked_id
 
@@ -26,11 +27,10 @@ from cxone_messaging.use_cases.validate_template import checked_id
 _PUTS = 4
 # After a conflict without any change, which is somebody's lock; doubling, with jitter.
 _FIRST_BACKOFF_SECONDS = 0.5
-_SUBSCRIPTION_FAILED, _AUDIT_FAILED, _REGISTERED_OTHERWISE = (
-    "subscription_failed",
-    "audit_failed",
-    "registered_otherwise",
-)
+# Codes of warnings.
+_SUBSCRIPTION_FAILED = "subscription_failed"
+_AUDIT_FAILED = "audit_failed"
+_REGISTERED_OTHERWISE = "registered_otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,21 @@ class ApproveTemplate:
         *,
         ledger: Ledger,
         gateway: TemplateGateway,
+        steps: ExclusiveStep,
+        register: Register,
         subscribe: Subscribe,
         default_operator: str,
         clock: Clock,
-        telemetry: Telemetry,
         rng: random.Random,
     ) -> None:
         self._ledger = ledger
         self._gateway = gateway
+        self._steps = steps
+        self._register = register
         self._subscribe = subscribe
         self._default_operator = default_operator
         self._clock = clock
-        self._telemetry = telemetry
         self._rng = rng
-        self._steps = ExclusiveStep(ledger, clock)
 
     def __call__(self, template_id: str, request: ApprovalRequest, seconds_left: Callable[[], float]) -> Approved:
         """Approve a template, or do what is left of it.
@@ -81,9 +82,10 @@ class ApproveTemplate:
         subject = approvals.subject_of(checked_id(template_id))
         give_up_at = self._clock.monotonic() + seconds_left() - OUTCOME_SECONDS
         attempt = Attempt(uuid.uuid4().hex, self._operator(request), give_up_at)
-        run = _Run(template_id, subject, request.registration, attempt, self._ledger.read(subject))
+        run = _Run(template_id, subject, attempt, self._ledger.read(subject))
         template = self._approve(run)
-        registered = self._register(run, template)
+        taken = self._register(template, request.registration, attempt, run.entries, run.started)
+        run.entries, registered = taken.entries, taken.entry
         warnings = [
             *advice(template),
             *self._differs(registered, request.registration),
@@ -167,50 +169,6 @@ class ApproveTemplate:
         if found:
             raise MessagingError(Code.VALIDATION_FAILED, "the template was not approved", errors=found)
 
-    def _register(self, run: "_Run", template: Template) -> Entry:
-        """Register an approved template; a try whose outcome is in doubt is repeated to the letter."""
-
-        def asked_before(before: StepState) -> Registration:
-            known = [Registration.of(entry.data) for entry in before.doubtful]
-            return next((each for each in known if each), run.registration)
-
-        def call(before: StepState) -> Mapping[str, Value]:
-            asked = asked_before(before)
-            told = (asked.campaign_name, asked.message_class, asked.opt_in_language)
-            key = approvals.request_key("register", run.template_id, template.version, *told)
-            receipt = self._gateway.register(run.template_id, asked, key, self._seconds_left(run))
-            ended = self._latency(run.started)["latencyMs"]
-            return {**asked.data(), "registrationId": receipt.id, "approvalLatencyMs": ended, **receipt.data()}
-
-        def evidence(known: Sequence[Entry], before: StepState) -> Mapping[str, Value] | None:
-            event = approvals.registered_since(known, before.doubtful)
-            if event is None:
-                return None
-            told: dict[str, Value] = {"toldBy": event.data.get("eventId"), **asked_before(before).data()}
-            return {**told, "approvalLatencyMs": self._latency(run.started)["latencyMs"]}
-
-        asked = Asked(
-            subject=run.subject,
-            step=Step.REGISTER,
-            version=template.version,
-            call=call,
-            claim=lambda before: asked_before(before).data(),
-            evidence=evidence,
-            known=run.entries,
-        )
-        try:
-            taken = self._steps.take(asked, run.attempt)
-        except MessagingError as error:
-            if error.code is Code.IN_PROGRESS:
-                raise
-            told = f"the same request goes on from here: {error.detail}"
-            raise MessagingError(Code.REGISTRATION_FAILED, told, retry_after=error.retry_after) from error
-        run.entries = taken.entries
-        if taken.is_new:
-            self._telemetry.add(Metric.TEMPLATES_APPROVED)
-            self._telemetry.add(Metric.APPROVAL_LATENCY, int(str(taken.entry.data["approvalLatencyMs"])))
-        return taken.entry
-
     def _watch(self, run: "_Run", template: Template) -> None:
         """See to it that CXone tells us of approvals; once for the URL, whatever the template."""
         told = self._subscribe(run.attempt)
@@ -225,7 +183,7 @@ class ApproveTemplate:
             operator_id=str(registered.data["operator"]),
             carrier_ready=True,
         )
-        key = approvals.request_key("publish", run.template_id, template.version)
+        key = request_key("publish", run.template_id, template.version)
 
         def call(_: StepState) -> Mapping[str, Value]:
             return self._gateway.publish(record, key, self._seconds_left(run)).data()
@@ -257,7 +215,7 @@ class ApproveTemplate:
         unless_same: Sequence[str] | None = None,
     ) -> None:
         """Enter a step; not where the last entry of its type says the same, as far as named."""
-        told = {"version": template.version, "operator": run.attempt.operator, "owner": run.attempt.owner, **data}
+        told = {**run.attempt.sign(template.version), **data}
         draft = Draft(type_, told)
 
         def decide(known: Sequence[Entry]) -> Draft | None:
@@ -270,10 +228,10 @@ class ApproveTemplate:
         run.entries = append(self._ledger, self._clock, run.subject, decide, known=run.entries)
 
     def _seconds_left(self, run: "_Run") -> float:
-        return run.attempt.give_up_at - self._clock.monotonic()
+        return run.attempt.seconds_left(self._clock)
 
     def _latency(self, began: float) -> dict[str, Value]:
-        return {"latencyMs": round((self._clock.monotonic() - began) * 1000)}
+        return {"latencyMs": milliseconds_since(began, self._clock)}
 
 
 @dataclass(slots=True)
@@ -282,7 +240,6 @@ class _Run:
 
     template_id: str
     subject: str
-    registration: Registration
     attempt: Attempt
     entries: list[Entry]
     started: float = field(default=0.0)

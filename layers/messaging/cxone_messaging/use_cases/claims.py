@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
@@ -86,7 +86,8 @@ class Claims:
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             nonlocal ours
-            ours = _is_same(item, known) and fold(item.message_id, known).status is Status.RETRYING
+            message = fold(item.message_id, known)
+            ours = _is_same(item, message) and message.status is Status.RETRYING
             return draft if ours else None
 
         # One message's trouble must not keep those from being sent that are claimed already.
@@ -102,7 +103,7 @@ class Claims:
     def _leave(self, item: Item, entries: list[Entry]) -> None:
         """Leave a message as its entries have it once they have come to an end, and have a batch count it."""
         batch_id = item.record.batch_id
-        if not _is_same(item, entries):
+        if not _is_same(item, fold(item.message_id, entries)):
             count_as_refused(self._ledger, self._clock, item.subject, entries, batch_id)
             item.disposition = Unusable("idempotency_key_reused")
             return
@@ -117,7 +118,6 @@ class Claims:
         item.done(f"already {message.status}" if len(settled) == len(entries) else message.status)
 
 
-def _is_same(item: Item, entries: Sequence[Entry]) -> bool:
-    """Whether a message's entries are about what the record asks for; its early delivery events alone don't tell."""
-    known = next((entry.data["fingerprint"] for entry in entries if "fingerprint" in entry.data), item.fingerprint)
-    return known == item.fingerprint
+def _is_same(item: Item, message: Message) -> bool:
+    """Whether a message is what the record asks for; early delivery events alone don't tell."""
+    return message.fingerprint in {None, item.fingerprint}

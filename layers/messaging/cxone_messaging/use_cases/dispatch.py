@@ -4,7 +4,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.governor import CircuitOpenError, Governor, NoSlotError, SlotMissedError, Slots
+from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import EntryType, Value
@@ -12,6 +12,7 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import CircuitOpenError, NoSlotError, SlotMissedError, Slots
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Metric, Telemetry

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
-from cxone_messaging.domain.approvals import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
+from cxone_messaging.domain.steps import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.times import format_time
-from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 
 # Left of a request's time for entering what came of a call.
 OUTCOME_SECONDS = 3.0
@@ -28,6 +28,14 @@ class Attempt:
     owner: str
     operator: str
     give_up_at: float
+
+    def seconds_left(self, clock: Clock) -> float:
+        """Tell for how long it may still ask CXone."""
+        return self.give_up_at - clock.monotonic()
+
+    def sign(self, version: str) -> dict[str, Value]:
+        """Give what each of its entries about a version says: who did it, and for whom."""
+        return {"version": version, "operator": self.operator, "owner": self.owner}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class ExclusiveStep:
         except MessagingError as error:
             self._append(asked, attempt, entries, EntryType.STEP_FAILED, self._failure(asked, error, began))
             raise
-        data = {**told, "latencyMs": self._milliseconds_since(began)}
+        data = {**told, "latencyMs": milliseconds_since(began, self._clock)}
         entries = self._append(asked, attempt, entries, DONE[asked.step], data)
         return Taken(entries[-1], True, entries)
 
@@ -102,7 +110,7 @@ class ExclusiveStep:
             proof = asked.evidence(known, before)
             if proof is not None:
                 return self._draft(asked, attempt, DONE[asked.step], proof)
-            deadline = self._clock.now() + attempt.give_up_at - self._clock.monotonic() + _CLOCK_SKEW_SECONDS
+            deadline = self._clock.now() + attempt.seconds_left(self._clock) + _CLOCK_SKEW_SECONDS
             claim = {**asked.claim(before), "step": asked.step.value, "deadline": format_time(instant(deadline))}
             return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
 
@@ -115,7 +123,7 @@ class ExclusiveStep:
             if now.claim and now.claim.data.get("owner") == attempt.owner:
                 return before, entries
             known = None
-            if self._clock.monotonic() + pause > attempt.give_up_at:
+            if pause > attempt.seconds_left(self._clock):
                 raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{asked.step}`", retry_after=2)
             self._clock.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
@@ -132,19 +140,15 @@ class ExclusiveStep:
         return append(self._ledger, self._clock, asked.subject, lambda _: draft, known=known)
 
     def _draft(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Draft:
-        signed = {"version": asked.version, "operator": attempt.operator, "owner": attempt.owner}
-        return Draft(type_, {**signed, **data})
+        return Draft(type_, {**attempt.sign(asked.version), **data})
 
     def _failure(self, asked: Asked, error: MessagingError, began: float | None) -> dict[str, Value]:
         data: dict[str, Value] = {"step": asked.step.value, "error": error.code.value, "reason": error.detail}
         if began is not None:
-            data["latencyMs"] = self._milliseconds_since(began)
+            data["latencyMs"] = milliseconds_since(began, self._clock)
         if isinstance(error, CxoneCallError):
             data["inDoubt"] = error.in_doubt
             data["refused"] = is_refusal(error.code, error.http_status)
             if error.http_status is not None:
                 data["httpStatus"] = int(error.http_status)
         return data
-
-    def _milliseconds_since(self, began: float) -> int:
-        return round((self._clock.monotonic() - began) * 1000)

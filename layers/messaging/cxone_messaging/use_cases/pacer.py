@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from cxone_messaging.adapters.governor import MISSED_SECONDS, Governor, RateUsedUpError, SlotMissedError, Slots
+from cxone_messaging.adapters.governor import Governor
+from cxone_messaging.domain.schedule import RateUsedUpError, SlotMissedError, Slots
 from cxone_messaging.platform.clock import Clock
 
 # The schedule is looked at again after so many slots, twice in a chunk: an eighth of a second at 100 a second.
@@ -32,7 +33,7 @@ class Pacer:
             number, self._next = self._next, self._next + 1
             slot = replace(self._slots, start=self._slots.start + number * self._slot_seconds, count=1)
             self._clock.sleep(max(0.0, slot.start - self._clock.now()))
-            if not slot.probe and self._clock.now() - slot.start > MISSED_SECONDS:
+            if not slot.probe and slot.is_missed(self._clock.now()):
                 continue  # those behind it may be in time
             try:
                 if number >= self._look_at:

@@ -1,6 +1,6 @@
 """Record a delivery event: once, whatever the order, under the message that it belongs to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,10 +28,34 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What became of a delivery event, and all entries of the subject that it is under."""
+    """What became of an event, and all entries of the subject that it is under."""
 
     recorded: Recorded
     entries: list[Entry]
+
+
+def record_once(
+    ledger: Ledger,
+    clock: Clock,
+    subject: str,
+    draft: Callable[[Sequence[Entry]], Draft],
+    event_id: Value,
+    *,
+    known: Sequence[Entry] | None = None,
+) -> Recording:
+    """Append what is to be said of an event, given a subject's entries, unless one of them is about that event.
+
+    `known` are the entries that the caller has at hand. Raises `StorageError`.
+    """
+    seen = False
+
+    def decide(known: Sequence[Entry]) -> Draft | None:
+        nonlocal seen
+        seen = _has(known, event_id)
+        return None if seen else draft(known)
+
+    entries = append(ledger, clock, subject, decide, known=known)
+    return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
 
 
 class RecordDelivery:
@@ -90,37 +114,24 @@ class RecordDelivery:
         return data
 
     def _record(self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None) -> Recording:
-        seen = False
-
-        def decide(known: Sequence[Entry]) -> Draft | None:
-            nonlocal seen
-            seen = _has(known, data["eventId"])
-            if seen:
-                return None
+        def draft(known: Sequence[Entry]) -> Draft:
             index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
             if known and self._reveals_cxones_id(known):
                 index[CXONE_MESSAGE_KEY] = str(data["cxoneMessageId"])
             return Draft(EntryType.DELIVERY, data, index)
 
-        entries = append(self._ledger, self._clock, subject, decide, known=known)
-        if not seen:
-            self._measure(str(data["word"]), entries)
+        recording = record_once(self._ledger, self._clock, subject, draft, data["eventId"], known=known)
+        if recording.recorded is Recorded.ACCEPTED:
+            self._measure(str(data["word"]), recording.entries)
         # For a duplicate too: its first receipt may have broken off here.
-        entries = count_in_batches(self._ledger, self._clock, subject, entries)
-        return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
+        counted = count_in_batches(self._ledger, self._clock, subject, recording.entries)
+        return Recording(recording.recorded, counted)
 
     def _keep(self, cxone_message_id: str, data: Mapping[str, Value]) -> Recording:
-        seen = False
+        def draft(known: Sequence[Entry]) -> Draft:
+            return Draft(EntryType.DELIVERY, data, None if known else Unsettled.UNMATCHED.as_index())
 
-        def decide(known: Sequence[Entry]) -> Draft | None:
-            nonlocal seen
-            seen = _has(known, data["eventId"])
-            return (
-                None if seen else Draft(EntryType.DELIVERY, data, Unsettled.UNMATCHED.as_index() if not known else None)
-            )
-
-        entries = append(self._ledger, self._clock, stray_subject(cxone_message_id), decide)
-        return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
+        return record_once(self._ledger, self._clock, stray_subject(cxone_message_id), draft, data["eventId"])
 
     def _reveals_cxones_id(self, known: Sequence[Entry]) -> bool:
         """Whether a message's sender will no more say which id CXone gave it, so that an event's own must serve."""

@@ -1,12 +1,12 @@
 """Record a subscription event: a recipient's reply, news of a template, or something for people to look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.adapters.ledger import Draft, Ledger
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -14,7 +14,7 @@ from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.manage_consents import HeardConsent, ManageConsents
-from cxone_messaging.use_cases.record_delivery import Recorded
+from cxone_messaging.use_cases.record_delivery import Recorded, record_once
 
 INBOUND = "message.inbound"
 TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
@@ -98,12 +98,5 @@ class RecordEvent:
     def _append(
         self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Unsettled | None = None
     ) -> Recorded:
-        seen = False
-
-        def decide(known: Sequence[Entry]) -> Draft | None:
-            nonlocal seen
-            seen = any(entry.data.get("eventId") == data["eventId"] for entry in known)
-            return None if seen else Draft(type_, data, why.as_index() if why else None)
-
-        append(self._ledger, self._clock, subject, decide)
-        return Recorded.DUPLICATE if seen else Recorded.ACCEPTED
+        draft = Draft(type_, data, why.as_index() if why else None)
+        return record_once(self._ledger, self._clock, subject, lambda _: draft, data["eventId"]).recorded

@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.governor import Governor, NoSlotError, RateUsedUpError, Slots
+from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, refusal
@@ -20,6 +20,7 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRules, check
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, Slots
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.chunk import Disposition, Done, Item, Later, Sent, later

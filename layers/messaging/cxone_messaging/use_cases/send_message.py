@@ -4,7 +4,6 @@
 key meets the entries of whoever was first, and decides by them: in flight, answered, to be tried again, or unknown.
 """
 
-import math
 import random
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,16 +11,19 @@ from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.adapters.cxone_sms import SmsGateway
-from cxone_messaging.adapters.governor import Governor, NoSlotError, Slots
+from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.domain import answers
+from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.consents import Consent, refusal
-from cxone_messaging.domain.entries import Entry, EntryType
-from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
-from cxone_messaging.domain.messages import Checked, Message, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
+from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.messages import Checked, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import NoSlotError, Slots
 from cxone_messaging.domain.times import format_time
-from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.dispatch import measure, no_slot, result, send_in_slot, sending, tell_fleet
@@ -36,22 +38,8 @@ _CLOCK_SKEW_SECONDS = 5.0
 # Exponential with full jitter, where CXone names no time.
 _FIRST_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the caller of a dispatched message gets; `replayed` when it was dispatched by an earlier request."""
-
-    message: Message
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What would become of a request: its violations and, where the text can be sent, its size."""
-
-    errors: tuple[FieldError, ...]
-    checked: Checked
+# So many reach the longest backoff; a thousand, of a message that is tried on and on, would be no float any more.
+_MOST_DOUBLINGS = 5
 
 
 class SendMessage:
@@ -84,11 +72,10 @@ class SendMessage:
         self._telemetry = telemetry
         self._rng = rng
 
-    def preview(self, request: SmsRequest) -> Preview:
+    def preview(self, request: SmsRequest) -> Checked:
         """Check a request as a send would, its recipient's consent included; nothing is sent or recorded."""
-        checked = check(request, self._rules)
-        refused = refusal(self._consent(checked)) if checked.to else None
-        return Preview((*checked.errors, *([refused] if refused else [])), checked)
+        checked, _ = self._check(request)
+        return checked
 
     def send(
         self,
@@ -110,15 +97,20 @@ class SendMessage:
             give_up_at=self._clock.monotonic() + seconds_left() - _OUTCOME_SECONDS,
         )
         name(attempt.message_id)
-        checked = check(request, self._rules)
-        consent = self._consent(checked) if checked.to else None
-        refused = refusal(consent) if checked.to else None
-        errors = [*checked.errors, *([refused] if refused else [])]
-        if errors or checked.sms is None or consent is None:
+        checked, consent = self._check(request)
+        if checked.errors or checked.sms is None or consent is None:
             # What was sent once stays sent, whatever the recipient has said since.
-            told = MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=errors)
-            return self._answer_if_sent(attempt, told)
+            return self._answer_if_sent(attempt, otherwise=answers.refused(checked.errors))
         return self._dispatch(checked.sms, consent, attempt)
+
+    def _check(self, request: SmsRequest) -> tuple[Checked, Consent | None]:
+        """Check a request against all rules, and read its recipient's consent, which is one of them."""
+        checked = check(request, self._rules)
+        if checked.to is None:
+            return checked, None
+        consent = self._consents.find(self._pseudonyms.recipient_hash(checked.to))
+        refused = refusal(consent)
+        return (replace(checked, errors=(*checked.errors, refused)) if refused else checked), consent
 
     def _dispatch(self, sms: Sms, consent: Consent, attempt: "_Attempt") -> Receipt:
         started = self._clock.monotonic()
@@ -129,7 +121,7 @@ class SendMessage:
                 self._gateway.prepare(self._seconds_left(attempt))
                 slot = self._reserve(attempt)
             except MessagingError as error:
-                return self._answer_if_sent(attempt, error)
+                return self._answer_if_sent(attempt, otherwise=error)
             entries = self._claim(sms, consent, attempt, entries)
             if entries[-1].data.get("owner") != attempt.owner:
                 self._governor.give_back(slot)
@@ -138,7 +130,7 @@ class SendMessage:
             slot, outcome = send_in_slot(
                 slot, sms, callback_url, seconds, gateway=self._gateway, governor=self._governor, clock=self._clock
             )
-            latency_ms = round((self._clock.monotonic() - started) * 1000)
+            latency_ms = milliseconds_since(started, self._clock)
             measure(outcome, sms, latency_ms, self._telemetry)
             try:
                 entries = self._record(attempt, entries, outcome, latency_ms)
@@ -148,9 +140,9 @@ class SendMessage:
                 case Accepted():
                     return Receipt(fold(attempt.message_id, entries))
                 case Rejected():
-                    raise rejected(attempt.message_id, outcome.code, outcome.reason)
+                    raise answers.rejected(attempt.message_id, [outcome.code], outcome.reason)
                 case OutcomeUnknown():
-                    raise unknown(attempt.message_id)
+                    raise answers.unknown(attempt.message_id)
                 case NotAccepted():
                     self._back_off(attempt, outcome, fold(attempt.message_id, entries).attempts)
                     consent = self._still_given(consent)
@@ -162,17 +154,17 @@ class SendMessage:
         now = self._consents.find(consent.recipient_hash)
         refused = refusal(now)
         if refused or now is None:
-            raise MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=[refused] if refused else [])
+            raise answers.refused([refused] if refused else [])
         return now
 
     def _reserve(self, attempt: "_Attempt") -> Slots:
         horizon = min(self._horizon_seconds, self._seconds_left(attempt) - _LEAST_SECONDS)
         if horizon <= 0:
-            raise not_now(NotAccepted("cxone_unavailable", "no_time_left", tried=False))
+            raise answers.not_now(NotAccepted("cxone_unavailable", "no_time_left", tried=False))
         try:
             return self._governor.reserve(1, horizon)
         except NoSlotError as error:
-            raise not_now(no_slot(error)) from None
+            raise answers.not_now(no_slot(error)) from None
 
     def _claim(self, sms: Sms, consent: Consent, attempt: "_Attempt", entries: list[Entry]) -> list[Entry]:
         """Enter that we are sending, unless the entries say that this is somebody else's to do, or is done."""
@@ -203,11 +195,11 @@ class SendMessage:
         message = fold(attempt.message_id, entries)
         return message.status is Status.RETRYING and message.fingerprint == attempt.fingerprint
 
-    def _answer_if_sent(self, attempt: "_Attempt", refusal: MessagingError) -> Receipt:
-        """Answer from the ledger where the key's message was sent before; raise the refusal where it wasn't."""
+    def _answer_if_sent(self, attempt: "_Attempt", *, otherwise: MessagingError) -> Receipt:
+        """Answer from the ledger where the key's message was sent before; raise the error where it wasn't."""
         entries = self._ledger.read(subject_of(attempt.message_id)) if attempt.repeatable else []
         if not entries or self._may_retry(attempt, entries):
-            raise refusal
+            raise otherwise
         return self._answer(attempt, entries)
 
     def _answer(self, attempt: "_Attempt", entries: list[Entry]) -> Receipt:
@@ -217,18 +209,7 @@ class SendMessage:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was another one")
         subject = subject_of(attempt.message_id)
         settled = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
-        message = fold(attempt.message_id, settled)
-        match message.status:
-            case Status.QUEUED | Status.SENDING | Status.RETRYING:
-                told = "ask again in a moment"
-                raise MessagingError(Code.IN_PROGRESS, told, message_id=message.message_id, retry_after=1)
-            case Status.UNKNOWN:
-                raise unknown(message.message_id, replayed=True)
-            case Status.REJECTED:
-                stored = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
-                raise rejected(message.message_id, str(stored["error"]), str(stored["reason"]), replayed=True)
-            case Status.DISPATCHED | Status.DELIVERED | Status.FAILED:
-                return Receipt(message, replayed=True)
+        return answers.stored(fold(attempt.message_id, settled), settled)
 
     def _record(self, attempt: "_Attempt", entries: list[Entry], outcome: SendOutcome, latency_ms: int) -> list[Entry]:
         """Enter what came of it, behind whatever delivery events have come meanwhile."""
@@ -248,17 +229,15 @@ class SendMessage:
         """Wait before the next try, or raise where the time left doesn't allow for one."""
         delay = outcome.retry_after
         if delay is None:
-            delay = self._rng.uniform(0, min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempts))
+            longest = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(attempts, _MOST_DOUBLINGS))
+            delay = self._rng.uniform(0, longest)
         hopeless = outcome.code == "cxone_auth_failed"
         if hopeless or self._seconds_left(attempt) < delay + _LEAST_SECONDS:
-            raise not_now(replace(outcome, retry_after=delay), attempt.message_id)
+            raise answers.not_now(replace(outcome, retry_after=delay), attempt.message_id)
         self._clock.sleep(delay)
 
     def _seconds_left(self, attempt: "_Attempt") -> float:
         return attempt.give_up_at - self._clock.monotonic()
-
-    def _consent(self, checked: Checked) -> Consent | None:
-        return self._consents.find(self._pseudonyms.recipient_hash(checked.to)) if checked.to else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,26 +249,3 @@ class _Attempt:
     fingerprint: str
     owner: str
     give_up_at: float
-
-
-def not_now(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
-    """Make the answer to a send that may simply be asked for again; its id, where the ledger has heard of it."""
-    told = f"the message was not taken and may be sent again ({outcome.reason})"
-    wait = max(1, math.ceil(outcome.retry_after or 0))
-    return MessagingError(Code(outcome.code), told, message_id=message_id, retry_after=wait)
-
-
-def rejected(message_id: str, code: str, reason: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send that CXone refused for good, or that we did, when its turn came on the bulk queue."""
-    if code in {Code.OPTED_OUT, Code.NOT_OPTED_IN}:
-        errors = [FieldError(Code(code), "to", reason)]
-        return MessagingError(
-            Code.VALIDATION_FAILED, "nothing was sent", errors=errors, message_id=message_id, replayed=replayed
-        )
-    return MessagingError(Code(code), reason, message_id=message_id, replayed=replayed)
-
-
-def unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send whose outcome nobody knows."""
-    told = "the message may have gone out and must not be sent again; a delivery event will settle it"
-    return MessagingError(Code.OUTCOME_UNKNOWN, told, message_id=message_id, replayed=replayed)

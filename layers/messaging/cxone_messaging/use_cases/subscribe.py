@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
-from cxone_messaging.domain.approvals import Step, StepState, request_key, subscription_subject
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.steps import Step, StepState, request_key, subscription_subject
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.exclusive_step import Asked, Attempt, ExclusiveStep
 
@@ -38,8 +38,7 @@ class Subscribe:
         key = request_key("subscribe", self._url, fingerprint)
 
         def call(_: StepState) -> Mapping[str, Value]:
-            seconds = attempt.give_up_at - self._clock.monotonic()
-            receipt = self._gateway.subscribe(self._url, secret, key, seconds)
+            receipt = self._gateway.subscribe(self._url, secret, key, attempt.seconds_left(self._clock))
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
         asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)

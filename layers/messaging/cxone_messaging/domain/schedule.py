@@ -1,0 +1,134 @@
+"""The account's schedule at one moment: when the next slot is free, until when all wait, whether the circuit is open.
+
+Slots follow GCRA (the virtual scheduling form of ITU-T I.371): the schedule knows the next free one, and who takes
+slots moves that on, and sends each message at its slot's time. A 429 holds everybody back for the wait that CXone
+asked for. Failures in a row open the circuit; then nobody gets a slot but, after a while, one probe.
+
+Instants of the schedule are whole microseconds since 1970, so that a slot's length keeps its fractions; those of
+slots, which senders see, are Unix seconds.
+"""
+
+from dataclasses import dataclass
+
+MICRO = 1_000_000
+# Five failures in a row mean an outage; the documents ask for 5 to 10 s before the next try, and an outage that lasts
+# is tried less and less often, since each probe is somebody's message.
+FAILURES_TO_OPEN = 5
+MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
+# So many reach the longest pause; a thousand, after an outage of a day, would be no float any more.
+_MOST_DOUBLINGS = 4
+# A probe that says nothing for this long has died: longer than any send may take.
+PROBE_SECONDS = 30.0
+# The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
+MAX_HOLD_SECONDS = 900.0
+# How long all wait after a 429 that names no time: the window that CXone counts requests in.
+THROTTLE_SECONDS = 1.0
+# Who uses a slot this long after reserving it looks again first: others may have met a 429 or an outage meanwhile.
+_LOOK_AGAIN_SECONDS = 0.02
+# Who comes this late to a slot would push into others' time: the slot is let go.
+_MISSED_SECONDS = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the account may send, and how much of that to aim at: the rest absorbs jitter on the way."""
+
+    requests_per_second: float
+    utilisation: float
+
+    @property
+    def slot_seconds(self) -> float:
+        """The time from one slot to the next."""
+        return 1 / (self.requests_per_second * self.utilisation)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Consecutive slots, the first at `start` (Unix seconds).
+
+    `failures` is how many there were in a row before; `probe` names the one probe that an open circuit lets through.
+    """
+
+    start: float
+    count: int
+    reserved_at: float
+    failures: int
+    probe: str = ""
+
+    def is_missed(self, now: float) -> bool:
+        """Whether it is too late for the first of them."""
+        return now - self.start > _MISSED_SECONDS
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether they were reserved so lately that nobody needs to look at the schedule again."""
+        return now - self.reserved_at < _LOOK_AGAIN_SECONDS
+
+
+class NoSlotError(Exception):
+    """Nothing may be sent now; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"in {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class RateUsedUpError(NoSlotError):
+    """All slots within the horizon are taken."""
+
+
+class CircuitOpenError(NoSlotError):
+    """CXone has failed too often in a row."""
+
+
+class SlotMissedError(Exception):
+    """The slot's time has passed; another one may be reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the next slot is free, until when all are held back, and how the circuit is; 0 where that never was."""
+
+    next_slot: int = 0
+    held_until: int = 0
+    failures: int = 0
+    open_until: int = 0
+    probe_until: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit is open."""
+        return self.failures >= FAILURES_TO_OPEN
+
+    def may_probe(self, now: int) -> bool:
+        """Whether it is time to try again with one message."""
+        return self.is_open and self._closed_until <= now
+
+    def refuse_reserving(self, now: int, horizon: float) -> None:
+        """Raise `NoSlotError` where no slot begins within `horizon` seconds, nor may one probe."""
+        if self.is_open and not self.may_probe(now):
+            raise CircuitOpenError((self._closed_until - now) / MICRO)
+        wait = (self.next_slot - now) / MICRO
+        if wait > horizon:
+            raise RateUsedUpError(wait - horizon)
+
+    def refuse_using(self, now: int) -> None:
+        """Raise `NoSlotError` where slots that were taken earlier are void."""
+        if self.is_open:
+            raise CircuitOpenError(max(0.0, (self._closed_until - now) / MICRO))
+        if self.held_until > now:
+            raise RateUsedUpError((self.held_until - now) / MICRO)
+
+    @property
+    def _closed_until(self) -> int:
+        return max(self.open_until, self.probe_until, self.held_until)
+
+
+def open_seconds(failures: int, first: float) -> float:
+    """For how long the circuit is open after so many failures in a row, if that was `first` seconds at first."""
+    doublings = min(_MOST_DOUBLINGS, max(0, failures - FAILURES_TO_OPEN))
+    return min(MAX_OPEN_SECONDS, first * 2.0**doublings)
+
+
+def hold_seconds(retry_after: float | None) -> float:
+    """For how long a 429 holds everybody back, that asked for so many seconds or for none."""
+    return THROTTLE_SECONDS if retry_after is None else min(retry_after, MAX_HOLD_SECONDS)

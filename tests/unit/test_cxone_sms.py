@@ -1,0 +1,55 @@
+"""What CXone's acceptance of a message must look like to be one; `test_send_outcomes.py` has its other answers."""
+
+import json
+
+import pytest
+
+from cxone_messaging import segments
+from cxone_messaging.adapters.cxone_http import Answer
+from cxone_messaging.adapters.cxone_sms import CxoneSms
+from cxone_messaging.adapters.token_cache import Token
+from cxone_messaging.domain.messages import Sms
+from cxone_messaging.domain.outcomes import Accepted, OutcomeUnknown
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from functions.receive_webhook.handler import DeliveryBody
+from tests.fakes import FakeClock
+
+SMS = Sms(PhoneNumber.parse("+15551234567"), "Hello", "campaign", "12345", segments.count("Hello"))
+
+
+class Tokens:
+    def at_hand(self):
+        return Token("token", 1, float("inf"), float("inf"))
+
+    def prove(self, token):
+        pass
+
+
+class Session:
+    """Answers whatever it is asked with one body."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def exchange(self, *args, **options):
+        return Answer(202, {}, self.body)
+
+
+def outcome(body):
+    return CxoneSms("https://cxone.test", Tokens(), Session(body), FakeClock(), 20).send(SMS, "https://us.test", 28)
+
+
+@pytest.mark.parametrize("id_", ["ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "1", "id with spaces", "Ä" * 250])
+def test_an_id_that_an_event_may_bear_is_an_acceptance(id_):
+    assert outcome(json.dumps({"id": id_}).encode()) == Accepted(id_)
+    DeliveryBody.model_validate({"messageId": id_, "status": "sent", "timestamp": "2026-11-22T13:12:00Z"})
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 251, "a\nb", "\ud800", 7, None, ["1"]])
+def test_an_id_that_could_not_be_stored_or_found_again_leaves_the_outcome_unknown(id_):
+    assert outcome(json.dumps({"id": id_}).encode()) == OutcomeUnknown("unreadable_acceptance", 202)
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"1"', b"<html>", b"[" * 100_000])
+def test_a_body_without_an_id_leaves_the_outcome_unknown(body):
+    assert outcome(body) == OutcomeUnknown("unreadable_acceptance", 202)
