@@ -97,7 +97,7 @@ def _histories(tell: Callable[[str], object]) -> dict[str, Any]:
     """Run the random histories of faults, which fail on a duplicate or a loss."""
     tell(f"{HISTORIES} random histories of faults")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/unit/test_send_histories.py"],
+        [sys.executable, "-m", "pytest", "-q", "--hypothesis-profile=explore", "tests/unit/test_send_histories.py"],
         cwd=ROOT,
         env={**os.environ, "HISTORIES": str(HISTORIES)},
         capture_output=True,

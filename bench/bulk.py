@@ -5,6 +5,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,11 +30,11 @@ def measure(
     tell: Callable[[str], object],
     *,
     singles: bool,
-    confine: Callable[[int], object] = lambda _: None,
+    confine: Callable[[SpawnProcess], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Work off so many messages with one handler, on a stage of its own, and give the figures.
 
-    `confine` is told each worker's process id.
+    `confine` is given each worker's process.
     """
     with stage() as here, TemporaryDirectory() as name:
         folder = Path(name)
@@ -47,7 +48,7 @@ def measure(
             for number in range(WORKERS)
         ]
         for process in running:
-            confine(process.pid)
+            confine(process)
         if singles:
             seconds = messages / RATE * 0.85
             running.append(

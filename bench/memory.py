@@ -12,6 +12,7 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,8 +73,8 @@ def rates(tell: Callable[[str], object]) -> list[dict[str, Any]]:
     for size in SIZES:
         with contextlib.ExitStack() as shares:
 
-            def confine(process: int, size: int = size, shares: contextlib.ExitStack = shares) -> None:
-                shares.enter_context(_share(size)).write_text(str(process))
+            def confine(worker: SpawnProcess, size: int = size, shares: contextlib.ExitStack = shares) -> None:
+                shares.enter_context(_share(size)).write_text(str(worker.pid))
 
             done = bulk.measure("functions.send_bulk.handler", _BULK_MESSAGES, tell, singles=False, confine=confine)
         kept = ("rateUsed", "throttledShare", "duplicates", "lost", "cpuMsPerMessage", "seconds")
