@@ -29,7 +29,7 @@ def _rate(bulk: Mapping[str, Any], path: Path) -> None:
     axes.axhline(100, color=_GOAL, linestyle="--", linewidth=1, label="what CXone allows")
     axes.set(xlabel="seconds", ylabel="messages taken in a second", ylim=(0, 115))
     axes.set_title(f"Bulk: {bulk['ours']['messages']:,} messages, four workers", loc="left")
-    axes.legend(loc="center right", frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8)
     _save(figure, path)
 
 
@@ -46,7 +46,7 @@ def _latency(results: Mapping[str, Any], path: Path) -> None:
         _distribution(beside, [wait * 1000 for wait in ours[key]], colour, label)
     beside.set(xlabel="ms", title="A single send, CXone at 150 to 400 ms")
     for axes in (alone, beside):
-        axes.legend(loc="center right", frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=8)
         axes.set_xlim(left=0)
     _save(figure, path)
 
@@ -67,8 +67,9 @@ def _cost(cost: Mapping[str, Any], path: Path) -> None:
             if usd > 0.7:  # noqa: PLR2004  room for its number
                 axes.text(left + usd / 2, row, f"{usd:.1f}", ha="center", va="center", color="white", fontsize=8)
             left += usd
-        axes.text(left + 0.2, row, f"{left:.2f} USD", va="center")
-    axes.axvline(12, color=_GOAL, linestyle="--", linewidth=1)
+        beside_line = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(left + 0.2, row, f"{left:.2f} USD", va="center", bbox=beside_line)
+    axes.axvline(12, color=_GOAL, linestyle="--", linewidth=1, zorder=0)
     axes.set_yticks([0, 1], ["naive", "ours"])
     axes.set_xlim(0, max(cost["naive"]["total"], cost["ours"]["total"]) * 1.15)
     axes.set(xlabel="USD for a million bulk messages with two delivery events each (dashed: the goal)")
