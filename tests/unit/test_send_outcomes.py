@@ -214,6 +214,15 @@ def test_an_outage_opens_the_circuit_and_the_caller_is_told_when_to_come_back(wo
     assert send(world, key="last").message.status is Status.DISPATCHED
 
 
+@pytest.mark.parametrize("key", ["tried", None])
+def test_what_was_tried_before_the_circuit_opened_is_told_by_its_id(world, key):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=503, times="forever"))
+    error = refused(world, key=key)
+    assert (error.code, "circuit_open" in error.detail) == (Code.CXONE_UNAVAILABLE, True)
+    entries = world.ledger.read(f"message#{error.message_id}")
+    assert {entry.type for entry in entries} == {"sending", "retrying"}
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -98,6 +98,17 @@ class MessagingError(Exception):
         self.retry_after = retry_after
         self.replayed = replayed
 
+    def about(self, message_id: str) -> "MessagingError":
+        """Give the same error, of a message that has been recorded."""
+        return MessagingError(
+            self.code,
+            self.detail,
+            errors=self.errors,
+            message_id=message_id,
+            retry_after=self.retry_after,
+            replayed=self.replayed,
+        )
+
 
 class CxoneCallError(MessagingError):
     """A call of CXone's that didn't succeed.

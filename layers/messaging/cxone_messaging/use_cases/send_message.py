@@ -121,7 +121,7 @@ class SendMessage:
                 self._gateway.prepare(self._seconds_left(attempt))
                 slot = self._reserve(attempt)
             except MessagingError as error:
-                return self._answer_if_sent(attempt, otherwise=error)
+                return self._answer_if_sent(attempt, otherwise=error, known=entries)
             entries = self._claim(sms, consent, attempt, entries)
             if entries[-1].data.get("owner") != attempt.owner:
                 self._governor.give_back(slot)
@@ -195,11 +195,18 @@ class SendMessage:
         message = fold(attempt.message_id, entries)
         return message.status is Status.RETRYING and message.fingerprint == attempt.fingerprint
 
-    def _answer_if_sent(self, attempt: "_Attempt", *, otherwise: MessagingError) -> Receipt:
-        """Answer from the ledger where the key's message was sent before; raise the error where it wasn't."""
-        entries = self._ledger.read(subject_of(attempt.message_id)) if attempt.repeatable else []
-        if not entries or self._may_retry(attempt, entries):
+    def _answer_if_sent(
+        self, attempt: "_Attempt", *, otherwise: MessagingError, known: Sequence[Entry] = ()
+    ) -> Receipt:
+        """Answer from the ledger where the key's message was sent before; raise the error where it wasn't.
+
+        `known` are the entries of a request without a key, which nobody but itself can have written.
+        """
+        entries = self._ledger.read(subject_of(attempt.message_id)) if attempt.repeatable else list(known)
+        if not entries:
             raise otherwise
+        if self._may_retry(attempt, entries):
+            raise otherwise.about(attempt.message_id)
         return self._answer(attempt, entries)
 
     def _answer(self, attempt: "_Attempt", entries: list[Entry]) -> Receipt:
