@@ -176,12 +176,24 @@ class TestAlarms:
         assert {series("AWS/Lambda", metric, {"FunctionName": f"${{{each}}}"}) for each in FUNCTIONS} <= watched
 
     @pytest.mark.parametrize(
-        ("namespace", "metric"),
-        [("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/ApiGateway", "5XXError"), ("AWS/ApiGateway", "5xx")],
+        "watched",
+        [
+            series("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": "${BulkQueue.QueueName}"}),
+            series("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": "${BulkDeadLetterQueue.QueueName}"}),
+            series("AWS/ApiGateway", "5XXError", {"ApiName": "${AWS::StackName}", "Stage": "live"}),
+            series("AWS/ApiGateway", "5xx", {"ApiId": "${WebhookApi}", "Stage": "$default"}),
+        ],
+        ids=lambda watched: watched.metric,
     )
-    def test_what_else_calls_for_a_person_is_watched(self, namespace, metric):
-        watched = {(each.namespace, each.metric) for alarm in ALARMS for each in watched_by_alarm(alarm)}
-        assert (namespace, metric) in watched
+    def test_what_else_calls_for_a_person_is_watched(self, watched):
+        assert watched in {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
+
+    def test_one_dead_letter_is_enough(self):
+        alarm = ALARMS["BulkDeadLetterQueueAlarm"]
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) in {
+            ("GreaterThanThreshold", 0),
+            ("GreaterThanOrEqualToThreshold", 1),
+        }
 
 
 class TestTopic:

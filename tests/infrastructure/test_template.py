@@ -234,6 +234,9 @@ class TestWebhookApi:
         opened = {f"{method.upper()} {path}" for method, path in OPERATIONS if path.startswith(OPEN)}
         assert {each["RouteKey"] for each in self.ROUTES} == opened
 
+    def test_they_are_open_for_cxone_signs_nothing_for_aws(self):
+        assert {each["AuthorizationType"] for each in self.ROUTES} == {"NONE"}
+
     def test_they_lead_to_the_function_that_authenticates_which_they_may_invoke(self):
         ((name, integration),) = template.resources("AWS::ApiGatewayV2::Integration").items()
         assert {each["Target"]["Fn::Sub"] for each in self.ROUTES} == {f"integrations/${{{name}}}"}

@@ -263,3 +263,24 @@ class TestParts:
 
         assert world.make(ledger=Overtaken()) == []
         self.whole(world)
+
+    @pytest.mark.parametrize("reads", [1, 2, 3])
+    def test_a_run_that_finds_a_day_finished_since_it_looked_adds_nothing(self, world, reads):
+        class Overtaken:
+            read_so_far = 0
+
+            def read(self, subject):
+                self.read_so_far += 1
+                if self.read_so_far == reads + 1:
+                    assert world.make()
+                return world.ledger.read(subject)
+
+            def __getattr__(self, name):
+                return getattr(world.ledger, name)
+
+        world.at(NOON + timedelta(days=3))
+        world.make(ledger=Overtaken())
+        for day in (DAY, NEXT):
+            ends = [entry for entry in world.ledger.read(subject_of(day)) if entry.type == EntryType.CHECKPOINT]
+            assert len(ends) == 1
+            assert world.checkpoint(day).holds

@@ -504,6 +504,14 @@ class TestSeveralBatches:
         world.deliver()
         assert counts(world) == {"first": {"delivered": 1}, "later": {"rejected": 1}}
 
+    def test_another_record_of_the_same_batch_and_reference_changes_no_count(self, world):
+        offer(world, [record(batch_id="first")])
+        offer(world, [record(batch_id="later")])
+        for batch_id in ("first", "later"):
+            assert offer(world, [record(batch_id=batch_id, text="another")]) == [Unusable("idempotency_key_reused")]
+        assert trail(world) == ["sending", "dispatched", "counted"]
+        assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
+
     def test_who_was_refused_does_not_count_what_was_sent_by_itself(self, world):
         single(world, "r")
         offer(world, [record(batch_id="later", text="another")])

@@ -6,10 +6,12 @@ from cxone_messaging.adapters.ledger import Draft, append
 from cxone_messaging.domain.bulk import count_by_status
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from cxone_messaging.use_cases.settle import settle_overdue
 from cxone_messaging.use_cases.sweep import Sweep, Swept
@@ -84,6 +86,20 @@ class TestJoining:
         desk.run()
         assert count_by_status(desk.ledger.batch_entries("b"), 1) == {"delivered": 1}
 
+    def test_what_broke_off_before_it_was_counted_is_made_good_by_the_next_run(self, desk, monkeypatch):
+        desk.sending(index={"batchId": "b", "batchState": "sending"})
+        desk.stray()
+        desk.dispatched(index={"batchId": "b", "batchState": "dispatched"})
+        count_in_batches(desk.ledger, desk.clock, SUBJECT, desk.ledger.read(SUBJECT), "later")
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.ledger, "insert", unless_counted(desk.ledger.insert))
+            with pytest.raises(StorageError):
+                desk.run()
+        assert desk.message().status is Status.DELIVERED
+        desk.run()
+        for batch_id in ("b", "later"):
+            assert count_by_status(desk.ledger.batch_entries(batch_id), 1) == {"delivered": 1}
+
     def test_an_event_that_came_with_its_name_too_is_not_joined_twice(self, desk):
         desk.sending()
         event = DeliveryEvent("cx-1", "delivered", "", desk.time())
@@ -151,3 +167,14 @@ class TestStayingUnknown:
         assert desk.run().unknown == 1
         desk.clock.advance(1)
         assert desk.run().unknown == 0
+
+
+def unless_counted(insert):
+    """Fail whatever is entered for batches."""
+
+    def insert_or_fail(entry):
+        if entry.type == EntryType.COUNTED:
+            raise StorageError("not now")
+        insert(entry)
+
+    return insert_or_fail

@@ -85,6 +85,8 @@ class CheckpointLedger:
     def _make(self, day: date, previous: str, seconds_left: Callable[[], float]) -> Checkpoint | None:
         """Make one checkpoint, or finish one; None where the time is up."""
         entries: Sequence[Entry] = self._ledger.read(subject_of(day))
+        if is_finished(entries):
+            raise _OvertakenError
         last = max((head.subject for head in heads_in(entries)), default="")
         for subjects in batched(self._ledger.subjects_of_day(day.isoformat(), last), PART, strict=False):
             if seconds_left() < _SPARE_SECONDS:

@@ -32,11 +32,12 @@ def count_in_batches(
 def count_as_refused(ledger: Ledger, clock: Clock, subject: str, entries: list[Entry], batch_id: str | None) -> None:
     """Have a batch count as rejected a message of its own whose reference is another's already. Raises `StorageError`.
 
-    The entry stands in the chain of the message that the reference names, and says nothing of that one.
+    The entry stands in the chain of the message that the reference names, and says nothing of that one. A batch that
+    counts that one goes on doing so: it has one message of the reference, whatever else comes in its name.
     """
 
     def refused(known: Sequence[Entry]) -> Draft | None:
-        if any(entry.type == EntryType.REFUSED and entry.index.get(BATCH_KEY) == batch_id for entry in known):
+        if any(entry.index.get(BATCH_KEY) == batch_id for entry in known):
             return None
         told = {"error": Code.IDEMPOTENCY_KEY_REUSED.value}
         return Draft(EntryType.REFUSED, told, batch_index(batch_id, EntryType.REJECTED, told))
