@@ -64,3 +64,16 @@ def test_no_example_takes_the_key_of_an_event(page):
     assert in_page
     assert in_events
     assert not in_page & in_events
+
+
+def test_a_shell_block_of_the_runbook_builds_for_the_architecture_that_it_was_told():
+    """`make build` by itself builds for arm64: elsewhere no function would start after that deployment."""
+    assert "export ARCHITECTURE=" in RUNBOOK[: RUNBOOK.index("make build")].split("## Deploy")[0]
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "message-states.md"])
+def test_every_output_that_a_command_reads_is_one(page):
+    outputs = template.load()["Outputs"]
+    named = re.findall(r"\$\(output (\w+)\)", (template.ROOT / "docs" / page).read_text())
+    assert named
+    assert set(named) <= set(outputs)
