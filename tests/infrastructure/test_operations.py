@@ -50,3 +50,30 @@ def test_outputs_and_functions_that_it_names_exist():
     functions = set(re.findall(r"\$STACK-([a-z]+-[a-z]+)", RUNBOOK))
     names = {each["FunctionName"]["Fn::Sub"] for each in template.resources("AWS::Serverless::Function").values()}
     assert {f"${{AWS::StackName}}-{name}" for name in functions} <= names
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_no_example_takes_the_key_of_an_event(page):
+    """Who follows the page and then plays the events would get `idempotency_key_reused`."""
+    in_page = set(re.findall(r"Idempotency-Key: ([^']+)'", (template.ROOT / page).read_text()))
+    in_events = {
+        key
+        for event in (template.ROOT / "events").rglob("*.json")
+        for key in re.findall(r'"Idempotency-Key": "([^"]+)"', event.read_text())
+    }
+    assert in_page
+    assert in_events
+    assert not in_page & in_events
+
+
+def test_a_shell_block_of_the_runbook_builds_for_the_architecture_that_it_was_told():
+    """`make build` by itself builds for arm64: elsewhere no function would start after that deployment."""
+    assert "export ARCHITECTURE=" in RUNBOOK[: RUNBOOK.index("make build")].split("## Deploy")[0]
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "message-states.md"])
+def test_every_output_that_a_command_reads_is_one(page):
+    outputs = template.load()["Outputs"]
+    named = re.findall(r"\$\(output (\w+)\)", (template.ROOT / "docs" / page).read_text())
+    assert named
+    assert set(named) <= set(outputs)
