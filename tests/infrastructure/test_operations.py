@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from cxone_messaging.platform.telemetry import Metric
 from local import template
 
 PARAMETERS = template.load()["Parameters"]
@@ -50,6 +51,19 @@ def test_outputs_and_functions_that_it_names_exist():
     functions = set(re.findall(r"\$STACK-([a-z]+-[a-z]+)", RUNBOOK))
     names = {each["FunctionName"]["Fn::Sub"] for each in template.resources("AWS::Serverless::Function").values()}
     assert {f"${{AWS::StackName}}-{name}" for name in functions} <= names
+
+
+def test_every_parameter_output_and_metric_is_explained():
+    page = (template.ROOT / "docs" / "configuration.md").read_text()
+    parameters, outputs, metrics = (part.partition("\n")[2] for part in page.split("\n## ")[1:])
+    in_rows = re.compile(r"^\| (`.+?) \|", re.MULTILINE)
+    named = {"parameters": parameters, "outputs": outputs}
+    told = {
+        kind: {name for row in in_rows.findall(text) for name in re.findall(r"`(\w+)`", row)}
+        for kind, text in named.items()
+    }
+    assert told == {"parameters": set(PARAMETERS), "outputs": set(template.load()["Outputs"])}
+    assert {each.value for each in Metric} <= set(re.findall(r"`(\w+)`", metrics))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
