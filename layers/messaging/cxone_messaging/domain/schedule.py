@@ -15,14 +15,14 @@ MICRO = 1_000_000
 # is tried less and less often, since each probe is somebody's message.
 FAILURES_TO_OPEN = 5
 MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
-# So many reach the longest pause; a thousand, after an outage of a day, would be no float any more.
-_MOST_DOUBLINGS = 4
 # A probe that says nothing for this long has died: longer than any send may take.
 PROBE_SECONDS = 30.0
 # The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
 MAX_HOLD_SECONDS = 900.0
 # How long all wait after a 429 that names no time: the window that CXone counts requests in.
 THROTTLE_SECONDS = 1.0
+# More than reach any longest wait; a thousand, of what fails on and on, would be no float any more.
+_MOST_DOUBLINGS = 16
 # Who uses a slot this long after reserving it looks again first: others may have met a 429 or an outage meanwhile.
 _LOOK_AGAIN_SECONDS = 0.02
 # Who comes this late to a slot would push into others' time: the slot is let go.
@@ -125,8 +125,12 @@ class Schedule:
 
 def open_seconds(failures: int, first: float) -> float:
     """For how long the circuit is open after so many failures in a row, if that was `first` seconds at first."""
-    doublings = min(_MOST_DOUBLINGS, max(0, failures - FAILURES_TO_OPEN))
-    return min(MAX_OPEN_SECONDS, first * 2.0**doublings)
+    return backoff(first, max(0, failures - FAILURES_TO_OPEN), MAX_OPEN_SECONDS)
+
+
+def backoff(first: float, doublings: int, longest: float) -> float:
+    """For how long to wait, if that was `first` seconds and has been doubled so often since; `longest` at most."""
+    return min(longest, first * 2.0 ** min(doublings, _MOST_DOUBLINGS))
 
 
 def hold_seconds(retry_after: float | None) -> float:

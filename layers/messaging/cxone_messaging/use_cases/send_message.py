@@ -21,7 +21,7 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Checked, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.schedule import NoSlotError, Slots
+from cxone_messaging.domain.schedule import NoSlotError, Slots, backoff
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.telemetry import Telemetry
@@ -38,8 +38,6 @@ _CLOCK_SKEW_SECONDS = 5.0
 # Exponential with full jitter, where CXone names no time.
 _FIRST_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 10.0
-# So many reach the longest backoff; a thousand, of a message that is tried on and on, would be no float any more.
-_MOST_DOUBLINGS = 5
 
 
 class SendMessage:
@@ -236,8 +234,7 @@ class SendMessage:
         """Wait before the next try, or raise where the time left doesn't allow for one."""
         delay = outcome.retry_after
         if delay is None:
-            longest = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(attempts, _MOST_DOUBLINGS))
-            delay = self._rng.uniform(0, longest)
+            delay = self._rng.uniform(0, backoff(_FIRST_BACKOFF_SECONDS, attempts, _MAX_BACKOFF_SECONDS))
         hopeless = outcome.code == "cxone_auth_failed"
         if hopeless or self._seconds_left(attempt) < delay + _LEAST_SECONDS:
             raise answers.not_now(replace(outcome, retry_after=delay), attempt.message_id)
