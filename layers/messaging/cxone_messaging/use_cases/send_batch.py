@@ -21,7 +21,7 @@ from cxone_messaging.domain.messages import SmsRules, check
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, Slots
-from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.clock import Clock, milliseconds_since
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.chunk import Disposition, Done, Item, Later, Sent, later
 from cxone_messaging.use_cases.claims import Claims
@@ -194,7 +194,7 @@ class SendBatch:
             governor=self._governor,
             clock=self._clock,
         )
-        latency_ms = round((self._clock.monotonic() - started) * 1000)
+        latency_ms = milliseconds_since(started, self._clock)
         tell_fleet(slot, outcome, self._governor, self._telemetry)
         return Sent(item, outcome, latency_ms)
 
