@@ -26,11 +26,10 @@ import samcli
 from bench import events, layers
 from bench.stage import RECIPIENTS, WEBHOOK_SECRET, Stage, stage
 from cxone_messaging.domain.signatures import sign_reference
-from local import template
+from local import sam, template
 from local.processes import answers, free_port
 
 ROUNDS = 7
-_EMULATOR = {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "x86_64")
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)")
 _FROM_SOURCE = re.compile(r"^# code object from '?([^'\n]+\.py)'?$", re.MULTILINE)
 
@@ -118,7 +117,7 @@ def started(
 ) -> Iterator[Started]:
     """Start a function in AWS's runtime, by a command that runs the one behind it, and stop it again."""
     port = free_port()
-    emulator = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{_EMULATOR}"
+    emulator = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{sam.architecture()}"
     addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     addresses += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
     program = [*_python(), "-m", "awslambdaric", "handler.handler"]

@@ -60,8 +60,7 @@ def metered(here: Stage, target: Callable[..., None], messages: int) -> dict[str
     """Run a way in a process of its own; gives each function's figures."""
     with TemporaryDirectory() as name:
         results = Path(name) / "results"
-        process = workers.processes.Process(target=target, args=(here, messages, str(results)), daemon=True)
-        process.start()
+        process = workers.start(target, here, messages, str(results))
         process.join()
         if process.exitcode != 0:
             raise RuntimeError(f"a metered run ended with {process.exitcode}")

@@ -1,16 +1,16 @@
 """What Lambda lays out for a function: the runtime's packages, our layer as it is built, and the naive handler's."""
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import sam
+
 ROOT = Path(__file__).resolve().parent.parent
 _BIN = ROOT / ".venv" / "bin"
-_ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 # Whenever a source was last changed, as far as a layer knows that was zipped and unpacked again.
 _UNPACKED_AT = 946_684_800
 
@@ -39,7 +39,7 @@ def build(folder: Path) -> Layers:
     for name in ("botocore", "jmespath", "dateutil", "urllib3"):
         shutil.rmtree(layers.lean / name)
     environment = {**os.environ, "PATH": f"{_BIN}:{os.environ['PATH']}"}
-    arguments = [f"ARTIFACTS_DIR={layers.ours.parent}", f"ARCHITECTURE={_ARCHITECTURE}"]
+    arguments = [f"ARTIFACTS_DIR={layers.ours.parent}", f"ARCHITECTURE={sam.architecture()}"]
     command = ["make", "--no-print-directory", "-C", "layers/messaging", "build-MessagingLayer", *arguments]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)  # noqa: S603
     for source in layers.ours.rglob("*.py"):

@@ -22,7 +22,7 @@ def build(options: Options) -> None:
 def deploy(options: Options) -> None:
     """Deploy what was built. Raises `ServerError`."""
     parameters = {
-        "Architecture": _architecture(),
+        "Architecture": architecture(),
         "CxoneSmsBaseUrl": options.sms_base_url or options.simulator_url,
         "CxoneApiBaseUrl": options.api_base_url or options.simulator_url,
         "CxoneCampaignId": options.campaign_id,
@@ -46,7 +46,7 @@ def _sam(options: Options, command: str, *arguments: str) -> None:
     binaries = Path(sys.executable).parent
     settings = {
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "ARCHITECTURE": _architecture(),
+        "ARCHITECTURE": architecture(),
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds; five by default, and the emulator is done at once
     }
@@ -59,7 +59,8 @@ def _build_folder(options: Options) -> Path:
     return options.folder / "build"
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """Name this machine's instruction set as Lambda does. Raises `ServerError` where Lambda has none such."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise ServerError(f"Lambda has no functions for this machine's architecture, {machine}")
