@@ -15,7 +15,7 @@ from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.steps import subscription_subject
 from local.simulator import Settings
 from tests.approvals import ALL_ONCE, EVENTS_URL, ApprovalWorld, is_whole
-from tests.histories import histories
+from tests.histories import Advance, histories
 from tests.worlds import Injector, Killed, Plan
 
 TEMPLATES = ("welcome", "approved")
@@ -84,11 +84,6 @@ class Spoil:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Tell:
     """CXone tells of what it did."""
 
@@ -106,7 +101,7 @@ spoils = st.builds(
     action=st.sampled_from(["status", "reset", "accept_then_reset", "accept_then_500", "garbage_body", "refuse"]),
     status=st.sampled_from([400, 401, 403, 409, 429, 500, 503]),
 )
-steps = st.one_of(tries, tries, spoils, st.builds(Wait, st.sampled_from([1.0, 20.0, 60.0, 4000.0])), st.builds(Tell))
+steps = st.one_of(tries, tries, spoils, st.builds(Advance, st.sampled_from([1.0, 20.0, 60.0, 4000.0])), st.builds(Tell))
 
 
 class History:
@@ -137,7 +132,7 @@ class History:
             case Spoil(operation, action, status):
                 options = {"status": status} if action == "status" else {}
                 self.world.fault(operation, action, **options)
-            case Wait(seconds):
+            case Advance(seconds):
                 self.world.clock.advance(seconds)
             case Tell():
                 self.tell()
