@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import requests
 
-from cxone_messaging.adapters.cxone_http import Answer, CxoneSession, WatchedBody, retry_after
+from cxone_messaging.adapters.cxone_http import Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.token_cache import Token, TokenCache
 from cxone_messaging.domain.approvals import SUBSCRIBED_EVENTS, AuditRecord, Receipt, Registration
 from cxone_messaging.domain.errors import Code, CxoneCallError, StorageError
@@ -30,7 +30,7 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105  a path
 _TIMEOUT_SECONDS = 20.0
 # Another try needs at least this much time to connect and be answered in.
 _LEAST_SECONDS = 2.0
-# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins, unless it is 0.
+# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins where it is longer.
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = (1.0, 5.0), 30.0
 _RETRY_AFTER_SECONDS = 5
 _ANSWER_LIMIT, _ID_LIMIT = 4096, 256
@@ -166,8 +166,7 @@ class CxoneAdmin:
                         )
                     was_refused = True
                 case HTTPStatus.TOO_MANY_REQUESTS:
-                    told = retry_after(answer.headers, self._clock)
-                    pause = told or wait  # to be told to wait for no time is to be told nothing
+                    pause = max(wait, answer.retry_after or 0.0)
                     if give_up_at - self._clock.monotonic() < pause + _LEAST_SECONDS:
                         raise _throttled(pause)
                     self._clock.sleep(pause)

@@ -2,9 +2,11 @@
 
 import io
 import json
+import re
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -21,14 +23,23 @@ _IDLE_LIMIT_SECONDS = 20
 _CONNECTIONS = 64
 # Lets requests tell of its own timeouts first.
 _GRACE_SECONDS = 0.25
+# The longest wait that an answer may ask for: more is a mistake of the other side that must not stop us for good.
+MAX_RETRY_AFTER_SECONDS = 900.0
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
+# A comma stands between two values unless a weekday is before it: "Sun, 06 Nov 1994", "Sunday, 06-Nov-94".
+_BETWEEN_VALUES = re.compile(r"(?<!(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|day)),")
 
 
 class Answer(NamedTuple):
-    """What CXone answered; the body is read only where it is asked for."""
+    """What CXone answered; the body is read only where it is asked for.
+
+    `retry_after` is how many seconds CXone asks to wait, where it asks for that.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    retry_after: float | None = None
 
 
 class CxoneSession(requests.Session):
@@ -89,7 +100,8 @@ class CxoneSession(requests.Session):
         with self.request(
             method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
         ) as response:
-            answer = Answer(response.status_code, response.headers, b"")
+            wait = retry_after(response.headers, self._clock.now())
+            answer = Answer(response.status_code, response.headers, b"", wait)
             if answer.status in wanted:
                 return answer._replace(body=_read(response))
             if answer.status in welcome:
@@ -125,12 +137,35 @@ def _read(response: requests.Response) -> bytes:
     return bytes(answer)
 
 
-def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
-    """Read `Retry-After` in either form, as seconds from now; None where it is absent or makes no sense."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that an answer asks to wait, or None where it asks for nothing that makes sense.
+
+    Reads whole and fractional seconds and dates in the three forms of RFC 9110, 5.6.7. A date counts from the answer's
+    own `Date`, so that a wrong clock on either side changes nothing; from `now` (Unix seconds) where there is none.
+    Of several values the longest counts. The result is between 0 and 15 minutes.
+    """
+    sent_at = _date(headers.get("Date", ""))
+    reference = now if sent_at is None else sent_at
+    waits = [wait for each in _values(headers.get("Retry-After", "")) if (wait := _wait(each, reference)) is not None]
+    return min(max(waits), MAX_RETRY_AFTER_SECONDS) if waits else None
+
+
+def _values(text: str) -> list[str]:
+    """Split a header that came more than once, which HTTP joins by commas; a date has a comma of its own."""
+    return [each.strip() for each in _BETWEEN_VALUES.split(text)]
+
+
+def _wait(text: str, reference: float) -> float | None:
+    if _SECONDS.fullmatch(text):
+        return float(text[:12])
+    date = _date(text)
+    return None if date is None else max(0.0, date - reference)
+
+
+def _date(text: str) -> float | None:
+    """Read a date of HTTP's in Unix seconds; one without a zone is in UTC."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - clock.now())
-    except (ValueError, TypeError, OverflowError):
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None

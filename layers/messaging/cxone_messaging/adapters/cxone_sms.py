@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import requests
 
-from cxone_messaging.adapters.cxone_http import CONNECT_TIMEOUT_SECONDS, Answer, CxoneSession, WatchedBody, retry_after
+from cxone_messaging.adapters.cxone_http import CONNECT_TIMEOUT_SECONDS, Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.token_cache import TokenCache
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT
 from cxone_messaging.domain.messages import Sms
@@ -93,7 +93,7 @@ class CxoneSms:
             if body.written:
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
             return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
-        outcome = _outcome(answer, sms, self._clock)
+        outcome = _outcome(answer, sms)
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
         elif isinstance(outcome, Accepted):
@@ -105,7 +105,7 @@ _NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
 
 
 def _outcome(  # noqa: PLR0911  a line of the table each
-    answer: Answer, sms: Sms, clock: Clock
+    answer: Answer, sms: Sms
 ) -> SendOutcome:
     """Tell what an answer means, line by line as the documents' table of errors has it."""
     status = answer.status
@@ -117,9 +117,9 @@ def _outcome(  # noqa: PLR0911  a line of the table each
         case HTTPStatus.FORBIDDEN:
             return Rejected("cxone_rejected", f"the credentials lack the scope {SCOPE}", status)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return NotAccepted("rate_limited", "throttled", status, retry_after(answer.headers, clock))
+            return NotAccepted("rate_limited", "throttled", status, answer.retry_after)
         case _ if status in _NOT_TAKEN:
-            return NotAccepted("cxone_unavailable", "unavailable", status, retry_after(answer.headers, clock))
+            return NotAccepted("cxone_unavailable", "unavailable", status, answer.retry_after)
         case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
             return Rejected("cxone_rejected", f"CXone answered {status}{_explanation(answer.body, sms)}", status)
         case _:
