@@ -26,6 +26,7 @@ type Action = Literal[
 ]
 
 _BEFORE = {"status", "delay", "reset", "refuse", "connect_timeout"}  # the other actions spoil an accepted answer
+UNCONNECTED = frozenset({"refuse", "connect_timeout"})  # no connection is made, so no body is written
 _BEHAVIOURS = {
     "reset": Behaviour.RESET,
     "refuse": Behaviour.REFUSE,

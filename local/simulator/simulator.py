@@ -9,7 +9,7 @@ from dataclasses import replace
 from local.simulator import admin
 from local.simulator.api import REPLAYED, Api, Call, Endpoint
 from local.simulator.events import Event, EventQueue
-from local.simulator.faults import Fault, Faults
+from local.simulator.faults import UNCONNECTED, Fault, Faults
 from local.simulator.journal import Entry, Journal, Message, Outcome
 from local.simulator.settings import Settings
 from local.simulator.subscriptions import Inbound
@@ -76,6 +76,8 @@ class Simulator:
         details: dict[str, object] = {}
         accepted = False
         fault = self.faults.take(endpoint.operation, self._rng, accepted=False)
+        if fault is None or fault.action not in UNCONNECTED:
+            call.request.write_body()
         if fault is not None and fault.action != "delay":
             response = fault.spoil(Response(503), call.now)
         else:

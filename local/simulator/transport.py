@@ -17,6 +17,7 @@ from urllib3.exceptions import (
     ProtocolError,
     ReadTimeoutError,
 )
+from urllib3.util import Timeout
 
 from local.simulator.simulator import Simulator
 from local.simulator.wire import Behaviour, Request
@@ -41,14 +42,12 @@ class SimulatorAdapter(BaseAdapter):
         proxies: Mapping[str, str] | None = None,  # noqa: ARG002
     ) -> requests.Response:
         """Hand the request to the simulator and its answer, or its fault, to the caller."""
-        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        connect, read = _seconds(timeout)
         url = urlsplit(request.url or "")
         pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
         answer = self._simulator.handle(_core_request(request))
-        if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT} and isinstance(
-            request.body, io.BytesIO
-        ):
-            request.body.read()  # as a connection would, once there is one
+        if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT}:
+            _write_body(request)
         match answer.behaviour:
             case Behaviour.REFUSE:
                 cause = NewConnectionError(HTTPConnection(pool.host), "[Errno 111] Connection refused")
@@ -76,6 +75,21 @@ class SimulatorAdapter(BaseAdapter):
         """Nothing is open."""
 
 
+def _write_body(request: requests.PreparedRequest) -> None:
+    """Read a request's body as a connection does once there is one; it may be held back there."""
+    if isinstance(request.body, io.BytesIO) and not request.body.tell():
+        request.body.read()
+
+
+def _seconds(timeout: Any) -> tuple[float | None, float | None]:
+    match timeout:
+        case Timeout():
+            return timeout.connect_timeout, timeout.total  # type: ignore[return-value]
+        case tuple():
+            return timeout
+    return timeout, timeout
+
+
 def _core_request(request: requests.PreparedRequest) -> Request:
     url = urlsplit(request.url or "")
     given: Any = request.body or b""
@@ -86,4 +100,5 @@ def _core_request(request: requests.PreparedRequest) -> Request:
         headers=dict(request.headers),
         body=body.encode() if isinstance(body, str) else bytes(body),
         query=dict(parse_qsl(url.query)),
+        write_body=lambda: _write_body(request),
     )

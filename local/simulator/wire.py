@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -24,13 +24,17 @@ class Behaviour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request; `path` is percent-decoded, header names are in any letter case."""
+    """One HTTP request; `path` is percent-decoded, header names are in any letter case.
+
+    `write_body` is called once there is a connection, before the request counts; it may raise.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     query: Mapping[str, str] = field(default_factory=dict)
+    write_body: Callable[[], object] = lambda: None
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None."""

@@ -5,7 +5,10 @@ import pytest
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from tests.approvals import ALL_ONCE, ApprovalWorld, io_of_registrations_claim, is_whole
+from tests.fakes import EPOCH
 from tests.worlds import Injector, Plan
+
+CALL_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -40,7 +43,8 @@ def test_a_second_request_at_any_moment_ends_in_one_of_each(world):
         told.append(outcome(world, injector))
         for each in told:
             assert each in {"approved", Code.IN_PROGRESS, Code.REGISTRATION_FAILED}, each
-        assert "approved" in told
+        # A call of ours that the other one held up for longer than a call may take is given up.
+        assert "approved" in told or world.clock.now() - EPOCH > CALL_SECONDS
         world.clock.advance(60)
         world.approve()
         assert world.done() == ALL_ONCE, f"at {at}"

@@ -45,7 +45,21 @@ def test_an_id_that_an_event_may_bear_is_an_acceptance(id_):
     DeliveryBody.model_validate({"messageId": id_, "status": "sent", "timestamp": "2026-11-22T13:12:00Z"})
 
 
-@pytest.mark.parametrize("id_", ["", "x" * 251, "a\nb", "\ud800", 7, None, ["1"]])
+@pytest.mark.parametrize(
+    ("body", "id_"),
+    [
+        (b'{"id": 7}', "7"),
+        (b'{"id": 0}', "0"),
+        (b'{"id": 12345678901234567890}', "12345678901234567890"),
+        (b'\xef\xbb\xbf{"id": "a"}', "a"),
+        ('{"id": "a"}'.encode("utf-16"), "a"),
+    ],
+)
+def test_an_answer_is_read_generously_where_nothing_hangs_on_it(body, id_):
+    assert outcome(body) == Accepted(id_)
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 251, "a\nb", "\ud800", True, None, ["1"], {}])
 def test_an_id_that_could_not_be_stored_or_found_again_leaves_the_outcome_unknown(id_):
     assert outcome(json.dumps({"id": id_}).encode()) == OutcomeUnknown("unreadable_acceptance", 202)
 

@@ -3,26 +3,25 @@
 import io
 import json
 import re
-from collections.abc import Container, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import requests
-import requests.adapters
+from urllib3.util import Timeout
 
+from cxone_messaging.adapters.connections import BoundedAdapter
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
 
-CONNECT_TIMEOUT_SECONDS = 3.05
+# A request needs at least this much time to connect and be answered in.
+LEAST_SECONDS = 3.05
+# What comes before a request takes as long at most, all together: the name's lookup, its addresses, TLS.
+_BEFORE_REQUEST_SECONDS = 8.0
 _ANSWER_LIMIT = 64 * 1024
-# Load balancers close idle connections after a minute; a request written into one that is just being closed has an
-# outcome that nobody knows, so a connection that was idle for long is not used again.
-_IDLE_LIMIT_SECONDS = 20
 _CONNECTIONS = 64
-# Lets requests tell of its own timeouts first.
-_GRACE_SECONDS = 0.25
 # The longest wait that an answer may ask for: more is a mistake of the other side that must not stop us for good.
 MAX_RETRY_AFTER_SECONDS = 900.0
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
@@ -49,12 +48,8 @@ class CxoneSession(requests.Session):
         super().__init__()
         self.trust_env = False  # a .netrc would replace the bearer token
         self._clock = clock
-        self._used_at = float("-inf")
-        # The timeouts of requests bound each wait for the next bytes, not an answer that drips in. Whoever asks waits
-        # for a thread instead, and leaves it behind where the whole takes too long.
-        self._threads = ThreadPoolExecutor(_CONNECTIONS, "cxone")
         for scheme in ("https://", "http://"):
-            self.mount(scheme, requests.adapters.HTTPAdapter(max_retries=0, pool_maxsize=_CONNECTIONS))
+            self.mount(scheme, BoundedAdapter(clock, _CONNECTIONS))
 
     def exchange(
         self,
@@ -67,63 +62,59 @@ class CxoneSession(requests.Session):
         welcome: Container[int] = (),
         method: str = "POST",
     ) -> Answer:
-        """Ask once and give the answer, with its body where its status is `wanted`, within that many seconds.
+        """Send one request and return the answer, with its body where its status is `wanted`, within that many seconds.
 
-        Where its status is `welcome`, its body is read if that can be done; the status counts without it. Raises what
-        requests raises; the answer's body may have at most 64 KiB.
+        The calling thread does all of it. So once this has returned or raised, no byte of the request leaves any more.
+        Where the status is `welcome`, the body is read if that can be done; the status counts without it. `body` is a
+        `WatchedBody`, a form's fields, or None. Raises what requests raises; a body of the answer has at most 64 KiB.
         """
-        heard: list[Answer] = []
-        future = self._threads.submit(self._exchange, method, url, body, headers, seconds, wanted, welcome, heard)
+        deadline = Deadline.after(self._clock, seconds)
+        if isinstance(body, WatchedBody):
+            body.deadline = deadline
+        timeout: Any = Timeout(total=seconds, connect=min(_BEFORE_REQUEST_SECONDS, seconds))
         try:
-            return future.result(timeout=seconds + _GRACE_SECONDS)
-        except TimeoutError:
-            if heard:
-                return heard[0]
-            raise requests.exceptions.ReadTimeout("no whole answer in time") from None
-
-    def _exchange(  # noqa: PLR0917
-        self,
-        method: str,
-        url: str,
-        body: Any,
-        headers: Mapping[str, str],
-        seconds: float,
-        wanted: Container[int],
-        welcome: Container[int],
-        heard: list[Answer],
-    ) -> Answer:
-        now = self._clock.monotonic()
-        if now - self._used_at > _IDLE_LIMIT_SECONDS:
-            self.close()
-        self._used_at = now
-        timeout = (min(CONNECT_TIMEOUT_SECONDS, seconds), seconds)
-        with self.request(
-            method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
-        ) as response:
-            wait = retry_after(response.headers, self._clock.now())
-            answer = Answer(response.status_code, response.headers, b"", wait)
-            if answer.status in wanted:
-                return answer._replace(body=_read(response))
-            if answer.status in welcome:
-                heard.append(answer)
-                with suppress(requests.RequestException):
+            with self.request(
+                method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
+            ) as response:
+                wait = retry_after(response.headers, self._clock.now())
+                answer = Answer(response.status_code, response.headers, b"", wait)
+                if answer.status in wanted:
                     return answer._replace(body=_read(response))
-            return answer
+                if answer.status in welcome:
+                    with suppress(requests.RequestException):
+                        return answer._replace(body=_read(response))
+                return answer
+        except requests.exceptions.ConnectionError as error:
+            if deadline.has_passed and not isinstance(error, requests.exceptions.Timeout):
+                raise requests.exceptions.ReadTimeout("no whole answer in time") from error
+            raise
+
+
+class HeldBackError(OSError):
+    """A request was given up before any of its body was written, so nobody can have taken it."""
 
 
 class WatchedBody(io.BytesIO):
-    """A request's body that knows whether any of it was handed to the connection.
+    """A request's body that says whether any of it was written, and that cannot be written once it is given up.
 
-    The head goes out first and promises a body, so CXone can't have taken a message whose body was never read: that
-    tells a certain failure from a doubtful one by fact, whatever type the exception has.
+    The head goes out first and promises a body. So CXone can't have taken a request whose body was never read: a
+    certain failure differs from a doubtful one by fact, whatever type the exception has. After `deadline`, or where
+    `hold_back` returns True, reading raises `HeldBackError` instead. `hold_back` is called once, at the last moment.
     """
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    deadline: Deadline | None = None
+
+    def __init__(self, document: Mapping[str, Any], hold_back: Callable[[], bool] = lambda: False) -> None:
         super().__init__(json.dumps(document).encode())
         self.written = False
+        self._hold_back = hold_back
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Hand out some of the body, and remember it."""
+        """Hand out some of the body, and remember it. Raises `HeldBackError`."""
+        if not self.written and self._hold_back():
+            raise HeldBackError("the request was held back")
+        if self.deadline and self.deadline.has_passed:
+            raise HeldBackError("the request was given up")
         self.written = True
         return super().read(size)
 

@@ -6,13 +6,13 @@ may stand beside this one behind the same `SmsGateway`.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import requests
 
-from cxone_messaging.adapters.cxone_http import CONNECT_TIMEOUT_SECONDS, Answer, CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone_http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.token_cache import TokenCache
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT
 from cxone_messaging.domain.messages import Sms
@@ -41,8 +41,12 @@ class SmsGateway(Protocol):
         """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
         ...
 
-    def send(self, sms: Sms, callback_url: str, seconds: float) -> SendOutcome:
-        """Send once, with the token at hand, and tell what came of it, within about that many seconds."""
+    def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
+        """Send once, with the token at hand, within that many seconds, and return the outcome.
+
+        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
+        does, now or later.
+        """
         ...
 
 
@@ -62,12 +66,18 @@ class CxoneSms:
         """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
         self._tokens.get(seconds)
 
-    def send(self, sms: Sms, callback_url: str, seconds: float) -> SendOutcome:
-        """Send once, with the token at hand, and tell what came of it, within about that many seconds."""
+    def send(
+        self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = lambda: False
+    ) -> SendOutcome:
+        """Send once, with the token at hand, within that many seconds, and return the outcome.
+
+        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
+        does, now or later.
+        """
         token = self._tokens.at_hand()
         if token is None:
             return _NO_TOKEN
-        if seconds <= CONNECT_TIMEOUT_SECONDS:
+        if seconds <= LEAST_SECONDS:
             return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
         body = WatchedBody(
             {
@@ -77,7 +87,8 @@ class CxoneSms:
                 "campaignId": sms.campaign_id,
                 "webhookUrl": callback_url,
                 "segmentation": {"enabled": True},
-            }
+            },
+            hold_back,
         )
         headers = {"Authorization": f"Bearer {token.value}", "Content-Type": "application/json"}
         try:
@@ -168,6 +179,8 @@ def _document(answer: bytes) -> dict[str, Any]:
 
 def _accepted(status: int, answer: bytes) -> SendOutcome:
     id_ = _document(answer).get("id")
+    if isinstance(id_, int | float) and not isinstance(id_, bool):
+        id_ = str(id_)
     # Whatever else stands there could not be an index key in the ledger, nor in an event be told from another.
     if isinstance(id_, str) and 0 < len(id_) <= CXONE_ID_LIMIT and id_.isprintable():
         return Accepted(id_)
