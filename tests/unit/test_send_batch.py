@@ -16,6 +16,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
@@ -35,6 +36,10 @@ def world():
     world = World()
     world.opt(ConsentStatus.OPTED_IN)
     return world
+
+
+# A second try of a message waits this long.
+PAUSE = pause_after(1)
 
 
 def record(reference="r", *, text=TEXT, to="+15551234567", batch_id="batch", **options):
@@ -353,6 +358,7 @@ class TestOnce:
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
         offer(world, [record()])
         assert offer(world, [record(text="another")]) == [Unusable("idempotency_key_reused")]
+        world.clock.advance(PAUSE)
         assert offer(world, [record()]) == [Done()]
         assert [message.text for message in world.simulator.accepted_messages()] == [TEXT]
 
@@ -432,6 +438,7 @@ class TestSeveralBatches:
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
         offer(world, [record(batch_id="first")])
         assert counts(world) == {"first": {"retrying": 1}}
+        world.clock.advance(PAUSE)
         offer(world, [record(batch_id="later")])
         assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
         world.clock.advance(60)
@@ -441,6 +448,7 @@ class TestSeveralBatches:
     def test_a_batch_counts_what_a_single_send_made_of_its_message(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
         offer(world, [record()])
+        world.clock.advance(PAUSE)
         single(world, "r")
         assert counts(world) == {"batch": {"dispatched": 1}}
 
@@ -459,11 +467,13 @@ class TestSeveralBatches:
         offer(world, [record(batch_id="first")], injector=slow(world, throttles))
         assert counts(world) == {"first": {"retrying": 1}, "later": {"retrying": 1}}
         refuses(world)
+        world.clock.advance(PAUSE)
         offer(world, [record(batch_id="first")])
         assert counts(world) == {"first": {"rejected": 1}, "later": {"rejected": 1}}
 
     def test_another_try_that_dies_is_unknown_everywhere(self, world):
         offer(world, [record(batch_id="first")], injector=slow(world, throttles))
+        world.clock.advance(PAUSE)
         die_while_sending(world, [record(batch_id="first")])
         world.clock.advance(60)
         world.read(world.pseudonyms.message_id("r"))
@@ -858,6 +868,7 @@ class TestStorage:
         dispositions = offer(world, some(CHUNK))
         assert dispositions.count(Done()) == sends(world) == 13
         assert trail(world, "r24") == ["sending", "retrying"]
+        world.clock.advance(PAUSE)
         assert offer(world, some(CHUNK)) == [Done()] * CHUNK
         assert taken(world) == [1] * CHUNK
 

@@ -111,7 +111,10 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a message's entries amount to. Latencies are in milliseconds, instants as the ledger writes them."""
+    """What a message's entries amount to. Latencies are in milliseconds, instants as the ledger writes them.
+
+    `attempts` counts its tries; `tried_at` is when the last one ended, where another one may follow.
+    """
 
     message_id: str
     status: Status
@@ -128,6 +131,7 @@ class Message:
     fingerprint: str | None
     deadline: str | None
     attempts: int
+    tried_at: str | None
 
 
 def subject_of(message_id: str) -> str:
@@ -174,6 +178,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         fingerprint=text_at(asked, "fingerprint"),
         deadline=text_at(sending[-1].data, "deadline") if sending else None,
         attempts=len(sending),
+        tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
     )
 
 

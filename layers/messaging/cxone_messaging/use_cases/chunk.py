@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.ledger import Draft
 from cxone_messaging.domain.bulk import BulkRecord, batch_index
-from cxone_messaging.domain.consents import Consent, refusal
+from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import FieldError
 from cxone_messaging.domain.messages import Checked, Sms, subject_of
 from cxone_messaging.domain.outcomes import SendOutcome
 from cxone_messaging.use_cases.dispatch import result
+from cxone_messaging.use_cases.permission import Permission
 
 _MIN_LATER_SECONDS, _MAX_LATER_SECONDS = 1.0, 10.0
 
@@ -47,16 +48,15 @@ def later(rng: random.Random, seconds: float = 0) -> Later:
 class Item:
     """A record on its way through a chunk; it is on its way as long as it has no disposition.
 
-    `consent_read_at` is of the clock's stopwatch.
+    It has a permission where it names a recipient.
     """
 
     record: BulkRecord
     message_id: str
     fingerprint: str
     checked: Checked
+    permission: Permission | None = None
     callback_url: str = ""
-    consent: Consent | None = None
-    consent_read_at: float = float("-inf")
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
     status: str = ""
@@ -83,8 +83,15 @@ class Item:
     @property
     def errors(self) -> list[FieldError]:
         """Every rule that the message breaks, consent included, once that was looked up."""
-        refused = refusal(self.consent) if self.checked.to else None
+        refused = refusal(self.permission.last) if self.permission else None
         return [*self.checked.errors, *([refused] if refused else [])]
+
+    @property
+    def allowed(self) -> Permission:
+        """The permission of an item that names a recipient."""
+        if self.permission is None:
+            raise AssertionError("a message without a recipient does not get this far")
+        return self.permission
 
     @property
     def sms(self) -> Sms:

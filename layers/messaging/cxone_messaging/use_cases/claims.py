@@ -9,6 +9,7 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.retries import seconds_to_wait
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -36,10 +37,10 @@ class Claims:
             item.done(Status.REJECTED)
             self._telemetry.add(Metric.MESSAGES_REJECTED)
 
-    def claim(self, items: Sequence[Item], seconds: float) -> list[Item]:
-        """Enter that we send items within so many seconds; gives those that nobody else sends, or has dealt with."""
-        deadline = format_time(instant(self._clock.now() + seconds))
-        return self._enter(items, [self._sending(item, deadline) for item in items])
+    def claim(self, items: Sequence[Item], deadline: float) -> list[Item]:
+        """Enter that we send items by the deadline, in Unix seconds; returns those that nobody else has, or had."""
+        written = format_time(instant(deadline))
+        return self._enter(items, [self._sending(item, written) for item in items])
 
     def _rejected(self, item: Item) -> Draft:
         codes: list[Value] = [error.code.value for error in item.errors]
@@ -54,11 +55,12 @@ class Claims:
         return item.in_batch(Draft(EntryType.REJECTED, data))
 
     def _sending(self, item: Item, deadline: str) -> Draft:
-        if item.consent is None:
+        consent = item.allowed.last
+        if consent is None:
             raise AssertionError("nothing is sent without consent")
         draft = sending(
             item.sms,
-            item.consent,
+            consent,
             self._pseudonyms,
             fingerprint=item.fingerprint,
             owner=uuid.uuid4().hex,
@@ -82,19 +84,25 @@ class Claims:
 
     def _meet(self, item: Item, draft: Draft) -> None:
         """Deal with a message that has entries already: a redelivered record, a duplicate, one that is tried again."""
-        ours = False
+        ours, wait = False, 0.0
 
         def decide(known: Sequence[Entry]) -> Draft | None:
-            nonlocal ours
+            nonlocal ours, wait
             message = fold(item.message_id, known)
             ours = _is_same(item, message) and message.status is Status.RETRYING
+            if draft.type is EntryType.SENDING:
+                wait = seconds_to_wait(message, self._clock.now())
+                ours = ours and not wait and item.allowed.is_fresh
             return draft if ours else None
 
         # One message's trouble must not keep those from being sent that are claimed already.
         try:
             entries = append(self._ledger, self._clock, item.subject, decide)
+            message = fold(item.message_id, entries)
             if ours:
                 item.entries = entries
+            elif _is_same(item, message) and message.status is Status.RETRYING:
+                item.disposition = later(self._rng, wait)
             else:
                 self._leave(item, entries)
         except StorageError:

@@ -1,5 +1,6 @@
 """The core of every send: what is entered before, how one message goes out in its slot, what is entered after."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -12,14 +13,16 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.schedule import CircuitOpenError, NoSlotError, SlotMissedError, Slots
+from cxone_messaging.domain.schedule import CircuitOpenError, NoSlotError, RateUsedUpError, SlotMissedError, Slots
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 # How far ahead a slot may lie that is exchanged for a missed one, or needed after a refused token; in seconds.
 _HORIZON_SECONDS = 5.0
 SCHEDULE_UNREADABLE = NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
+NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
 
 
 def sending(
@@ -65,101 +68,127 @@ def result(outcome: SendOutcome, latency_ms: int) -> Draft:
             raise AssertionError("a refused token is not the end of a send")
 
 
-def send_in_slot(
-    slot: Slots, sms: Sms, callback_url: str, seconds: float, *, gateway: SmsGateway, governor: Governor, clock: Clock
-) -> tuple[Slots, SendOutcome]:
-    """Send at a slot's time, and once more with a new token, in a slot of its own, where the old one is refused.
-
-    `seconds` bound the whole of it. Gives the slot that was used in the end, and what came of it.
-    """
-    give_up_at = clock.monotonic() + seconds
-    try:
-        slot = wait_for(slot, give_up_at, governor, clock)
-    except NoSlotError as error:
-        return slot, no_slot(error)
-    except StorageError:
-        return slot, SCHEDULE_UNREADABLE
-    return send_now(slot, sms, callback_url, give_up_at, gateway=gateway, governor=governor, clock=clock)
+type MaySend = Callable[[], SendOutcome | None]
 
 
-def send_now(
-    slot: Slots,
-    sms: Sms,
-    callback_url: str,
-    give_up_at: float,
-    *,
-    gateway: SmsGateway,
-    governor: Governor,
-    clock: Clock,
-) -> tuple[Slots, SendOutcome]:
-    """Send, and where the token is refused once more with a new one, in another slot. Never raises."""
-    outcome = gateway.send(sms, callback_url, give_up_at - clock.monotonic())
-    if not isinstance(outcome, TokenRefused):
-        return slot, outcome
-    try:
-        governor.succeeded(slot)  # it answers
-        gateway.prepare(give_up_at - clock.monotonic())
-        slot = wait_for(governor.reserve(1, _HORIZON_SECONDS), give_up_at, governor, clock)
-    except NoSlotError as error:
-        return slot, no_slot(error)
-    except StorageError:
-        return slot, SCHEDULE_UNREADABLE
-    except MessagingError as error:
-        if error.code is Code.CXONE_AUTH_FAILED:
-            return slot, NotAccepted("cxone_auth_failed", "credentials_refused", tried=False)
-        return slot, NotAccepted("cxone_unavailable", "no_token", tried=False)
-    outcome = gateway.send(sms, callback_url, give_up_at - clock.monotonic())
-    if isinstance(outcome, TokenRefused):
-        outcome = Rejected("cxone_auth_failed", "a new token was refused too", HTTPStatus.UNAUTHORIZED)
-    return slot, outcome
+class Dispatcher:
+    """Sends one message in its slot, and reports to the other senders how CXone took it."""
 
+    def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
+        self._gateway = gateway
+        self._governor = governor
+        self._clock = clock
+        self._telemetry = telemetry
 
-def wait_for(slot: Slots, give_up_at: float, governor: Governor, clock: Clock) -> Slots:
-    """Wait for a slot's time; one that was missed, since this process was held up, is exchanged for another.
-
-    Raises `NoSlotError` where the fleet was told to wait meanwhile, and `StorageError`.
-    """
-    while True:
-        clock.sleep(max(0.0, slot.start - clock.now()))
+    def send_in_slot(
+        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+    ) -> tuple[Slots, SendOutcome]:
+        """Wait for a slot's time, then do as `send_now` does."""
         try:
-            governor.check(slot)
-        except SlotMissedError:
-            slot = governor.reserve(1, min(_HORIZON_SECONDS, give_up_at - clock.monotonic()))
-        else:
-            return slot
+            slot = self.wait_for(slot, deadline)
+        except NoSlotError as error:
+            return slot, no_slot(error)
+        except StorageError:
+            return slot, SCHEDULE_UNREADABLE
+        return self.send_now(slot, sms, callback_url, deadline, may_send)
 
+    def send_now(
+        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+    ) -> tuple[Slots, SendOutcome]:
+        """Send before the deadline, and where the token is refused once more with a new one, in another slot.
 
-def tell_fleet(slot: Slots, outcome: SendOutcome, governor: Governor, telemetry: Telemetry) -> None:
-    """Tell the other senders how CXone took it; that this fails must not hide what came of the message."""
-    with suppress(StorageError):
+        `may_send` is called at the last moment before anything of the message leaves; an outcome that it returns ends
+        the send. Returns the slot that was used in the end, and the outcome. Never raises.
+        """
+        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        if not isinstance(outcome, TokenRefused):
+            return slot, outcome
+        try:
+            self._governor.succeeded(slot)  # it answers
+            self._gateway.prepare(deadline.left)
+            slot = self.wait_for(self._governor.reserve(1, _HORIZON_SECONDS), deadline)
+        except NoSlotError as error:
+            return slot, no_slot(error)
+        except StorageError:
+            return slot, SCHEDULE_UNREADABLE
+        except MessagingError as error:
+            if error.code is Code.CXONE_AUTH_FAILED:
+                return slot, NotAccepted("cxone_auth_failed", "credentials_refused", tried=False)
+            return slot, NotAccepted("cxone_unavailable", "no_token", tried=False)
+        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        if isinstance(outcome, TokenRefused):
+            outcome = NotAccepted("cxone_auth_failed", "a_new_token_was_refused_too", HTTPStatus.UNAUTHORIZED)
+        return slot, outcome
+
+    def wait_for(self, slot: Slots, deadline: Deadline) -> Slots:
+        """Wait for a slot's time; one that was missed, since this process was held up, is exchanged for another.
+
+        Raises `NoSlotError` where the fleet was asked to wait meanwhile or the deadline comes first, and
+        `StorageError`.
+        """
+        while True:
+            wait_until(slot, deadline, self._clock)
+            try:
+                self._governor.check(slot)
+            except SlotMissedError:
+                slot = self._governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
+            else:
+                return slot
+
+    def report(self, slot: Slots, outcome: SendOutcome) -> None:
+        """Report how CXone took a message; that this fails must not hide what became of it."""
+        governor = self._governor
+        with suppress(StorageError):
+            match outcome:
+                case Rejected(http_status=None) | NotAccepted(tried=False):
+                    governor.give_back(slot)
+                case Accepted() | Rejected() | TokenRefused() | NotAccepted(code="cxone_auth_failed"):
+                    governor.succeeded(slot)
+                case NotAccepted(code=Code.RATE_LIMITED):
+                    self._telemetry.add(Metric.THROTTLED)
+                    governor.succeeded(slot)  # it answers
+                    governor.throttled(outcome.retry_after)
+                case NotAccepted() | OutcomeUnknown():
+                    governor.failed(slot)
+
+    def count(self, outcome: SendOutcome, sms: Sms, latency_ms: int) -> None:
+        """Count a message that was sent."""
+        telemetry = self._telemetry
         match outcome:
-            case Accepted() | Rejected():
-                governor.succeeded(slot)
-            case NotAccepted(tried=False):
-                governor.give_back(slot)
-            case NotAccepted(code=Code.RATE_LIMITED):
-                telemetry.add(Metric.THROTTLED)
-                governor.succeeded(slot)  # it answers
-                governor.throttled(outcome.retry_after)
-            case NotAccepted() | OutcomeUnknown():
-                governor.failed(slot)
-            case TokenRefused():
-                governor.succeeded(slot)
+            case Accepted():
+                telemetry.add(Metric.MESSAGES_DISPATCHED)
+                telemetry.add(Metric.SEGMENTS_SENT, sms.size.segments)
+                telemetry.add(Metric.DISPATCH_LATENCY, latency_ms)
+            case Rejected():
+                telemetry.add(Metric.MESSAGES_REJECTED)
+            case OutcomeUnknown():
+                telemetry.add(Metric.MESSAGES_UNKNOWN)
+            case NotAccepted() | TokenRefused():
+                pass
+
+    def _send_once(self, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend) -> SendOutcome:
+        ended: SendOutcome | None = None
+
+        def hold_back() -> bool:
+            nonlocal ended
+            try:
+                ended = may_send()
+            except StorageError:
+                ended = NotAccepted("cxone_unavailable", "consent_unreadable", tried=False)
+            if deadline.has_passed:
+                ended = NO_TIME_LEFT
+            return ended is not None
+
+        outcome = self._gateway.send(sms, callback_url, deadline.left, hold_back)
+        return ended or outcome
 
 
-def measure(outcome: SendOutcome, sms: Sms, latency_ms: int, telemetry: Telemetry) -> None:
-    """Count a message that was sent."""
-    match outcome:
-        case Accepted():
-            telemetry.add(Metric.MESSAGES_DISPATCHED)
-            telemetry.add(Metric.SEGMENTS_SENT, sms.size.segments)
-            telemetry.add(Metric.DISPATCH_LATENCY, latency_ms)
-        case Rejected():
-            telemetry.add(Metric.MESSAGES_REJECTED)
-        case OutcomeUnknown():
-            telemetry.add(Metric.MESSAGES_UNKNOWN)
-        case NotAccepted() | TokenRefused():
-            pass
+def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
+    """Wait for a slot's time. Raises `RateUsedUpError` where the deadline comes first."""
+    wait = max(0.0, slot.start - clock.now())
+    if wait > deadline.left:
+        raise RateUsedUpError(wait)
+    clock.sleep(wait)
 
 
 def no_slot(error: NoSlotError) -> NotAccepted:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.domain.schedule import RateUsedUpError, SlotMissedError, Slots
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.dispatch import wait_until
 
 # The schedule is looked at again after so many slots, twice in a chunk: an eighth of a second at 100 a second.
 _LOOK_EVERY = 13
@@ -17,22 +19,26 @@ _PATIENCE_SECONDS = 2.0
 class Pacer:
     """Hands out consecutive slots; those that are missed, since this process was held up, are replaced by others."""
 
-    def __init__(self, slots: Slots, slot_seconds: float, governor: Governor, clock: Clock) -> None:
+    def __init__(self, slots: Slots, slot_seconds: float, governor: Governor, clock: Clock, deadline: Deadline) -> None:
         self._slots = slots
         self._slot_seconds = slot_seconds
         self._governor = governor
         self._clock = clock
+        self._deadline = deadline
         self._next = 0
         self._look_at = 0
 
     def wait_for_next(self, still_needed: int) -> Slots:
-        """Wait for the next slot's time. Raises `NoSlotError` when nothing more may be sent now, and `StorageError`."""
+        """Wait for the next slot's time, but not past the deadline.
+
+        Raises `NoSlotError` when nothing more may be sent now, and `StorageError`.
+        """
         while True:
             if self._next == self._slots.count:  # some were missed, or a probe is less than was asked for
                 self._exchange(still_needed)
             number, self._next = self._next, self._next + 1
             slot = replace(self._slots, start=self._slots.start + number * self._slot_seconds, count=1)
-            self._clock.sleep(max(0.0, slot.start - self._clock.now()))
+            wait_until(slot, self._deadline, self._clock)
             if not slot.probe and slot.is_missed(self._clock.now()):
                 continue  # those behind it may be in time
             try:

@@ -14,20 +14,22 @@ from cxone_messaging.adapters.cxone_sms import SmsGateway
 from cxone_messaging.adapters.governor import Governor
 from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.domain.consents import FRESH_SECONDS, refusal
 from cxone_messaging.domain.entries import Entry
-from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRules, check
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, Slots
 from cxone_messaging.platform.clock import Clock, milliseconds_since
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.chunk import Disposition, Done, Item, Later, Sent, later
 from cxone_messaging.use_cases.claims import Claims
 from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.dispatch import SCHEDULE_UNREADABLE, measure, no_slot, send_now, tell_fleet
+from cxone_messaging.use_cases.dispatch import SCHEDULE_UNREADABLE, Dispatcher, no_slot
 from cxone_messaging.use_cases.pacer import Pacer
+from cxone_messaging.use_cases.permission import Permission, fresh
 
 CHUNK = 25
 # Bulk reserves a short way ahead only, so that a single send waits at most about that long for its slot.
@@ -69,6 +71,7 @@ class SendBatch:
         self._telemetry = telemetry
         self._rng = rng
         self._executor = executor or ThreadPoolExecutor(CHUNK)
+        self._dispatcher = Dispatcher(gateway, governor, clock, telemetry)
         self._claims = Claims(ledger, pseudonyms, clock, telemetry, rng)
 
     def __call__(
@@ -100,7 +103,11 @@ class SendBatch:
     def _item(self, record: BulkRecord) -> Item:
         message_id = self._pseudonyms.message_id(record.reference)
         fingerprint = self._pseudonyms.fingerprint(record.request)
-        return Item(record, message_id, fingerprint, check(record.request, self._rules))
+        checked = check(record.request, self._rules)
+        permission = None
+        if checked.to:
+            permission = Permission(self._consents, self._pseudonyms.recipient_hash(checked.to), self._clock)
+        return Item(record, message_id, fingerprint, checked, permission)
 
     def _set_repeats_aside(self, items: Sequence[Item]) -> None:
         """Let a record that is here twice wait for the first: one of them will find the other's entries."""
@@ -124,18 +131,31 @@ class SendBatch:
             except NoSlotError as error:
                 self._postpone(waiting, later(self._rng, error.retry_after))
                 return
-            seconds = _SEND_SECONDS + _OUTCOME_SECONDS + _CLOCK_SKEW_SECONDS
-            claimed = self._claims.claim(waiting[: slots.count], seconds)
-            if not claimed:
-                self._governor.give_back(slots)
-            self._record(self._pace(claimed, slots))
+            self._send_claimed(waiting[: slots.count], slots)
 
-    def _look_up_consents(self, chunk: Sequence[Item]) -> None:
-        read_at = self._clock.monotonic()
-        hashes = {id(item): self._pseudonyms.recipient_hash(item.checked.to) for item in chunk if item.checked.to}
-        found = self._consents.find_many(set(hashes.values()))
-        for item in chunk:
-            item.consent, item.consent_read_at = found.get(hashes.get(id(item), "")), read_at
+    def _send_claimed(self, items: Sequence[Item], slots: Slots) -> None:
+        """Claim items and send them; one deadline, made before the claim, is for all of it."""
+        deadline = Deadline.after(self._clock, _SEND_SECONDS)
+        try:
+            if not all(item.allowed.is_fresh for item in items):
+                self._look_up_consents(items)
+                self._claims.reject([item for item in items if item.errors])
+            allowed = [item for item in items if item.disposition is None]
+            claimed = self._claims.claim(allowed, deadline.at + _OUTCOME_SECONDS + _CLOCK_SKEW_SECONDS)
+        except StorageError:
+            self._governor.give_back(slots)
+            raise
+        if not claimed:
+            self._governor.give_back(slots)
+        self._record(self._pace(claimed, slots, deadline))
+
+    def _look_up_consents(self, items: Sequence[Item]) -> None:
+        """Read the consents of items together, in one call."""
+        fresh_until = fresh(self._clock)
+        permissions = [item.permission for item in items if item.permission]
+        found = self._consents.find_many({each.recipient_hash for each in permissions})
+        for permission in permissions:
+            permission.know(found.get(permission.recipient_hash), fresh_until)
 
     def _make_ready(self, count: int) -> Slots:
         """Have a token and slots for so many messages or fewer, waiting for the schedule to come within the horizon."""
@@ -150,52 +170,41 @@ class SendBatch:
                     raise
                 self._clock.sleep(error.retry_after * self._rng.uniform(1.0, 1.2))
 
-    def _pace(self, items: Sequence[Item], slots: Slots) -> list[Sent]:
+    def _pace(self, items: Sequence[Item], slots: Slots, deadline: Deadline) -> list[Sent]:
         """Start each message at its slot's time, all of them side by side, and wait for the last answer."""
-        give_up_at = self._clock.monotonic() + _SEND_SECONDS
-        pacer = Pacer(slots, self._slot_seconds, self._governor, self._clock)
+        pacer = Pacer(slots, self._slot_seconds, self._governor, self._clock, deadline)
         under_way: list[Future[Sent]] = []
         halt: NotAccepted | None = None
         for number, item in enumerate(items):
             try:
                 slot = pacer.wait_for_next(len(items) - number)
                 refused = self._refused_meanwhile(items[number:])
+                if refused:
+                    self._governor.give_back(slot)
             except NoSlotError as error:
                 halt = no_slot(error)
                 break
             except StorageError:
                 halt = SCHEDULE_UNREADABLE
                 break
-            under_way.append(_done(Sent(item, refused)) if refused else self._start(item, slot, give_up_at))
+            under_way.append(_done(Sent(item, refused)) if refused else self._start(item, slot, deadline))
         unsent = [Sent(item, halt) for item in items[len(under_way) :]] if halt else []
         return [future.result() for future in under_way] + unsent
 
     def _refused_meanwhile(self, items: Sequence[Item]) -> Rejected | None:
         """Look whether the first of items may still be sent to, where its consent was read too long ago to tell."""
-        if self._clock.monotonic() - items[0].consent_read_at > FRESH_SECONDS:
+        if not items[0].allowed.is_fresh:
             self._look_up_consents(items)
-        told = refusal(items[0].consent)
-        if told is None:
-            return None
-        reason = "the recipient's consent was withdrawn meanwhile"
-        return Rejected("opted_out" if told.code is Code.OPTED_OUT else "not_opted_in", reason, None)
+        return items[0].allowed.withdrawn()
 
-    def _start(self, item: Item, slot: Slots, give_up_at: float) -> Future[Sent]:
-        return self._executor.submit(self._send, item, slot, give_up_at)
+    def _start(self, item: Item, slot: Slots, deadline: Deadline) -> Future[Sent]:
+        return self._executor.submit(self._send, item, slot, deadline)
 
-    def _send(self, item: Item, slot: Slots, give_up_at: float) -> Sent:
+    def _send(self, item: Item, slot: Slots, deadline: Deadline) -> Sent:
         started = self._clock.monotonic()
-        slot, outcome = send_now(
-            slot,
-            item.sms,
-            item.callback_url,
-            give_up_at,
-            gateway=self._gateway,
-            governor=self._governor,
-            clock=self._clock,
-        )
+        slot, outcome = self._dispatcher.send_now(slot, item.sms, item.callback_url, deadline, item.allowed.withdrawn)
         latency_ms = milliseconds_since(started, self._clock)
-        tell_fleet(slot, outcome, self._governor, self._telemetry)
+        self._dispatcher.report(slot, outcome)
         return Sent(item, outcome, latency_ms)
 
     def _record(self, sent: Sequence[Sent]) -> None:
@@ -206,13 +215,13 @@ class SendBatch:
             for each, draft in zip(sent, drafts, strict=True)
         ]
         for each in sent:
-            measure(each.outcome, each.item.sms, each.latency_ms, self._telemetry)
+            self._dispatcher.count(each.outcome, each.item.sms, each.latency_ms)
         for each, draft, entry, insertion in zip(sent, drafts, entries, self._ledger.insert_many(entries), strict=True):
             if not self._is_in(each.item, draft, entry, insertion):
                 each.item.disposition = later(self._rng)
             elif isinstance(each.outcome, NotAccepted):
                 wait = each.outcome.retry_after
-                each.item.disposition = Later(wait) if wait else later(self._rng)
+                each.item.disposition = Later(max(wait, pause_after(1))) if wait else later(self._rng)
             else:
                 each.item.done(draft.type)
 
