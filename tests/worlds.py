@@ -21,9 +21,10 @@ from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import SmsRules
+from cxone_messaging.domain.messages import SmsRules, fold, subject_of
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.times import parse_time
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
@@ -180,8 +181,8 @@ class InjectedTransport(requests.adapters.BaseAdapter):
 class World:
     """Everything there is, and senders that share it."""
 
-    def __init__(self, settings: Settings | None = None, seed: int = 0) -> None:
-        self.clock = FakeClock()
+    def __init__(self, settings: Settings | None = None, seed: int = 0, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.rng = random.Random(seed)
         client_id, client_secret = CLIENT
         chosen = (settings or Settings()).changed({"client_id": client_id, "client_secret": client_secret})
@@ -294,6 +295,15 @@ class World:
             told = DeliveryEvent(body["messageId"], body["status"], body["to"], body["timestamp"], body.get("error"))
             self.record(told, reference(event.url))
             self.simulator.event_answered(event, 200)
+
+    def deadline_of(self, key: str) -> float:
+        """Give the last deadline that a message's entries name, in Unix seconds."""
+        deadline = fold("", self.ledger.read(subject_of(self.pseudonyms.message_id(key)))).deadline
+        return parse_time(deadline or "").timestamp()
+
+    def written_at(self, subject: str, number: int) -> float:
+        """Give when one of a subject's entries was written, in Unix seconds."""
+        return parse_time(self.ledger.read(subject)[number].timestamp).timestamp()
 
     def accepted(self) -> dict[str, list[Message]]:
         """Give what CXone took, by our own message id."""
