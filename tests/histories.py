@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cxone_messaging.domain.consents import ConsentStatus
 from local.simulator import Fault, Settings
+from tests.wire import Trouble
 
 _SPOILS = (
     "refuse",
@@ -51,6 +52,11 @@ class RevokeTokens:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class LetThrough:
+    """A proxy passes on what it held back."""
+
+
 spoils = st.builds(Fault, action=st.sampled_from(_SPOILS), operation=st.just("send"))
 refusals = st.builds(
     Fault,
@@ -72,4 +78,11 @@ simulators = st.builds(
     event_shuffle=st.booleans(),
     event_duplicate_probability=st.sampled_from([0.0, 0.5]),
     event_late_probability=st.sampled_from([0.0, 0.3]),
+)
+# Slow names, dead addresses and slow TLS end alike: in time, or given up. A freeze has no bound.
+troubles = st.builds(
+    Trouble,
+    before=st.sampled_from([0.0, 0.0, 0.3, 2.5, 7.0, 30.0]),
+    freeze=st.sampled_from([0.0, 0.0, 0.0, 3.0, 12.0, 29.0, 45.0, 4000.0]),
+    then=st.sampled_from(["answer", "answer", "reset", "hold"]),
 )

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,8 +18,9 @@ from cxone_messaging.adapters.cxone_sms import CxoneSms
 from cxone_messaging.adapters.cxone_token import TokenEndpoint
 from cxone_messaging.adapters.token_cache import TokenCache
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import SmsRules, fold, subject_of
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -35,6 +36,7 @@ from cxone_messaging.use_cases.work_queue import WorkQueue
 from functions.send_bulk.handler import read
 from local.simulator import Message, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
+from local.simulator.wire import Request
 from tests.fakes import (
     FakeClock,
     FakeConsentStore,
@@ -46,6 +48,7 @@ from tests.fakes import (
     FakeTelemetry,
     InlineExecutor,
 )
+from tests.wire import Trouble, Wire
 
 BASE_URL = "http://simulator.test"
 RECIPIENT = PhoneNumber.parse("+15551234567")
@@ -162,7 +165,7 @@ class InjectedQueue:
 class InjectedTransport(requests.adapters.BaseAdapter):
     """Puts an injector between a sender and CXone; what is lost here is lost on the wire."""
 
-    def __init__(self, inner: SimulatorAdapter, injector: Injector) -> None:
+    def __init__(self, inner: Any, injector: Injector) -> None:
         super().__init__()
         self._inner = inner
         self._injector = injector
@@ -201,9 +204,43 @@ class World:
         self._manage = ManageConsents(
             ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
         )
+        # Each word of `RECIPIENT`: when it was stored, its number in the ledger, and what it is.
+        self.words: list[tuple[float, int, ConsentStatus]] = []
+        self.troubles: list[Trouble] = []
+        self.held: list[tuple[float, Request]] = []
+        self._let_through: dict[str, float] = {}
 
     def opt(self, status: ConsentStatus, number: PhoneNumber = RECIPIENT) -> None:
-        self._manage.record(number, GivenConsent(status, "test", None))
+        stored = self._manage.record(number, GivenConsent(status, "test", None))
+        if number == RECIPIENT:
+            self.words.append((self.clock.now(), stored.sequence, status))
+
+    def let_through(self) -> None:
+        """Have the proxy pass on all requests that it held back."""
+        held, self.held = self.held, []
+        for written_at, request in held:
+            self.simulator.handle(replace(request, write_body=lambda: None))
+            self._let_through[reference(json.loads(request.body)["webhookUrl"])] = written_at
+
+    def check_posts(self) -> None:
+        """Hold what left a sender against the entry before it: its deadline, and a consent that was fresh."""
+        for message_id, messages in self.accepted().items():
+            claims = [each for each in self.ledger.read(subject_of(message_id)) if each.type == EntryType.SENDING]
+            for message in messages:
+                written_at = self._let_through.get(message_id, message.time)
+                claim = [each for each in claims if parse_time(each.timestamp).timestamp() <= written_at + 0.001][-1]
+                assert written_at <= parse_time(str(claim.data["deadline"])).timestamp(), "posted after its deadline"
+                begin = self._word_at(written_at - FRESH_SECONDS) or self.words[0]
+                words = [word for word in self.words if begin[0] <= word[0] <= written_at and word >= begin]
+                assert any(word[2] is ConsentStatus.OPTED_IN for word in words), "posted after an opt-out was in force"
+        for subject in self.ledger.subjects():
+            for entry in self.ledger.read(subject):
+                if entry.type == EntryType.SENDING and entry.data["recipient"] == RECIPIENT.masked:
+                    word = self._word_at(parse_time(entry.timestamp).timestamp() - FRESH_SECONDS)
+                    assert word is None or entry.data["consent"]["sequence"] >= word[1], "cites a consent that is old"
+
+    def _word_at(self, instant: float) -> tuple[float, int, ConsentStatus] | None:
+        return next((word for word in reversed(self.words) if word[0] <= instant), None)
 
     def sender(self, injector: Injector | None = None) -> SendMessage:
         """Start a new process: it remembers nothing."""
@@ -276,7 +313,8 @@ class World:
 
     def _gateway(self, injector: Injector) -> CxoneSms:
         session = CxoneSession(self.clock)
-        session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
+        wire = Wire(self, SimulatorAdapter(self.simulator, self.clock.sleep))
+        session.mount("http://", InjectedTransport(wire, injector))
         tokens = TokenCache(
             fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT),
             secrets=Injected(self.secrets, injector),

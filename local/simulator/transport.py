@@ -45,7 +45,7 @@ class SimulatorAdapter(BaseAdapter):
         connect, read = _seconds(timeout)
         url = urlsplit(request.url or "")
         pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
-        answer = self._simulator.handle(_core_request(request))
+        answer = self._simulator.handle(core_request(request))
         if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT}:
             _write_body(request)
         match answer.behaviour:
@@ -90,7 +90,8 @@ def _seconds(timeout: Any) -> tuple[float | None, float | None]:
     return timeout, timeout
 
 
-def _core_request(request: requests.PreparedRequest) -> Request:
+def core_request(request: requests.PreparedRequest) -> Request:
+    """Turn a request of `requests` into one of the simulator's."""
     url = urlsplit(request.url or "")
     given: Any = request.body or b""
     body = given.getvalue() if isinstance(given, io.BytesIO) else given

@@ -15,13 +15,26 @@ from hypothesis import strategies as st
 
 from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
 from cxone_messaging.use_cases.submit_batch import BatchMessage
 from local.simulator import Fault, Settings
-from tests.histories import Advance, Deliver, Opt, RevokeTokens, histories, refusals, simulators, spoils, token_faults
+from tests.histories import (
+    Advance,
+    Deliver,
+    LetThrough,
+    Opt,
+    RevokeTokens,
+    histories,
+    refusals,
+    simulators,
+    spoils,
+    token_faults,
+    troubles,
+)
+from tests.wire import Trouble
 from tests.worlds import Injector, Killed, Plan, World
 
 TEXTS = ("Your code is 849201", "Your code is 555555")
@@ -63,6 +76,7 @@ class PutMalformed:
 @dataclass(frozen=True, slots=True)
 class Poll:
     fault: Fault | None = None
+    trouble: Trouble | None = None
     at: int = 0  # the I/O at which `what` happens; 0 for none
     what: str = "nothing"
     after: bool = False
@@ -84,10 +98,13 @@ class Redrive:
     pass
 
 
-whats = st.sampled_from(["nothing", "kill", "kill", "lose_answer", "poll", "single", "wait", "deliver", "opt_out"])
+whats = st.sampled_from(
+    ["nothing", "kill", "kill", "lose_answer", "poll", "single", "wait", "deliver", "opt_out", "stop", "freeze"]
+)
 polls = st.builds(
     Poll,
     fault=st.one_of(st.none(), st.none(), spoils, refusals),
+    trouble=st.one_of(st.none(), st.none(), troubles),
     at=st.integers(0, 24),
     what=whats,
     after=st.booleans(),
@@ -115,6 +132,7 @@ others = st.one_of(
     st.builds(Deliver, st.integers(1, 4)),
     st.builds(Opt, st.sampled_from(ConsentStatus)),
     st.builds(RevokeTokens),
+    st.builds(LetThrough),
 )
 steps = st.integers(0, 9).flatmap(lambda dice: polls if dice < 4 else puts if dice < 6 else others)
 
@@ -130,7 +148,7 @@ class History:
         self.submitted: set[str] = set()
         world.opt(ConsentStatus.OPTED_IN)
 
-    def run(self, step: object) -> None:  # noqa: C901  one line a step
+    def run(self, step: object) -> None:  # noqa: C901, PLR0912  one line a step
         world = self.world
         match step:
             case Submit():
@@ -160,6 +178,8 @@ class History:
                 world.opt(step.status)
             case RevokeTokens():
                 world.simulator.revoke_tokens()
+            case LetThrough():
+                world.let_through()
 
     def submit(self, step: Submit) -> None:
         batch = [BatchMessage(SmsRequest(NUMBER, text), key) for key, text in BATCHES[step.name].items()]
@@ -174,6 +194,8 @@ class History:
     def poll(self, step: Poll) -> None:
         if step.fault is not None:
             self.world.simulator.add_fault(step.fault)
+        if step.trouble is not None:
+            self.world.troubles.append(step.trouble)
         injector = Injector()
         injector.begin(self.plan(step))
         with suppress(Killed):
@@ -196,6 +218,12 @@ class History:
             "wait": lambda: self.world.clock.advance(45),
             "deliver": lambda: (self.world.clock.advance(1), self.world.deliver()),
             "opt_out": lambda: self.world.opt(ConsentStatus.OPTED_OUT),
+            "stop": lambda: (self.world.opt(ConsentStatus.OPTED_OUT), self.world.clock.advance(FRESH_SECONDS + 0.5)),
+            "freeze": lambda: (
+                self.world.clock.advance(40),
+                self.world.queue.show_all(),
+                self.poll(Poll()),
+            ),
         }
         return Plan(
             step.at, kill=step.what == "kill", lose_answer=step.what == "lose_answer", after=step.after,
@@ -205,6 +233,8 @@ class History:
     def finish(self) -> None:
         """Let everything come to rest: faults end, records come back until they are dealt with, all events arrive."""
         self.world.simulator.faults.clear()
+        self.world.troubles.clear()
+        self.world.let_through()
         self.world.clock.advance(60)
         for name in BATCHES:
             if name not in self.submitted:
@@ -216,6 +246,7 @@ class History:
 
     def check(self) -> None:
         world, taken = self.world, self.world.accepted()
+        world.check_posts()
         assert self.submitted == set(BATCHES), "a batch that broke off can always be finished"
         assert len(world.queue) == 0
         dead = [json.loads(body)["reference"] for body, reason in world.queue.dead if reason != "malformed_record"]

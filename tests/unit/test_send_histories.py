@@ -1,6 +1,7 @@
 """Never sent twice, never lost: random histories of everything that can go wrong around a send.
 
-Senders are killed before and after every I/O, lose answers, meet each other half-way, are throttled and refused; tokens
+Senders are killed and frozen before and after every I/O, lose answers, meet each other half-way, are throttled and
+refused; the network is slow before the first byte, resets, and holds requests back to let them through later; tokens
 expire, events come late and twice, recipients change their minds. What CXone really took stands in the simulator's log,
 and all that anybody was told is held against it. `make histories` runs 10,000 of them, `make test` a part.
 """
@@ -11,12 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.answers import Receipt
-from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
 from local.simulator import Fault, Settings
-from tests.histories import Advance, Deliver, Opt, RevokeTokens, histories, refusals, simulators, spoils, token_faults
+from tests.histories import (
+    Advance,
+    Deliver,
+    LetThrough,
+    Opt,
+    RevokeTokens,
+    histories,
+    refusals,
+    simulators,
+    spoils,
+    token_faults,
+    troubles,
+)
+from tests.wire import Trouble
 from tests.worlds import Injector, Killed, Plan, World
 
 TEXTS = ("Your code is 849201", "Your code is 555555")
@@ -30,6 +44,7 @@ class Send:
     key: str
     text: str
     fault: Fault | None = None
+    trouble: Trouble | None = None
     at: int = 0  # the I/O at which `what` happens; 0 for none
     what: str = "nothing"
     after: bool = False
@@ -45,9 +60,21 @@ sends = st.builds(
     key=st.sampled_from("aaab"),
     text=st.sampled_from([TEXTS[0], TEXTS[0], TEXTS[0], TEXTS[1]]),
     fault=st.one_of(st.none(), spoils, refusals),
+    trouble=st.one_of(st.none(), troubles),
     at=st.integers(0, 12),
     what=st.sampled_from(
-        ["nothing", "kill", "kill", "lose_answer", "same_request", "other_request", "wait", "deliver"]
+        [
+            "nothing",
+            "kill",
+            "kill",
+            "lose_answer",
+            "same_request",
+            "other_request",
+            "wait",
+            "freeze",
+            "stop",
+            "deliver",
+        ]
     ),
     after=st.booleans(),
 )
@@ -58,6 +85,7 @@ others = st.one_of(
     st.builds(Read, st.sampled_from(KEYS)),
     st.builds(Opt, st.sampled_from(ConsentStatus)),
     st.builds(RevokeTokens),
+    st.builds(LetThrough),
 )
 steps = st.integers(0, 9).flatmap(lambda dice: sends if dice < 6 else others)
 
@@ -87,10 +115,14 @@ class History:
                 world.opt(step.status)
             case RevokeTokens():
                 world.simulator.revoke_tokens()
+            case LetThrough():
+                world.let_through()
 
     def send(self, step: Send) -> None:
         if step.fault is not None:
             self.world.simulator.add_fault(step.fault)
+        if step.trouble is not None:
+            self.world.troubles.append(step.trouble)
         injector = Injector()
         sender = self.world.sender(injector)
         injector.begin(self.plan(step) if step.at else None)
@@ -112,6 +144,9 @@ class History:
             "same_request": lambda: self.send(Send(step.key, step.text)),
             "other_request": lambda: self.send(Send(step.key, other)),
             "wait": lambda: self.world.clock.advance(40),
+            # Frozen while another process takes the same request, and the recipient opts out.
+            "freeze": lambda: (self.world.clock.advance(30), self.send(Send(step.key, step.text))),
+            "stop": lambda: (self.world.opt(ConsentStatus.OPTED_OUT), self.world.clock.advance(FRESH_SECONDS + 0.5)),
             "deliver": lambda: (self.world.clock.advance(1), self.world.deliver()),
         }
         return Plan(
@@ -133,12 +168,15 @@ class History:
         """Let everything come to rest: deadlines pass, the faults end, all events arrive."""
         world = self.world
         world.simulator.faults.clear()
+        world.troubles.clear()
+        world.let_through()
         for _ in range(12):
             world.clock.advance(30)
             world.deliver()
 
     def check(self) -> None:
         world, taken = self.world, self.world.accepted()
+        world.check_posts()
         for key in KEYS:
             message_id = world.pseudonyms.message_id(key)
             sent = taken.get(message_id, [])

@@ -2,10 +2,13 @@
 
 from cxone_messaging.adapters.consent_store import ConsentStore
 from cxone_messaging.domain.consents import FRESH_SECONDS, Consent, refusal
-from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.errors import Code, StorageError
 from cxone_messaging.domain.outcomes import Rejected
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
+
+# Reads whose answer comes when the consent is no longer fresh are repeated so often.
+_READS = 2
 
 
 class Permission:
@@ -36,20 +39,25 @@ class Permission:
         """Take over a consent that was read together with others, and until when it may be gone by."""
         self._consent, self._fresh_until = consent, fresh_until
 
-    def consent(self) -> Consent | None:
-        """Return the recipient's consent, read again where it is no longer fresh. Raises `StorageError`."""
-        if not self.is_fresh:
-            fresh_until = fresh(self._clock)
-            self._consent, self._fresh_until = self._consents.find(self.recipient_hash), fresh_until
+    def read(self) -> Consent | None:
+        """Read the consent, and return it. Raises `StorageError`."""
+        fresh_until = fresh(self._clock)
+        self._consent, self._fresh_until = self._consents.find(self.recipient_hash), fresh_until
         return self._consent
 
-    def refusal(self) -> FieldError | None:
-        """Return why nothing may be sent now, or None where it may. Raises `StorageError`."""
-        return refusal(self.consent())
+    def consent(self) -> Consent | None:
+        """Return a consent that is fresh at this moment. Raises `StorageError`, also where reading takes too long."""
+        for _ in range(_READS):
+            if self.is_fresh:
+                return self._consent
+            self.read()
+        if not self.is_fresh:
+            raise StorageError("the consent could not be read in time")
+        return self._consent
 
     def withdrawn(self) -> Rejected | None:
         """Return the end of a message that may not be sent any more, or None where it may. Raises `StorageError`."""
-        refused = self.refusal()
+        refused = refusal(self.consent())
         if refused is None:
             return None
         reason = "the recipient's consent was withdrawn meanwhile"

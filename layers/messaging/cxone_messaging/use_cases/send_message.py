@@ -113,7 +113,7 @@ class SendMessage:
         if checked.to is None:
             return checked, None
         permission = Permission(self._consents, self._pseudonyms.recipient_hash(checked.to), self._clock)
-        refused = permission.refusal()
+        refused = refusal(permission.read())
         return (replace(checked, errors=(*checked.errors, refused)) if refused else checked), permission
 
     def _send(self, sms: Sms, permission: Permission, attempt: "_Attempt") -> Receipt:
