@@ -1,0 +1,258 @@
+"""What the field does to a send: odd waits, slow claims, holds without end, a recipient's word in between."""
+
+import json
+import time
+from email.utils import formatdate
+
+import pytest
+
+from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.retries import MOST_TRIES, pause_after
+from cxone_messaging.use_cases.manage_consents import HeardConsent
+from local.simulator import Fault, Settings
+from local.simulator.wire import Response
+from tests.fakes import EPOCH
+from tests.worlds import RECIPIENT, Killed, World
+
+REQUEST = SmsRequest(RECIPIENT.e164, "Your code is 849201")
+
+
+@pytest.fixture
+def world():
+    world = World(Settings(delivery_steps=[]))
+    world.opt(ConsentStatus.OPTED_IN)
+    return world
+
+
+def send(world, key="k", seconds=28.0, sender=None):
+    give_up_at = world.clock.monotonic() + seconds
+    try:
+        return (sender or world.sender()).send(REQUEST, key, lambda: give_up_at - world.clock.monotonic())
+    except MessagingError as error:
+        return error
+
+
+def put(world, count=1):
+    for number in range(count):
+        world.queue.send(json.dumps(BulkRecord(f"r{number}", REQUEST, "batch").body()))
+
+
+def statuses(world, count):
+    subjects = [subject_of(world.pseudonyms.message_id(f"r{number}")) for number in range(count)]
+    return [fold("", world.ledger.read(subject)).status for subject in subjects]
+
+
+def trail(world, key):
+    return [entry.type for entry in world.ledger.read(subject_of(world.pseudonyms.message_id(key)))]
+
+
+def date(seconds, form=None):
+    instant = EPOCH + seconds
+    return time.strftime(form, time.gmtime(instant)) if form else formatdate(instant, usegmt=True)
+
+
+RFC_850, ASCTIME = "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"
+WAITS = [
+    None, "", " ", "0", "00", "0.0", "0.001", "0.5", "1", "1.5", "2", "7", "-1", "-0", "+3", "1e3", "1e-9", "nan",
+    "inf", "9" * 5, "9" * 400,
+    "soon", "1 s", "0x10", "0, 0", "0, 2", "٣", "\x00", date(0), date(-1), date(-5), date(-86_400),
+    date(2), date(600), date(86_400 * 365), date(0, RFC_850), date(-5, RFC_850), date(3, RFC_850), date(0, ASCTIME),
+    date(-5, ASCTIME), date(3, ASCTIME), f"{date(0)}, {date(0)}", "Sun, 06 Nov 1994 99:99:99 GMT",
+]  # fmt: skip
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("sent_at", [None, 0, -5, 600])
+    @pytest.mark.parametrize("wait", WAITS)
+    def test_no_wait_that_an_answer_asks_for_makes_a_storm_or_a_halt(self, world, wait, sent_at, status):
+        """Not by a caller who asks again and again with the same key, either."""
+        send(world, "first")
+        posts, handle = [], world.simulator.handle
+
+        def throttle(request):
+            if not request.path.endswith("/sms/send"):
+                return handle(request)
+            posts.append(world.clock.now())
+            headers = {} if wait is None else {"Retry-After": wait}
+            return Response(status, headers=headers if sent_at is None else {**headers, "Date": date(sent_at)})
+
+        world.simulator.handle = throttle
+        began = world.clock.now()
+        while world.clock.now() < began + 30:
+            assert isinstance(send(world), MessagingError)
+            assert world.governor.held_until <= world.clock.now() + 900
+            world.clock.advance(0.2)
+        assert 1 <= sum(post < began + 30 for post in posts) <= 8
+
+    def test_five_tries_of_one_message_take_their_time(self, world):
+        """So that they do not open the circuit for everybody within milliseconds."""
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503, times="forever"))
+        send(world)
+        times = [entry.time for entry in world.simulator.log("send")]
+        assert len(times) <= MOST_TRIES
+        assert times[4] - times[0] >= sum(pause_after(number) for number in range(1, 5))
+
+    def test_the_pause_grows_whoever_tries(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=503, times=3))
+        put(world)
+        world.poll()
+        error = send(world, "r0", seconds=8.5)
+        assert (error.code, "too_early" in error.detail) == (Code.CXONE_UNAVAILABLE, True)
+        assert trail(world, "r0") == ["sending", "retrying"]
+        world.clock.advance(pause_after(1))
+        assert send(world, "r0", seconds=8.2).code is Code.CXONE_UNAVAILABLE
+        assert len(world.simulator.log("send")) == 2
+        world.work_off()
+        assert trail(world, "r0")[-1] == "dispatched"
+
+    def test_the_shortest_pauses_double_up_to_ten_seconds(self):
+        assert [pause_after(tries) for tries in (1, 2, 3, 4, 5, 6, 1_000_000)] == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+class TestOneDeadline:
+    def test_what_was_claimed_too_slowly_is_not_posted(self, world):
+        """A reader takes its sender for dead: then it must be, or two could send."""
+        put(world)
+        insert_many = world.ledger.insert_many
+
+        def slowly(entries):
+            answer = insert_many(entries)
+            if entries and entries[0].type == "sending":
+                world.clock.advance(41)
+                world.read(world.pseudonyms.message_id("r0"))
+            return answer
+
+        world.ledger.insert_many = slowly
+        world.poll(seconds=100)
+        assert trail(world, "r0") == ["sending", "unknown", "retrying"]
+        assert world.simulator.accepted_messages() == []
+        world.ledger.insert_many = insert_many
+        world.work_off()
+        assert statuses(world, 1) == [Status.DISPATCHED]
+
+    def test_a_single_send_that_was_claimed_too_slowly_is_not_posted(self, world):
+        insert = world.ledger.insert
+
+        def slowly(entry):
+            insert(entry)
+            if entry.type == "sending":
+                world.clock.advance(26)
+
+        world.ledger.insert = slowly
+        assert send(world).code in {Code.CXONE_UNAVAILABLE, Code.RATE_LIMITED}
+        assert (trail(world, "k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
+
+    def test_holds_that_go_on_and_on_are_not_waited_out_past_the_deadline(self, world):
+        """Somebody else's 429s, each asking for a second: Lambda would end the function with 25 claims open."""
+        put(world, 25)
+        began, check, sleep, storm = world.clock.now(), world.governor.check, world.clock.sleep, [True]
+
+        def held(slots):
+            if storm[0]:
+                world.governor.throttled(1.0)
+            check(slots)
+
+        def watched(seconds):
+            sleep(seconds)
+            if world.clock.now() > began + 60:
+                raise Killed
+
+        world.governor.check, world.clock.sleep = held, watched
+        world.poll()
+        assert statuses(world, 25) == [Status.DISPATCHED] * 13 + [Status.RETRYING] * 12
+        storm[0], world.clock.sleep = False, sleep
+        world.work_off()
+        assert statuses(world, 25) == [Status.DISPATCHED] * 25
+
+    @pytest.mark.parametrize("seconds", [3.0, 31.0])
+    def test_a_worker_that_is_frozen_within_a_chunk_posts_nothing_late(self, world, seconds):
+        put(world, 25)
+        worker = world.batch_sender()
+        send_one, sent = worker._gateway.send, []
+
+        def frozen(*args):
+            if len(sent) == 5:
+                world.clock.advance(seconds)
+            sent.append(args)
+            return send_one(*args)
+
+        worker._gateway.send = frozen
+        bodies = [BulkRecord(f"r{number}", REQUEST, "batch") for number in range(25)]
+        worker(bodies, lambda: 60.0)
+        world.check_posts()
+        assert Status.UNKNOWN not in statuses(world, 25)
+        world.work_off()
+        assert Status.SENDING not in statuses(world, 25)
+
+
+class TestWordsThatComeBetween:
+    def stop(self, world):
+        heard = HeardConsent(ConsentStatus.OPTED_OUT, "message.inbound", "event", "2026-11-18T00:00:00.000Z")
+        world._manage.hear(RECIPIENT, heard)
+
+    def test_who_opts_out_while_a_single_send_waits_for_a_token_gets_nothing(self, world):
+        """A token's holder that died costs 16 s, in which the consent that was read first grows old."""
+        sleep, stopped = world.clock.sleep, []
+
+        def stop_meanwhile(seconds):
+            sleep(seconds)
+            if not stopped and world.clock.now() > EPOCH + 1:
+                stopped.append(True)
+                self.stop(world)
+
+        sender = world.sender()
+        prepare = sender._gateway.prepare
+        sender._gateway.prepare = lambda seconds: (stop_meanwhile(12), prepare(seconds))
+        error = send(world, sender=sender)
+        assert [each.code for each in error.errors] == [Code.OPTED_OUT]
+        assert world.simulator.accepted_messages() == []
+        assert trail(world, "k") == [], "no entry cites the consent that was gone"
+
+    def test_who_opts_out_while_a_refused_token_is_replaced_gets_nothing(self, world):
+        sender = world.sender()
+        world.simulator.add_fault(Fault(action="status", operation="send", status=401))
+        prepare, calls = sender._gateway.prepare, []
+
+        def second_one_stops(seconds):
+            calls.append(seconds)
+            if len(calls) == 2:
+                self.stop(world)
+            prepare(seconds)
+
+        sender._gateway.prepare = second_one_stops
+        error = send(world, sender=sender)
+        assert [each.code for each in error.errors] == [Code.OPTED_OUT]
+        assert world.simulator.accepted_messages() == []
+        assert trail(world, "k") == ["sending", "rejected"]
+
+    def test_a_probe_of_a_message_that_is_refused_at_the_last_moment_is_given_back(self, world):
+        for _ in range(5):
+            world.governor.failed(world.governor.reserve(1, 5))
+        world.clock.advance(11)
+        put(world, 2)
+        worker = world.batch_sender()
+        claim = worker._claims.claim
+
+        def slowly(items, deadline):
+            claimed = claim(items, deadline)
+            self.stop(world)
+            return claimed
+
+        worker._claims.claim = slowly
+        worker([BulkRecord("r0", REQUEST, "batch")], lambda: 60.0)
+        assert trail(world, "r0") == ["sending", "rejected"]
+        assert world.governor.failures == 5, "nothing was learnt of CXone"
+        world.opt(ConsentStatus.OPTED_IN)
+        assert send(world, "probe").message.status is Status.DISPATCHED, "the next message is the probe at once"
+
+
+def test_what_a_new_token_is_refused_for_may_be_tried_again_in_bulk_too(world):
+    """CXone refuses all tokens for a while: nothing was taken, so nothing may end for good."""
+    world.simulator.add_fault(Fault(action="status", operation="send", status=401, times=40))
+    put(world, 5)
+    world.work_off()
+    assert statuses(world, 5) == [Status.DISPATCHED] * 5
