@@ -1,5 +1,6 @@
 """A network with faults of its own, between the real client and servers of the tests: names, addresses, connections."""
 
+import re
 import socket
 import ssl
 import struct
@@ -76,6 +77,68 @@ def reset(connection):
     """Break a connection as a NAT gateway does that has forgotten it."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+class Proxy:
+    """Passes requests on to a server, or drops them, or holds them back and lets them through after a while.
+
+    `written` tells of each message, by our reference in its body, when all of its body had come: when it was posted.
+    """
+
+    HOLD_SECONDS = 8.0
+
+    def __init__(self, port, rng):
+        self._upstream = port
+        self._rng = rng
+        self._lock = threading.Lock()
+        self.written = {}
+        self.held = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=self._listener.accept()[:1], daemon=True).start()
+
+    def _serve(self, connection):
+        with suppress(OSError), connection, connection.makefile("rb") as stream:
+            while line := stream.readline():
+                head, length = [line], 0
+                while (line := stream.readline()) not in {b"\r\n", b""}:
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                    head.append(b"Connection: close\r\n" if name.lower() == b"connection" else line)
+                body = stream.read(length)
+                if len(body) < length:
+                    return
+                fate = self._fate(body)
+                if fate == "drop":
+                    return
+                if fate == "hold":
+                    time.sleep(self.HOLD_SECONDS)
+                connection.sendall(self._pass_on(b"".join(head) + b"\r\n" + body))
+
+    def _fate(self, body):
+        with self._lock:
+            if reference := re.search(rb"ref=(msg_[0-9a-f]+)", body):
+                self.written.setdefault(reference[1].decode(), []).append(time.time())
+                fate = self._rng.choice(["pass", "pass", "pass", "drop", "hold"])
+                self.held += fate == "hold"
+                return fate
+            return "pass"
+
+    def _pass_on(self, request):
+        with socket.create_connection(("127.0.0.1", self._upstream)) as upstream:
+            upstream.sendall(request)
+            answer = b""
+            while part := upstream.recv(65536):
+                answer += part
+            return answer
 
 
 class Names:

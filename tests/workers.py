@@ -4,6 +4,8 @@ import itertools
 import json
 import multiprocessing
 import os
+import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -25,12 +27,14 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.schedule import NoSlotError, Slots
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings
 from cxone_messaging.use_cases import chunk, send_batch
-from cxone_messaging.use_cases.dispatch import send_in_slot, tell_fleet
+from cxone_messaging.use_cases.dispatch import Dispatcher
 from cxone_messaging.use_cases.send_message import SendMessage
 from functions.send_bulk.handler import read
 from tests.fakes import FakeTelemetry
+from tests.network import NAME
 
 # A fork server with everything imported: a new sender takes milliseconds, not a second.
 processes = multiprocessing.get_context("forkserver")
@@ -69,6 +73,23 @@ def send_keys(
             answers.write(json.dumps([key, answer]) + "\n")
 
 
+def send_on_a_bad_network(
+    environment: Mapping[str, str], to: str, keys: Sequence[str], log: Path, ready: Any, seed: int
+) -> None:
+    """Do as `send_keys` does where names are slow and have dead addresses; `NAME` leads to this machine."""
+    rng, real = random.Random(seed), socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if host != NAME:
+            return real(host, port, *args, **options)
+        time.sleep(rng.choice([0, 0.3, 1.5]))
+        addresses = [("127.0.0.2", 9)] * rng.choice([0, 0, 2]) + [("127.0.0.1", port)]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
+
+    socket.getaddrinfo = look_up
+    send_keys(environment, to, keys, log, ready)
+
+
 def _send_key(use_case: SendMessage, to: str, key: str) -> tuple[str, float | None]:
     """Give the answer to one request, and after how many seconds it is to be repeated, where it is."""
     give_up_at = time.monotonic() + SECONDS
@@ -92,9 +113,11 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     stop_at = time.monotonic() + seconds
     length = 100 / settings.cxone_requests_per_second / settings.rate_utilisation_percent
 
+    dispatcher = Dispatcher(gateway, governor, clock, telemetry)
+
     def send(slot: Slots) -> None:
-        used, outcome = send_in_slot(slot, sms, CALLBACK_URL, 20, gateway=gateway, governor=governor, clock=clock)
-        tell_fleet(used, outcome, governor, telemetry)
+        used, outcome = dispatcher.send_in_slot(slot, sms, CALLBACK_URL, Deadline.after(clock, 20), lambda: None)
+        dispatcher.report(used, outcome)
 
     with ThreadPoolExecutor(threads) as pool:
         while time.monotonic() < stop_at:
