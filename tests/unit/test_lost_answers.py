@@ -3,10 +3,12 @@
 import json
 import random
 from collections import Counter
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
 from cxone_messaging.adapters.consent_store import DynamoConsentStore
@@ -33,9 +35,9 @@ class Desk:
         self.db, self.clock = FakeDynamo(), FakeClock()
         self.ledger = DynamoLedger(self.db, "ledger", clock=self.clock, rng=random.Random(1))
 
-    def entries(self, count=25, text="mine"):
+    def entries(self, many=25, text="mine"):
         draft = Draft(EntryType.SENDING, {"text": text})
-        return [draft.following([], f"message#{number}", self.clock) for number in range(count)]
+        return [draft.following([], f"message#{number}", self.clock) for number in range(many)]
 
     def texts(self):
         return Counter(row["data"]["M"]["text"]["S"] for row in self.db.rows.values())
@@ -46,9 +48,9 @@ def desk():
     return Desk()
 
 
-def times(count, act, *operations):
+def times(number, act, *operations):
     """Let something happen at the first so many calls of these operations."""
-    left = [count]
+    left = [number]
 
     def maybe(operation, *told):
         if operation in operations and left[0] > 0:
@@ -58,7 +60,7 @@ def times(count, act, *operations):
     return maybe
 
 
-def at_statement(number, code, *, count=1):
+def at_statement(number, code, *, calls=1):
     """Let the answers of the first so many inserts report an error for one statement, the others being in."""
 
     def spoil(_, request, answer):
@@ -66,7 +68,7 @@ def at_statement(number, code, *, count=1):
             if {"S": f"message#{number}"} in statement["Parameters"]:
                 answer["Responses"][place] = error(code)
 
-    return times(count, spoil, "batch_execute_statement")
+    return times(calls, spoil, "batch_execute_statement")
 
 
 class TestABatchOfInserts:
@@ -126,7 +128,7 @@ class TestABatchOfInserts:
 
     @pytest.mark.parametrize("code", LASTING)
     def test_a_statement_that_is_refused_for_good_is_not_tried_again(self, desk, code):
-        desk.db.spoil = at_statement(3, code, count=99)
+        desk.db.spoil = at_statement(3, code, calls=99)
         assert desk.ledger.insert_many(desk.entries()) == [INSERTED] * 3 + [FAILED] + [INSERTED] * 21
         assert desk.db.calls == {"batch_execute_statement": 1}
 
@@ -147,7 +149,7 @@ class TestABatchOfInserts:
     def test_throttled_statements_are_repeated_with_pauses_that_grow(self, desk):
         at = []
         desk.db.before = lambda *_: at.append(desk.clock.now())
-        desk.db.spoil = at_statement(3, "ThrottlingError", count=99)
+        desk.db.spoil = at_statement(3, "ThrottlingError", calls=99)
         desk.ledger.insert_many(desk.entries())
         pauses = [later - earlier for earlier, later in pairwise(at)]
         assert len(pauses) == MOST_TRIES - 1
@@ -165,6 +167,18 @@ class TestABatchOfInserts:
         began = desk.clock.now()
         desk.ledger.insert_many(desk.entries())
         assert desk.clock.now() - began <= 2 * sdk_seconds + PATIENCE_SECONDS
+
+    def test_a_store_that_throttles_slowly_takes_no_minutes_either(self, desk):
+        throttle = at_statement(3, "ThrottlingError", calls=99)
+
+        def hang(*told):
+            desk.clock.advance(3)
+            throttle(*told)
+
+        desk.db.spoil = hang
+        began = desk.clock.now()
+        desk.ledger.insert_many(desk.entries())
+        assert desk.clock.now() - began <= 2 * 3 + PATIENCE_SECONDS
 
     def test_a_slow_loss_of_the_answer_leaves_time_to_read(self, desk):
         def hang(*_):
@@ -251,6 +265,35 @@ class TestAChunk:
         world.work_off()
         assert self.statuses(world) == {"dispatched": 25}
         assert [len(each) for each in world.accepted().values()] == [1] * 25
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.integers(1, 6) | st.integers(7, 60), st.sampled_from(["request", "answer"]), max_size=MOST_TRIES - 1
+    ),
+    st.randoms(),
+)
+def test_whichever_calls_of_a_bulk_sender_are_lost_nothing_unposted_ends_unknown(losses, rng):
+    world, db, calls = World(Settings(delivery_steps=[]), rng.randrange(100)), FakeDynamo(), count(1)
+    world.opt(ConsentStatus.OPTED_IN)
+    world.ledger = DynamoLedger(db, "ledger", clock=world.clock, rng=rng)
+    here = []
+
+    def before(*_):
+        here[:] = [losses.get(next(calls))]
+        if here == ["request"]:
+            lost()
+
+    db.before, db.spoil = before, lambda *_: lost() if here == ["answer"] else None
+    ids = [world.pseudonyms.message_id(f"r{number}") for number in range(25)]
+    for number in range(25):
+        world.queue.send(json.dumps(BulkRecord(f"r{number}", SmsRequest(RECIPIENT.e164, "Hi")).body()))
+    world.work_off()
+    db.before = db.spoil = lambda *_: None
+    posted = {message_id: len(each) for message_id, each in world.accepted().items()}
+    assert posted == dict.fromkeys(ids, 1)
+    assert {fold("", world.ledger.read(subject_of(each))).status for each in ids} <= {"dispatched", "unknown"}
 
 
 class Left:
