@@ -3,7 +3,7 @@
 A small run is metered (calls by operation, items' sizes, log bytes, time) and multiplied by list prices. The naive way
 is the naive handler, asked once for each message; its events cost it a request each too, as ours do.
 
-Not in it: the night's checkpoint, some 0.3 USD for reading a million chains and listing them (docs/decisions.md, 35),
+Not in it: the night's checkpoint, some 0.5 USD for reading a million chains and listing them (docs/decisions.md, 35),
 storage, the data sent to CXone, and what is paid by the month whatever is sent (metrics, alarms, secrets, Lambda's
 idle polling of the queue).
 """

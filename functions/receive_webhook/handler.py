@@ -5,11 +5,12 @@ from cxone_messaging.platform import startup
 # isort: split
 from functools import cache
 from http import HTTPStatus
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cxone_messaging.assembly import webhooks
-from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent
+from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
 from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
@@ -21,10 +22,21 @@ from cxone_messaging.use_cases.record_event import SubscriptionEvent
 metrics = EmbeddedMetrics("receive_webhook")
 
 
+def _text_of_id(value: object) -> object:
+    """Return the text of an id that is a number; all else as it is, for the model to judge."""
+    return cxone_id(value) or value
+
+
+_Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT)]
+_TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT)]
+
+
 class DeliveryBody(WireBody):
     """A delivery event as CXone posts it; fields that we don't know are passed over."""
 
-    message_id: str = Field(alias="messageId", min_length=1, max_length=CXONE_ID_LIMIT)
+    message_id: Annotated[_Id, BeforeValidator(_text_of_id, json_schema_input_type=_Id | int)] = Field(
+        alias="messageId"
+    )
     status: str = Field(min_length=1, max_length=64)
     to: str = Field(default="", max_length=64)
     timestamp: str = Field(max_length=64)
@@ -41,7 +53,9 @@ class SubscriptionBody(WireBody):
     event: str = Field(min_length=1, max_length=64)
     id: str | int | None = None
     timestamp: str | None = Field(default=None, max_length=64)
-    template_id: str | None = Field(default=None, max_length=CXONE_ID_LIMIT)
+    template_id: Annotated[
+        _TemplateId | None, BeforeValidator(_text_of_id, json_schema_input_type=_TemplateId | int | None)
+    ] = None
     sender: str | None = Field(default=None, alias="from", max_length=64)
     to: str | None = Field(default=None, max_length=64)
     text: str | None = None

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.times import format_time, parse_time
 from local.audit.copy import Copy
 from local.audit.export import Selection, export
-from local.audit.faults import Fault
+from local.audit.faults import NOTES, Fault
 from local.audit.source import AuditError, Source
 from local.audit.verification import Verification
 from local.options import FOLDER
@@ -107,6 +107,9 @@ def _run(arguments: argparse.Namespace, progress: Progress) -> int:
             verification = Verification(copy, now, dict(arguments.noted))
             faults = _verify(verification, selection, arguments.out, outcome)
     _tell_of_checkpoints(verification, now, progress)
+    notes = [*verification.late, *(fault for fault in faults if fault.kind in NOTES)]
+    faults = [fault for fault in faults if fault.kind not in NOTES]
+    _tell_of_notes(notes, progress)
     if not faults:
         progress.end("the ledger holds")
         return 0
@@ -142,7 +145,7 @@ def _verify(verification: Verification, selection: Selection, out: Path | None, 
             if chains % _BETWEEN_SIGNS_OF_LIFE == 0:
                 outcome.show_meanwhile(Text(f"verifying: {chains:,} chains …"))
         if files:
-            files.add_faults(faults)
+            files.add_faults([fault for fault in faults if fault.kind not in NOTES])
     outcome.text += f"\n{chains:,} chains"
     if out:
         outcome.text += f"\nexported {exported:,} entries to {out}"
@@ -160,6 +163,14 @@ def _tell_of_checkpoints(verification: Verification, now: datetime, progress: Pr
             f"  NOTED={newest.day}:{newest.hash}"
         )
     progress.console.print(told, markup=False, soft_wrap=True)
+
+
+def _tell_of_notes(notes: Sequence[Fault], progress: Progress) -> None:
+    """Show which entries came late, or may have: that alone is no sign of tampering."""
+    for note in notes[:_SHOWN]:
+        progress.console.print(str(note), markup=False, soft_wrap=True)
+    if len(notes) > _SHOWN:
+        progress.console.print(f"and {len(notes) - _SHOWN:,} more entries that came late", markup=False)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, first_broken
 from local.audit.chains import Chain
+
+_DAY = timedelta(days=1)
 
 
 class Kind(StrEnum):
@@ -22,8 +24,14 @@ class Kind(StrEnum):
     CUT_OFF = "cut off"
     CHAIN_MISSING = "whole chain missing"
     ADDED = "added later"
+    LATE = "entered late"
+    UNSEEN = "not checkpointed yet"
     NO_CHECKPOINT = "no checkpoint"
     WRONG_CHECKPOINT = "wrong checkpoint"
+
+
+# What these are about is as it may be: a frozen process or a slow clock enters something late. They are no alarm.
+NOTES = frozenset({Kind.LATE, Kind.UNSEEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +73,17 @@ def chain_faults(subject: str, entries: Sequence[Entry]) -> list[Fault]:
 
 
 def faults_of(chain: Chain, checkpointed: Collection[str], latest: date) -> list[Fault]:
-    """Say all that is wrong with a chain.
+    """Say all that is wrong with a chain, and which entries came late.
 
     `checkpointed` are the days whose checkpoints it is held against, `latest` is the last day that it may be dated on.
     """
     entries = chain.entries
     faults = chain_faults(chain.subject, entries)
     known = {fault.sequence for fault in faults}
-    found = (*_against_checkpoints(chain, entries), *_by_date(chain, entries, checkpointed, latest))
-    return faults + [fault for fault in found if fault.sequence is None or fault.sequence not in known]
+    against = list(_against_checkpoints(chain, entries))
+    # Only a chain that holds in itself and against all that checkpoints saw may have late entries.
+    by_date = _by_date(chain, entries, checkpointed, latest, holds=not faults and not against)
+    return faults + [fault for fault in (*against, *by_date) if fault.sequence is None or fault.sequence not in known]
 
 
 def _fault_of(entry: Entry, previous: Entry | None, places: int) -> Fault | None:
@@ -116,15 +126,28 @@ def _against_checkpoints(chain: Chain, entries: Sequence[Entry]) -> Iterator[Fau
         confirmed = seen.sequence
 
 
-def _by_date(chain: Chain, entries: Sequence[Entry], checkpointed: Collection[str], latest: date) -> Iterator[Fault]:
-    """Find entries whose date can't be true: the day's checkpoint did not see them, or the day is still to come."""
+def _by_date(
+    chain: Chain, entries: Sequence[Entry], checkpointed: Collection[str], latest: date, *, holds: bool
+) -> Iterator[Fault]:
+    """Find entries whose date can't be true: the day's checkpoint did not see them, or the day is still to come.
+
+    An entry that is late was seen by the next day's checkpoint, or that one is still to be made.
+    """
     seen = {each.day: each.sequence for each in chain.seen}
     for entry in entries:
         if not _is_by(entry.day, latest):
             yield Fault(chain.subject, entry.sequence, Kind.WRONG_DATE, "it is dated on no day up to now")
         elif entry.day in checkpointed and entry.sequence > seen.get(entry.day, 0):
             detail = f"the checkpoint of {entry.day}, the day that it is dated on, did not see it"
-            yield Fault(chain.subject, entry.sequence, Kind.ADDED, detail)
+            next_day = (date.fromisoformat(entry.day) + _DAY).isoformat()
+            if holds and entry.sequence <= seen.get(next_day, 0):
+                yield Fault(chain.subject, entry.sequence, Kind.LATE, f"{detail}; that of the day after did")
+            elif holds and next_day not in checkpointed:
+                told = f"{detail}; that of the day after is still to be made"
+                yield Fault(chain.subject, entry.sequence, Kind.UNSEEN, told)
+            else:
+                told = f"{detail}, nor did that of the day after" if holds else detail
+                yield Fault(chain.subject, entry.sequence, Kind.ADDED, told)
 
 
 def _is_by(day: str, latest: date) -> bool:

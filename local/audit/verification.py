@@ -20,7 +20,8 @@ class Verification:
     """A copy of the ledger, verified as of an instant not after the reading of its first item.
 
     `noted` are hashes of checkpoints that somebody kept elsewhere, by their days. `faults` is what is wrong with the
-    checkpoints as such; what is wrong with chains, those of checkpoints too, comes with the chains.
+    checkpoints as such; what is wrong with chains, those of checkpoints too, comes with the chains. `late` are the
+    entries that came late, in chains that were given so far.
     """
 
     def __init__(self, copy: Copy, now: datetime, noted: Mapping[date, str] | None = None) -> None:
@@ -29,6 +30,7 @@ class Verification:
         self._checkpointed: set[str] = set()
         self.checkpoints: dict[date, Checkpoint] = {}
         self.faults: list[Fault] = []
+        self.late: list[Fault] = []
         for chain in copy.checkpoints():
             self._take(chain)
         self._check_links()
@@ -39,7 +41,9 @@ class Verification:
         """Give every chain that is there or should be, with what is wrong with it."""
         latest = self._now.date() + _DAY  # it may have dawned while the ledger was read
         for chain in self._copy.chains():
-            yield chain, faults_of(chain, self._checkpointed, latest)
+            found = faults_of(chain, self._checkpointed, latest)
+            self.late += [fault for fault in found if fault.kind is Kind.LATE]
+            yield chain, [fault for fault in found if fault.kind is not Kind.LATE]
 
     def _take(self, chain: Chain) -> None:
         """Take a checkpoint in, unless it is not finished; chains are held against one only if all of it is sound."""

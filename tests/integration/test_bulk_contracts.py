@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
 from cxone_messaging.adapters.consent_store import DynamoConsentStore
@@ -17,6 +18,7 @@ from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.platform.clock import SystemClock
 from tests.building import at, delivery, dispatched
+from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSqs
 
 INSERTED, TAKEN, FAILED = Insertion.INSERTED, Insertion.TAKEN, Insertion.FAILED
@@ -28,10 +30,12 @@ def first(number, batch_id="batch", text="one"):
 
 
 class TestInsertMany:
-    @pytest.fixture(params=["fake", "dynamodb"])
+    @pytest.fixture(params=["fake", "fake client", "dynamodb"])
     def ledger(self, request):
         if request.param == "fake":
             return FakeLedger()
+        if request.param == "fake client":
+            return DynamoLedger(FakeDynamo(), "ledger", clock=FakeClock())
         return DynamoLedger(request.getfixturevalue("dynamodb"), request.getfixturevalue("ledger_table"))
 
     def test_nothing_is_soon_inserted(self, ledger):
@@ -97,6 +101,21 @@ class TestInsertManyOnAWS:
         sizes = throttle(client, [0], times=99)
         assert ledger.insert_many([first(number) for number in range(3)]) == [FAILED, INSERTED, INSERTED]
         assert 1 < len(sizes) <= 5
+
+    def test_all_are_in_though_the_answer_was_lost(self, hooked):
+        client, ledger = hooked
+        calls = []
+
+        def lose_the_first(model, **_):
+            calls.append(model.name)
+            if len(calls) == 1:
+                raise ReadTimeoutError(endpoint_url="dynamodb")
+
+        client.meta.events.register("after-call.dynamodb", lose_the_first)
+        entries = [first(number) for number in range(25)]
+        assert ledger.insert_many(entries) == [INSERTED] * 25
+        assert Counter(calls) == {"BatchExecuteStatement": 1, "Query": 25}
+        assert all(ledger.read(entry.subject) == [entry] for entry in entries)
 
     def test_a_table_that_is_not_there_inserts_nothing(self, dynamodb):
         assert DynamoLedger(dynamodb, "nowhere").insert_many([first(1), first(2)]) == [FAILED, FAILED]

@@ -26,6 +26,7 @@ from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending
+from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 
 READS = {"Query"}
@@ -61,10 +62,12 @@ def watched(make_client):
     return Watched(make_client("dynamodb"))
 
 
-@pytest.fixture(params=["fake", "dynamodb"])
+@pytest.fixture(params=["fake", "fake client", "dynamodb"])
 def ledger(request):
     if request.param == "fake":
         return FakeLedger()
+    if request.param == "fake client":
+        return DynamoLedger(FakeDynamo(), "ledger", clock=FakeClock())
     return DynamoLedger(request.getfixturevalue("watched").client, request.getfixturevalue("ledger_table"))
 
 

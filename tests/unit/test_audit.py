@@ -15,7 +15,7 @@ from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of, subje
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from local.audit.copy import Copy
-from local.audit.faults import Kind
+from local.audit.faults import NOTES, Kind
 from local.audit.verification import Verification
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
@@ -63,7 +63,9 @@ class Tampered:
             # In no order, as a scan gives them.
             copy.add(entry.attributes() for subject in sorted(self.chains, key=hash) for entry in self.chains[subject])
             verification = Verification(copy, now, noted)
-            return verification.faults + [fault for _, found in verification.chains() for fault in found]
+            faults = verification.faults + [fault for _, found in verification.chains() for fault in found]
+            self.late = {(fault.subject, fault.sequence, fault.kind) for fault in verification.late}
+            return faults
 
     def found(self, **options):
         """Give each fault's place and kind."""
@@ -264,6 +266,96 @@ class TestTime:
 
     def test_a_copy_is_judged_as_of_when_it_was_made(self, ledger):
         assert ledger.found(now=NOW + timedelta(days=1)) == {("checkpoint#2026-11-26", None, Kind.NO_CHECKPOINT)}
+
+
+class TestLateEntries:
+    """Something that was dated before a night and entered after its checkpoint is no tampering."""
+
+    LATE = MIDNIGHT + timedelta(hours=23, minutes=59)
+
+    def ledger(self, entered, *subjects, nights=3):
+        """Let an entry of the first day come only at that instant, by a frozen process or a slow clock."""
+        clock, fake = FakeClock(), FakeLedger()
+        checkpoints = CheckpointLedger(fake, clock, FakeTelemetry(), InlineExecutor())
+
+        def add(subject, clock=clock):
+            append(fake, clock, subject, lambda _: Draft(EntryType.DELIVERY, {"at": 1}))
+
+        for day in range(nights + 1):
+            moments = {
+                MIDNIGHT + timedelta(days=day, minutes=35): lambda: checkpoints(lambda: 900.0),
+                MIDNIGHT + timedelta(days=day, hours=1): lambda day=day: [add(each) for each in self.writers(day)],
+            }
+            if entered.date() == (MIDNIGHT + timedelta(days=day)).date():
+                moments[entered] = lambda: [add(each, FakeClock(self.LATE.timestamp())) for each in subjects]
+            for moment in sorted(moments):
+                clock.time = moment.timestamp()
+                moments[moment]()
+        tampered = Tampered()
+        tampered.chains = {subject: fake.read(subject) for subject in fake.subjects()}
+        self.now = datetime.fromtimestamp(clock.now(), UTC) + timedelta(hours=1)
+        return tampered
+
+    def writers(self, day):
+        return [["message#a", "message#b"], ["message#b"], ["message#c"], []][day]
+
+    def found(self, ledger):
+        return ledger.found(now=self.now)
+
+    ONE_DAY_LATE = MIDNIGHT + timedelta(days=1, hours=2)
+
+    @pytest.mark.parametrize("subject", ["message#a", "message#b", "message#new"])
+    def test_it_is_no_fault_once_the_next_checkpoint_saw_it(self, subject):
+        ledger = self.ledger(self.ONE_DAY_LATE, subject)
+        assert ledger.chains[subject][-1].day == "2026-11-22"
+        assert self.found(ledger) == set()
+        assert ledger.late == {(subject, len(ledger.chains[subject]), Kind.LATE)}
+
+    def test_it_may_be_followed_by_others(self):
+        self.writers = lambda day: [["message#a"], ["message#b"], ["message#a"], []][day]
+        assert self.found(self.ledger(self.ONE_DAY_LATE, "message#a")) == set()
+
+    def test_it_is_no_alarm_before_that_either(self):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#a", nights=1)
+        assert self.found(ledger) == {("message#a", 2, Kind.UNSEEN)}
+        assert Kind.UNSEEN in NOTES
+
+    def test_what_comes_after_two_nights_was_added(self):
+        ledger = self.ledger(self.ONE_DAY_LATE + timedelta(days=1), "message#a")
+        assert self.found(ledger) == {("message#a", 2, Kind.ADDED)}
+
+    def test_an_entry_that_was_put_in_as_if_it_were_late_is_found(self):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#a")
+        ledger.chains["message#b"].append(ledger.chains["message#b"][0])
+        ledger.forge("message#b", 3)
+        assert self.found(ledger) == {("message#b", 3, Kind.ADDED)}
+
+    @pytest.mark.parametrize("nights", [1, 3])
+    def test_no_removal_hides_behind_a_late_entry(self, nights):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#a", nights=nights)
+        del ledger.chains["message#a"][0]  # which the first day's checkpoint saw
+        ledger.forge("message#a")
+        assert {kind for _, _, kind in self.found(ledger)} & {Kind.REWRITTEN, Kind.CUT_OFF}
+
+    def test_nothing_in_a_chain_that_is_in_doubt_is_called_late(self):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#b", nights=1)
+        ledger.change("message#b", 1, data={"at": 9})
+        ledger.forge("message#b")
+        assert self.found(ledger) == {("message#b", 1, Kind.REWRITTEN), ("message#b", 3, Kind.ADDED)}
+
+    def test_a_late_entry_that_was_removed_is_missed(self):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#a", "message#new")
+        del ledger.chains["message#a"][-1]
+        del ledger.chains["message#new"]
+        assert self.found(ledger) == {("message#a", 2, Kind.CUT_OFF), ("message#new", None, Kind.CHAIN_MISSING)}
+
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(st.data())
+    def test_whatever_is_done_to_a_chain_with_a_late_entry_is_found(self, data):
+        ledger = self.ledger(self.ONE_DAY_LATE, "message#a", "message#b", "message#new")
+        subject = data.draw(st.sampled_from(["message#a", "message#b", "message#new"]))
+        data.draw(st.sampled_from([tamper_naively, tamper_as_forger, remove]))(data.draw, ledger, subject)
+        assert subject in {fault.subject for fault in ledger.faults(now=self.now) if fault.kind not in NOTES}
 
 
 def test_who_makes_all_anew_is_found_by_a_hash_that_was_noted_elsewhere(ledger):

@@ -99,6 +99,62 @@ def test_an_entry_of_a_day_behind_one_of_the_next_is_covered(world):
     assert world.heads(NEXT) == {"message#a": 1}
 
 
+class TestLateEntries:
+    """What was dated on a day and came after its checkpoint stands in that of the next day."""
+
+    def add_late(self, world, subject):
+        append(
+            world.ledger,
+            FakeClock((NOON + timedelta(hours=11)).timestamp()),
+            subject,
+            lambda _: Draft(EntryType.DELIVERY, {}),
+        )
+
+    @pytest.fixture(autouse=True)
+    def day(self, world):
+        world.add("message#a", "message#b", "message#c")
+        world.at(NOON + timedelta(hours=13))
+        world.make()
+        world.at(NOON + timedelta(days=1))
+
+    def test_its_chains_head_is_listed_by_the_next_checkpoint(self, world):
+        world.add("message#b")
+        self.add_late(world, "message#a")
+        self.add_late(world, "message#b")
+        self.add_late(world, "message#new")
+        world.at(NOON + timedelta(days=2))
+        world.make()
+        assert world.heads(DAY) == {"message#a": 1, "message#b": 1, "message#c": 1}
+        heads = world.heads(NEXT)
+        assert heads.pop(subject_of(DAY)) == 2
+        assert heads == {"message#a": 2, "message#b": 3, "message#new": 1}
+        assert world.checkpoint(NEXT).holds
+
+    def test_a_chain_of_the_day_before_that_nothing_came_late_to_is_not_listed(self, world):
+        world.at(NOON + timedelta(days=2))
+        world.make()
+        assert list(world.heads(NEXT)) == [subject_of(DAY)]
+
+    def test_it_is_listed_once(self, world):
+        self.add_late(world, "message#a")
+        world.at(NOON + timedelta(days=3))
+        made = world.make()
+        assert [{head.subject for head in each.heads} & {"message#a"} for each in made] == [{"message#a"}, set()]
+
+    def test_a_run_without_time_says_how_far_it_came_though_nothing_was_to_list(self, world, monkeypatch):
+        monkeypatch.setattr(checkpoint_ledger, "PART", 1)
+        world.at(NOON + timedelta(days=2))
+        reads, read = [], world.ledger.read
+        world.ledger.read = lambda subject: reads.append(subject) or read(subject)
+        assert world.make(seconds=100) == []  # three parts, of which the first is the checkpoint of the day before
+        reads.clear()
+        assert len(world.make()) == 1
+        assert "message#a" not in reads
+        assert {"message#c"} <= set(reads)
+        assert first_broken(subject_of(NEXT), read(subject_of(NEXT))) is None
+        assert world.checkpoint(NEXT).holds
+
+
 def test_missed_days_are_caught_up_with_empty_ones_too_each_naming_the_one_before(world):
     world.add("message#a")
     world.at(NOON + timedelta(days=4))

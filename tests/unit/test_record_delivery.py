@@ -1,10 +1,12 @@
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.adapters.ledger import Draft, SequenceTakenError, append
 from cxone_messaging.domain.bulk import batch_index, count_by_status
-from cxone_messaging.domain.delivery import DeliveryEvent
+from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Status, fold
@@ -64,6 +66,35 @@ def test_an_event_is_an_entry_of_its_message(desk):
         "instant": at(60),
     }
     assert desk.message().status is Status.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("told", "id_"),
+    [
+        ("cx-1", "cx-1"),
+        ("12345", "12345"),
+        (12345, "12345"),
+        (0, "0"),
+        (-7, "-7"),
+        (2**53 + 1, "9007199254740993"),
+        (10**40 + 1, "1" + "0" * 39 + "1"),
+        (12345.0, "12345"),
+        ("a" * CXONE_ID_LIMIT, "a" * CXONE_ID_LIMIT),
+        (10**CXONE_ID_LIMIT - 1, "9" * CXONE_ID_LIMIT),
+    ],
+)
+def test_an_id_is_a_text_or_the_digits_of_a_number(told, id_):
+    assert cxone_id(told) == id_
+
+
+@pytest.mark.parametrize("told", [None, True, False, [], ["cx-1"], {}, {"id": 1}, "", "a" * (CXONE_ID_LIMIT + 1)])
+def test_whatever_else_is_no_id(told):
+    assert cxone_id(told) is None
+
+
+@pytest.mark.parametrize("told", [10**CXONE_ID_LIMIT, 10**9999, 1.5, 2.0**53, 1e300, math.inf, math.nan], ids=type)
+def test_a_number_that_is_not_whole_not_exact_or_too_long_is_no_id(told):
+    assert cxone_id(told) is None
 
 
 def test_the_recipients_number_stands_nowhere_not_even_in_an_error(desk):

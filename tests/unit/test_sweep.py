@@ -1,5 +1,7 @@
 """Events that came before their messages are joined, and messages that stay unknown are counted."""
 
+import random
+
 import pytest
 
 from cxone_messaging.adapters.ledger import Draft, append
@@ -141,6 +143,80 @@ class TestJoining:
         desk.stray()
         desk.dispatched()
         assert desk.run(seconds=4.9).joined == 0
+
+
+class TestTurns:
+    """A run that has no time for all leaves out others than the run before, however the strays lie in time."""
+
+    COUNT, EACH_RUN = 60, 10
+
+    def fill(self, desk, apart, begin):
+        for number in range(self.COUNT):
+            begin(number)
+            desk.clock.advance(apart)
+
+    def stray_of(self, desk, number):
+        """Keep an event; its message appears only now."""
+        subject, key = f"message#{number}", {"cxoneMessageId": f"cx-{number}"}
+        desk.record(DeliveryEvent(f"cx-{number}", "sent", "", desk.time()), None)
+        desk.sending(subject)
+        desk.write(EntryType.DISPATCHED, {"latencyMs": 42, **key}, key, subject)
+
+    def run_short(self, desk, seed, joins=True):
+        """Do one run of a new process that gets to a sixth of all."""
+        sweep = Sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(seed))
+        left = iter([60.0] * (self.EACH_RUN + 3) + [0.0] * 9)
+        return sweep(lambda: next(left))
+
+    def joined(self, desk):
+        return sum(len(desk.ledger.read(f"message#{number}")) == 3 for number in range(self.COUNT))
+
+    @pytest.mark.parametrize("apart", [0.0, 0.025, 600.0])
+    def test_every_stray_is_reached(self, desk, apart):
+        self.fill(desk, apart, lambda number: self.stray_of(desk, number))
+        desk.clock.advance(1200)
+        for run in range(80):
+            self.run_short(desk, run)
+        assert self.joined(desk) == self.COUNT
+
+    def test_those_of_the_last_ten_minutes_come_first(self, desk):
+        self.fill(desk, 60.0, lambda number: self.stray_of(desk, number))
+        for run in range(8):
+            self.run_short(desk, run)
+        assert all(len(desk.ledger.read(f"message#{number}")) == 3 for number in range(self.COUNT - 10, self.COUNT))
+
+    @pytest.mark.parametrize("apart", [0.0, 3600.0])
+    def test_every_unknown_message_is_counted_at_some_time(self, desk, apart):
+        for number in range(self.COUNT):
+            desk.sending(f"message#{number}")
+        desk.clock.advance(31)
+        for number in range(self.COUNT):
+            subject = f"message#{number}"
+            settle_overdue(desk.ledger, desk.clock, desk.telemetry, subject, desk.ledger.read(subject))
+            desk.clock.advance(apart)
+        desk.clock.advance(PATIENCE)
+        read, reads = desk.ledger.read, set()
+        desk.ledger.read = lambda subject: reads.add(subject) or read(subject)
+        for run in range(80):
+            left = iter([60.0] * self.EACH_RUN + [0.0] * 99)
+            sweep = Sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(run))
+            sweep(lambda left=left: next(left))
+        assert reads == {f"message#{number}" for number in range(self.COUNT)}
+
+    def test_the_trouble_of_one_keeps_no_other_from_being_joined(self, desk):
+        self.fill(desk, 0.0, lambda number: self.stray_of(desk, number))
+        read = desk.ledger.read
+
+        def read_but_one(subject):
+            if subject == "message#30":
+                raise StorageError("not now")
+            return read(subject)
+
+        desk.ledger.read = read_but_one
+        with pytest.raises(StorageError):
+            desk.run()
+        desk.ledger.read = read
+        assert self.joined(desk) == self.COUNT - 1
 
 
 class TestStayingUnknown:

@@ -153,6 +153,29 @@ class TestSubscriptionEvents:
         assert len(webhook.ledger) == 0
 
 
+class TestNumericIds:
+    """CXone may write its ids as JSON numbers: they are the same ids."""
+
+    @pytest.mark.parametrize("number", [12345, 12345678901234567890123])
+    def test_an_event_finds_the_message_whose_id_is_the_text(self, webhook, number):
+        start_message(webhook)
+        end_message(webhook, str(number))
+        assert webhook.delivery(delivered(webhook, messageId=number)) == ACCEPTED
+        assert webhook.ledger.read(SUBJECT)[-1].data["cxoneMessageId"] == str(number)
+        assert webhook.delivery(delivered(webhook, messageId=str(number))) == DUPLICATE
+
+    @pytest.mark.parametrize("id_", [True, None, [], ["cx-1"], {}, 1.5, "", "a" * 251, 10**250])
+    def test_what_is_no_id_is_malformed(self, webhook, id_):
+        status, problem = webhook.delivery(delivered(webhook, messageId=id_))
+        assert (status, problem["code"]) == (HTTPStatus.BAD_REQUEST, Code.MALFORMED_REQUEST)
+        assert len(webhook.ledger) == 0
+
+    def test_a_templates_id_may_be_a_number_too(self, webhook):
+        told = {"event": "template.approved", "template_id": 77, "timestamp": at(webhook, 0)}
+        assert webhook.event(told) == ACCEPTED
+        assert webhook.ledger.subjects() == ["template#77"]
+
+
 class TestOptingOut:
     def test_a_stop_is_in_force_and_proven_at_once(self, webhook):
         put(webhook, ConsentStatus.OPTED_IN)

@@ -1,12 +1,15 @@
 """The bulk queue: records put on it, put back for later, or put aside for a person to look at."""
 
 import json
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.adapters.tries import Tries
 from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.platform.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -32,22 +35,37 @@ class BulkQueue(Protocol):
 class SqsBulkQueue:
     """The queue in SQS, with its dead-letter queue."""
 
-    def __init__(self, client: "SQSClient", queue_url: str, dead_letter_queue_url: str = "") -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        queue_url: str,
+        dead_letter_queue_url: str = "",
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
         """Put records on the queue, to be seen after `delay` seconds; tells which ones are certainly there.
 
-        A record that is there without our knowing may be put a second time; it is not sent a second time.
+        A record that is there without our knowing may be put a second time; it is not sent a second time. Once calls
+        fail for some seconds, no other begins, and the records that are left are not there.
         """
         seconds = min(_MAX_DELAY_SECONDS, max(0, round(delay)))
         there = [False] * len(records)
-        for _ in range(_SEND_ATTEMPTS):
+        tries = Tries(self._clock, self._rng, most=_SEND_ATTEMPTS)
+        for _ in tries:
             missing = [number for number, is_there in enumerate(there) if not is_there]
             for first in range(0, len(missing), _SEND_LIMIT):
-                self._put_some(records, missing[first : first + _SEND_LIMIT], seconds, there)
+                some = missing[first : first + _SEND_LIMIT]
+                self._put_some(records, some, seconds, there)
+                if not all(there[number] for number in some) and not tries.has_time():
+                    return there
             if all(there):
                 break
         return there

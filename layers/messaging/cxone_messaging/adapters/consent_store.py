@@ -1,12 +1,15 @@
 """Consents: one small item a recipient, the ledger's latest word on them, quick to read before each send."""
 
+import random
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.adapters.tries import Tries
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.platform.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
 
 # DynamoDB gives as many items in one call, and may leave some for the next.
 _READ_LIMIT = 100
-_READ_ATTEMPTS = 5
 
 
 class ConsentStore(Protocol):
@@ -37,9 +39,13 @@ class ConsentStore(Protocol):
 class DynamoConsentStore:
     """Consents in DynamoDB, keyed by the recipient's hash."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, clock: Clock | None = None, rng: random.Random | None = None
+    ) -> None:
         self._client = client
         self._table = table
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def find(self, recipient_hash: str) -> Consent | None:
         """Read a recipient's consent, as it was last stored."""
@@ -93,7 +99,7 @@ class DynamoConsentStore:
     def _read_some(self, hashes: Sequence[str]) -> "list[dict[str, AttributeValueTypeDef]]":
         items: list[dict[str, AttributeValueTypeDef]] = []
         keys: Any = [{"recipientHash": {"S": each}} for each in hashes]
-        for _ in range(_READ_ATTEMPTS):
+        for _ in Tries(self._clock, self._rng):
             asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
             try:
                 answer = self._client.batch_get_item(RequestItems=asked)

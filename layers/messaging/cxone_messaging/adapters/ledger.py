@@ -4,6 +4,7 @@ An append is a PartiQL INSERT at a subject's next sequence: where that sequence 
 whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
 """
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.adapters.dynamo_values import attributes_of, written
+from cxone_messaging.adapters.tries import Tries
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.times import day_of, format_time
 from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
-from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.clock import Clock, SystemClock, instant
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,12 +36,17 @@ UNSETTLED_INDEX = "unsettled"
 _MAX_RACES_LOST = 100
 # DynamoDB takes as many statements in one call.
 _INSERT_LIMIT = 25
-_INSERT_ATTEMPTS = 4
-_WORTH_ANOTHER_TRY = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"})
+# Codes of single statements (`BatchStatementErrorCodeEnum` of DynamoDB's API). After these the entry is not in.
+_WORTH_ANOTHER_TRY = frozenset(
+    {"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "TransactionConflict"}
+)
+# After these, and where there is no answer at all, only a read shows whether our entry is in.
+_LOST = "no answer"
+_IN_DOUBT = frozenset({"DuplicateItem", "InternalServerError", _LOST})
 
 
 class Insertion(Enum):
-    """What became of one of several inserts; `FAILED` where nobody knows."""
+    """What became of one of several inserts; `FAILED` where the entry is not in, or nobody can find out."""
 
     INSERTED = auto()
     TAKEN = auto()
@@ -78,11 +85,11 @@ class Ledger(Protocol):
     """An append-only table of chained entries."""
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
+        """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
         ...
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, each by itself, and tell what became of each."""
+        """Append entries of different subjects, and return what became of each. Never raises."""
         ...
 
     def read(self, subject: str) -> list[Entry]:
@@ -107,25 +114,37 @@ class Ledger(Protocol):
 
 
 class DynamoLedger:
-    """The ledger in DynamoDB."""
+    """The ledger in DynamoDB. A lost answer is no outcome: what stands in the table is."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, clock: Clock | None = None, rng: random.Random | None = None
+    ) -> None:
         self._client = client
         self._table = table
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`, or `StorageError` when nobody knows whether it is in."""
+        """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
         try:
             self._client.execute_statement(**self._statement(entry))
         except self._client.exceptions.DuplicateItemException as error:
             # The SDK repeats a call whose answer was lost, so the entry in our place may be our own.
-            if not self._holds(entry):
+            if self._found_out(entry) is not Insertion.INSERTED:
                 raise SequenceTakenError from error
         except (ClientError, BotoCoreError) as error:
-            raise StorageError("the ledger could not be written") from error
+            match self._found_out(entry):
+                case Insertion.TAKEN:
+                    raise SequenceTakenError from error
+                case None:
+                    raise StorageError("the ledger could not be written") from error
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, 25 in one call, each by itself, and tell what became of each."""
+        """Append entries of different subjects, 25 in one call, and return what became of each. Never raises.
+
+        Whatever happens to one entry changes nothing for the others. An entry whose answer was lost is read, and
+        inserted again where it is not there. 25 entries take a few seconds more than the SDK's own tries at most.
+        """
         results: list[Insertion] = []
         for first in range(0, len(entries), _INSERT_LIMIT):
             results += self._insert_some(entries[first : first + _INSERT_LIMIT])
@@ -206,26 +225,45 @@ class DynamoLedger:
 
     def _insert_some(self, entries: Sequence[Entry]) -> list[Insertion]:
         results = [Insertion.FAILED] * len(entries)
-        pending = list(range(len(entries)))
-        for _ in range(_INSERT_ATTEMPTS):
-            statements = [self._statement(entries[number]) for number in pending]
-            try:
-                answer = self._client.batch_execute_statement(Statements=statements)
-            except (ClientError, BotoCoreError):
-                return results
-            codes = {
-                number: response.get("Error", {}).get("Code")
-                for number, response in zip(pending, answer["Responses"], strict=True)
-            }
+        missing, doubtful = list(range(len(entries))), list[int]()
+        tries = Tries(self._clock, self._rng)
+        for _ in tries:
+            codes = dict(zip(missing, self._insert_at_once([entries[number] for number in missing]), strict=True))
             for number, code in codes.items():
-                if code is None or (code == "DuplicateItem" and self._holds(entries[number])):
+                if code is None:
                     results[number] = Insertion.INSERTED
-                elif code == "DuplicateItem":
-                    results[number] = Insertion.TAKEN
-            pending = [number for number, code in codes.items() if code in _WORTH_ANOTHER_TRY]
-            if not pending:
+            doubtful += [number for number, code in codes.items() if code in _IN_DOUBT]
+            missing = [number for number, code in codes.items() if code in _WORTH_ANOTHER_TRY]
+            unread: list[int] = []
+            for number in doubtful:
+                if not tries.has_time():
+                    break
+                try:
+                    found = self._find(entries[number])
+                except StorageError:
+                    unread.append(number)
+                    continue
+                if found is None:
+                    missing.append(number)
+                else:
+                    results[number] = found
+            doubtful = unread
+            if not missing and not doubtful:
                 break
         return results
+
+    def _insert_at_once(self, entries: Sequence[Entry]) -> list[str | None]:
+        """Insert up to 25 entries in one call; return each one's error code, None where it is in."""
+        if not entries:
+            return []
+        try:
+            answer = self._client.batch_execute_statement(Statements=[self._statement(entry) for entry in entries])
+        except (ClientError, BotoCoreError):
+            # Even a refusal proves nothing: it may answer the SDK's repetition of a call that went through.
+            return [_LOST] * len(entries)
+        return [
+            response["Error"].get("Code", _LOST) if "Error" in response else None for response in answer["Responses"]
+        ]
 
     def _statement(self, entry: Entry) -> Any:
         attributes = entry.attributes()
@@ -235,8 +273,22 @@ class DynamoLedger:
             "Parameters": [written(value) for value in attributes.values()],
         }
 
-    def _holds(self, entry: Entry) -> bool:
-        return any(stored.hash == entry.hash for stored in self.read(entry.subject))
+    def _find(self, entry: Entry) -> Insertion | None:
+        """Read whether an entry is in, or another one in its place; None where there is none. Raises `StorageError`."""
+        there = next((stored for stored in self.read(entry.subject) if stored.sequence == entry.sequence), None)
+        if there is None:
+            return None
+        return Insertion.INSERTED if there.hash == entry.hash else Insertion.TAKEN
+
+    def _found_out(self, entry: Entry) -> Insertion | None:
+        """Do as `_find`, in several tries."""
+        failure = StorageError("the ledger could not be read")
+        for _ in Tries(self._clock, self._rng):
+            try:
+                return self._find(entry)
+            except StorageError as error:
+                failure = error
+        raise failure
 
 
 def append(

@@ -5,6 +5,10 @@ A chain's head of a day is its last entry dated on that day. The checkpoint of a
 `checkpoint#<date>`: entries that list the heads, in the order of their subjects, and a last one with their number,
 their Merkle root, and the hash of the last entry of the checkpoint of the day before. So each checkpoint vouches for
 all earlier ones, and whoever keeps one checkpoint's hash elsewhere can prove any change to what lies before it.
+
+A process that was frozen, or whose clock is slow, may enter something dated on a day after that day's checkpoint was
+made. The next day's checkpoint lists the head of such a chain too, if it was entered by then. So an entry that its own
+day's checkpoint did not see is late where the next one saw it, and added by somebody where that did not either.
 """
 
 import json
@@ -17,7 +21,10 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.merkle import merkle_root
 
 PREFIX = "checkpoint#"
-# By then every entry dated before midnight is in: a function lives for a minute or less, and clocks differ by less.
+# In an entry of heads after which a run had no time left: the last subject that it had dealt with.
+REACHED_KEY = "reached"
+# By then every entry dated before midnight is in, but for late ones: a function lives for a minute or less, and clocks
+# differ by less.
 SETTLED_AFTER = timedelta(minutes=30)
 
 _DAY = timedelta(days=1)
@@ -95,6 +102,23 @@ def head_of(entries: Sequence[Entry], day: date) -> Head | None:
     written = day.isoformat()
     last = next((entry for entry in reversed(entries) if entry.day == written), None)
     return Head(last.subject, last.sequence, last.hash) if last else None
+
+
+def listed_head_of(entries: Sequence[Entry], day: date, seen: Head | None) -> Head | None:
+    """Return the head of a chain that a day's checkpoint lists; None where it lists none.
+
+    `seen` is the head that the checkpoint of the day before lists. An entry dated on that day and behind its head is
+    late, and covered by this checkpoint.
+    """
+    late = head_of(entries, day - _DAY)
+    heads = [head_of(entries, day), late if late and (seen is None or late.sequence > seen.sequence) else None]
+    return max((head for head in heads if head), key=lambda head: head.sequence, default=None)
+
+
+def reached(entries: Sequence[Entry]) -> str:
+    """Return the last subject that an unfinished checkpoint has dealt with; empty where it has none."""
+    marks = (str(entry.data.get(REACHED_KEY, "")) for entry in entries)
+    return max([*(head.subject for head in heads_in(entries)), *marks], default="")
 
 
 def is_finished(entries: Sequence[Entry]) -> bool:

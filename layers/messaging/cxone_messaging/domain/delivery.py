@@ -14,6 +14,9 @@ FINAL_WORDS = FAILED_WORDS | {DELIVERED_WORD}
 # which has 1,024 bytes.
 CXONE_ID_LIMIT = 250
 
+# A double holds every integer up to this one; a larger number with a fraction part may not be the one that CXone wrote.
+_EXACT = 2.0**53
+
 # An event may be dated this far ahead of when it came: a clock that tells the time of its own zone without naming it is
 # ahead by up to 14 hours, and orders its events well all the same.
 _AHEAD = timedelta(days=1)
@@ -29,6 +32,28 @@ def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = 
     """
     told = parse_time(timestamp)
     return format_time(received_at if told > received_at + ahead else told)
+
+
+def cxone_id(value: object) -> str | None:
+    """Return an id of CXone's that stands in JSON as a text or a whole number; None for whatever is no id.
+
+    A number is its digits: 12345 and 12345.0 are "12345". An id has 1 to `CXONE_ID_LIMIT` characters.
+    """
+    match value:
+        case bool():
+            return None
+        case float():
+            if not (value.is_integer() and abs(value) < _EXACT):
+                return None
+            text = str(int(value))
+        case int():
+            # Python refuses to write out numbers of thousands of digits.
+            text = str(value) if abs(value) < 10**CXONE_ID_LIMIT else ""
+        case str():
+            text = value
+        case _:
+            return None
+    return text if 0 < len(text) <= CXONE_ID_LIMIT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,27 @@
 Whoever runs it next goes on where a run broke off: a day's heads are entered in parts, in the order of their subjects,
 and a day without a last entry is not finished. Days that no run came to are caught up with, the oldest first.
 
+The chains of the day before are read again: an entry dated on it may have come after its checkpoint.
+
 Since every chain of a day is read here anyway, a message whose sender died and that nobody has asked for is found here
 too, at the latest on the next day.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import date, timedelta
-from itertools import batched, dropwhile
+from itertools import batched, dropwhile, groupby
 
 from cxone_messaging.adapters.ledger import Draft, Ledger, append
 from cxone_messaging.domain.checkpoints import (
+    REACHED_KEY,
     Checkpoint,
-    head_of,
+    Head,
     heads_in,
     is_finished,
+    listed_head_of,
+    reached,
     root_of,
     settled_day,
     subject_of,
@@ -55,48 +61,72 @@ class CheckpointLedger:
 
     def __call__(self, seconds_left: Callable[[], float]) -> list[Checkpoint]:
         """Make what checkpoints are due and can be made in the time left, and give them. Raises `StorageError`."""
-        previous, days = self._due()
+        before, days = self._due()
         made: list[Checkpoint] = []
         try:
             for day in days:
-                checkpoint = self._make(day, previous, seconds_left)
+                entries = self._make(day, before, seconds_left)
+                checkpoint = Checkpoint.read(day, entries)
                 if checkpoint is None:
                     break
                 made.append(checkpoint)
-                previous = checkpoint.hash
+                before = entries
         except _OvertakenError:
             pass  # it goes on with what is left, and the next run finds what is not
         return made
 
-    def _due(self) -> tuple[str, list[date]]:
-        """Give the newest checkpoint's hash and the days since; with none, those from the first with entries on."""
+    def _due(self) -> tuple[Sequence[Entry], list[date]]:
+        """Give the newest checkpoint's entries and the days since; with none, those from the first with entries on."""
         newest = settled_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
             entries = self._ledger.read(subject_of(day))
             if is_finished(entries):
-                return entries[-1].hash, days[::-1]
+                return entries, days[::-1]
             days.append(day)
-        return FIRST_PREVIOUS_HASH, list(dropwhile(self._is_empty, reversed(days)))
+        return (), list(dropwhile(self._is_empty, reversed(days)))
 
     def _is_empty(self, day: date) -> bool:
         return next(self._ledger.subjects_of_day(day.isoformat()), None) is None
 
-    def _make(self, day: date, previous: str, seconds_left: Callable[[], float]) -> Checkpoint | None:
-        """Make one checkpoint, or finish one; None where the time is up."""
+    def _make(self, day: date, before: Sequence[Entry], seconds_left: Callable[[], float]) -> Sequence[Entry]:
+        """Make one checkpoint, or go on with one, and return its entries. It is not finished where the time was up.
+
+        `before` are the entries of the checkpoint of the day before.
+        """
         entries: Sequence[Entry] = self._ledger.read(subject_of(day))
         if is_finished(entries):
             raise _OvertakenError
-        last = max((head.subject for head in heads_in(entries)), default="")
-        for subjects in batched(self._ledger.subjects_of_day(day.isoformat(), last), PART, strict=False):
+        seen = _in_order(heads_in(before))
+        last = written_up_to = reached(entries)
+        listed: list[Value] = []
+        for subjects in batched(self._subjects(day, last, is_first=not before), PART, strict=False):
             if seconds_left() < _SPARE_SECONDS:
-                return None
-            chains = [self._settled(chain) for chain in self._executor.map(self._ledger.read, subjects)]
-            listed: list[Value] = [head.written() for chain in chains if (head := head_of(chain, day))]
+                if last > written_up_to:
+                    data: dict[str, Value] = {"heads": listed, REACHED_KEY: last}
+                    entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, data)
+                return entries
+            chains = self._executor.map(self._ledger.read, subjects)
+            for subject, chain in zip(subjects, map(self._settled, chains), strict=True):
+                head = listed_head_of(chain, day, seen(subject))
+                if head:
+                    listed.append(head.written())
+                if len(listed) == PART:
+                    entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, {"heads": listed})
+                    written_up_to, listed = subject, []
+            last = subjects[-1]
+        if listed:
             entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, {"heads": listed})
         heads = list(heads_in(entries))
+        previous = before[-1].hash if before else FIRST_PREVIOUS_HASH
         told: dict[str, Value] = {"count": len(heads), "root": root_of(heads), "previous": previous}
-        return Checkpoint.read(day, self._append(day, entries, EntryType.CHECKPOINT, told))
+        return self._append(day, entries, EntryType.CHECKPOINT, told)
+
+    def _subjects(self, day: date, after: str, *, is_first: bool) -> Iterator[str]:
+        """Name in their order the subjects with an entry of a day, or of the day before if that has a checkpoint."""
+        days = [day] if is_first else [day, day - _DAY]
+        named = heapq.merge(*(self._ledger.subjects_of_day(each.isoformat(), after) for each in days))
+        return (subject for subject, _ in groupby(named))
 
     def _settled(self, chain: list[Entry]) -> list[Entry]:
         """Settle a message whose sender died; a chain that doesn't hold is left as it is.
@@ -116,3 +146,17 @@ class CheckpointLedger:
             return Draft(type_, data)
 
         return append(self._ledger, self._clock, subject_of(day), decide, known=entries)
+
+
+def _in_order(heads: Iterable[Head]) -> Callable[[str], Head | None]:
+    """Make a lookup of heads by their subjects, which stand in their order and are asked for in it."""
+    rest = iter(heads)
+    head = next(rest, None)
+
+    def find(subject: str) -> Head | None:
+        nonlocal head
+        while head and head.subject < subject:
+            head = next(rest, None)
+        return head if head and head.subject == subject else None
+
+    return find

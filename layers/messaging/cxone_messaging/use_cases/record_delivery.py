@@ -14,7 +14,6 @@ from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.settle import is_overdue
 
 _ERROR_LIMIT = 200
 
@@ -83,7 +82,7 @@ class RecordDelivery:
         under = self._record(subject, data)
         entered = next(entry for entry in under.entries if entry.data.get("eventId") == event.identity)
         if entered.index.get(CXONE_MESSAGE_KEY) == event.cxone_message_id:
-            # We have only now learnt CXone's id for this message: what came without our own may be waiting for that.
+            # This event is the first to name CXone's id for this message: events without our own id may wait for it.
             return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
         return under
 
@@ -117,7 +116,8 @@ class RecordDelivery:
     def _record(self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None) -> Recording:
         def draft(known: Sequence[Entry]) -> Draft:
             index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
-            if known and self._reveals_cxones_id(known):
+            # Its sender may be dead, or never have got the answer with this id; no later entry needs to bear it.
+            if not any(entry.index.get(CXONE_MESSAGE_KEY) == data["cxoneMessageId"] for entry in known):
                 index[CXONE_MESSAGE_KEY] = str(data["cxoneMessageId"])
             return Draft(EntryType.DELIVERY, data, index)
 
@@ -133,13 +133,6 @@ class RecordDelivery:
             return Draft(EntryType.DELIVERY, data, None if known else Unsettled.UNMATCHED.as_index())
 
         return record_once(self._ledger, self._clock, stray_subject(cxone_message_id), draft, data["eventId"])
-
-    def _reveals_cxones_id(self, known: Sequence[Entry]) -> bool:
-        """Whether a message's sender will no more say which id CXone gave it, so that an event's own must serve."""
-        if any(CXONE_MESSAGE_KEY in entry.index for entry in known):
-            return False
-        message = fold("", known)
-        return message.status is Status.UNKNOWN or is_overdue(message, self._clock)
 
     def _measure(self, word: str, entries: Sequence[Entry]) -> None:
         """Count a message when it first becomes final."""
