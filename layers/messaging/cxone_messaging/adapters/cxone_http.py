@@ -76,7 +76,7 @@ class CxoneSession(requests.Session):
             with self.request(
                 method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
             ) as response:
-                wait = retry_after(response.headers, self._clock.now())
+                wait = retry_after(response.headers, self._clock)
                 answer = Answer(response.status_code, response.headers, b"", wait)
                 if answer.status in wanted:
                     return answer._replace(body=_read(response))
@@ -128,15 +128,15 @@ def _read(response: requests.Response) -> bytes:
     return bytes(answer)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
     """Return the seconds that an answer asks to wait, or None where it asks for nothing that makes sense.
 
     Reads whole and fractional seconds and dates in the three forms of RFC 9110, 5.6.7. A date counts from the answer's
-    own `Date`, so that a wrong clock on either side changes nothing; from `now` (Unix seconds) where there is none.
+    own `Date`, so that a wrong clock on either side changes nothing; from now where there is none.
     Of several values the longest counts. The result is between 0 and 15 minutes.
     """
     sent_at = _date(headers.get("Date", ""))
-    reference = now if sent_at is None else sent_at
+    reference = clock.now() if sent_at is None else sent_at
     waits = [wait for each in _values(headers.get("Retry-After", "")) if (wait := _wait(each, reference)) is not None]
     return min(max(waits), MAX_RETRY_AFTER_SECONDS) if waits else None
 

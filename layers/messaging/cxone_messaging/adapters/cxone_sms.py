@@ -14,7 +14,7 @@ import requests
 
 from cxone_messaging.adapters.cxone_http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.token_cache import TokenCache
-from cxone_messaging.domain.delivery import CXONE_ID_LIMIT
+from cxone_messaging.domain.delivery import cxone_id
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.platform.clock import Clock
@@ -178,10 +178,8 @@ def _document(answer: bytes) -> dict[str, Any]:
 
 
 def _accepted(status: int, answer: bytes) -> SendOutcome:
-    id_ = _document(answer).get("id")
-    if isinstance(id_, int | float) and not isinstance(id_, bool):
-        id_ = str(id_)
+    id_ = cxone_id(_document(answer).get("id"))
     # Whatever else stands there could not be an index key in the ledger, nor in an event be told from another.
-    if isinstance(id_, str) and 0 < len(id_) <= CXONE_ID_LIMIT and id_.isprintable():
+    if id_ is not None and id_.isprintable():
         return Accepted(id_)
     return OutcomeUnknown("unreadable_acceptance", status)
