@@ -277,7 +277,7 @@ class World:
         session = CxoneSession(self.clock)
         session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
         tokens = TokenCache(
-            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT),
+            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT, (), self.clock),
             secrets=Injected(self.secrets, injector),
             secret_arn="token",
             lease=Injected(self.lease, injector),
