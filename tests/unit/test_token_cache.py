@@ -249,8 +249,10 @@ def test_a_thread_does_not_wait_for_another_ones_refresh_while_the_old_token_wor
     fleet.clock.advance(3600 - 60)
     meanwhile = []
     fleet.secrets.read = lambda _, read=fleet.secrets.read: (meanwhile.append(cache.get().value), read("token"))[1]
+    began = time.monotonic()
     assert cache.get().value == "token-2"
     assert meanwhile == ["token-1"]
+    assert time.monotonic() - began < 0.5
 
 
 class TestTheLeaseIsReleased:
@@ -283,13 +285,15 @@ class TestTheLeaseIsReleased:
         fleet.failure = RuntimeError("a defect")
         assert cache.get().value == "token-1"
 
-    def test_credentials_that_can_not_be_read_once_cost_the_next_caller_a_moment(self, fleet):
+    @pytest.mark.parametrize("is_same", [True, False])
+    def test_credentials_that_can_not_be_read_once_cost_the_next_caller_a_moment(self, fleet, is_same):
         fleet.failure = StorageError("throttled")
+        cache = fleet.cache()
         with pytest.raises(StorageError):
-            fleet.cache().get()
+            cache.get()
         fleet.failure = None
         began = fleet.clock.now()
-        assert fleet.cache().get().value == "token-1"
+        assert (cache if is_same else fleet.cache()).get().value == "token-1"
         assert fleet.clock.now() - began < 4
 
     def test_credentials_that_can_never_be_read_are_not_read_for_each_message(self, fleet):
@@ -380,6 +384,16 @@ class TestTheFleetIsHeldBack:
             assert (caught.value.code, caught.value.retry_after) == (code, 60)
         assert fleet.clock.monotonic() == 30.5
 
+    def test_a_process_that_knows_of_it_makes_few_calls(self, fleet):
+        fleet.failure = DOWN
+        for cache in (fleet.cache(), fleet.cache()):
+            reads = fleet.secrets.reads
+            for _ in range(1000):
+                with pytest.raises(MessagingError):
+                    cache.get()
+                fleet.clock.advance(0.004)
+            assert fleet.secrets.reads - reads <= 2
+
     def test_a_token_that_still_works_is_used_meanwhile(self, fleet):
         caches = [fleet.cache(), fleet.cache()]
         assert [cache.get().value for cache in caches] == ["token-1"] * 2
@@ -450,6 +464,18 @@ class TestRefusedTokens:
             cache.invalidate(cache.get())
         assert cache.get().value == "token-7"
 
+    def test_a_token_that_was_used_for_long_counts_as_one_that_had_worked(self, fleet):
+        cache = fleet.cache()
+        for _ in range(3):
+            cache.invalidate(cache.get())
+        fleet.clock.advance(6)
+        assert cache.get().value == "token-4"
+        fleet.clock.advance(1800)
+        fresh = fleet.cache()
+        for _ in range(2):
+            fresh.invalidate(fresh.get())
+        assert fresh.get().value == "token-6"
+
     def test_a_late_401_for_an_old_token_leaves_the_newer_one(self, fleet):
         one, other = fleet.cache(), fleet.cache()
         old = one.get()
@@ -466,10 +492,16 @@ class TestRefusedTokens:
         fleet.secrets.read = lambda _, read=fleet.secrets.read: (cache.invalidate(token), read("token"))[1]
         assert cache.get().value == "token-2"
 
-    def test_a_token_that_lacks_a_scope_is_replaced_at_once_but_not_for_each_request(self, fleet):
+    @pytest.mark.parametrize("works_for_some", [True, False])
+    def test_a_token_that_lacks_a_scope_is_replaced_at_once_but_not_for_each_request(self, fleet, works_for_some):
         cache = fleet.cache()
-        for _ in range(1000):
-            cache.discard(cache.get())
+        for number in range(1000):
+            token = cache.get()
+            if works_for_some:
+                cache.prove(token)
+            cache.discard(token)
+            if number == 0:
+                assert cache.get().value == "token-2"
             fleet.clock.advance(0.3)
         assert fleet.fetches <= 12, "and it serves what it is good for meanwhile"
 
