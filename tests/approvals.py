@@ -55,7 +55,7 @@ class ApprovalWorld:
         session = CxoneSession(self.clock)
         session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
         tokens = TokenCache(
-            fetch=TokenEndpoint(session, BASE_URL + TOKEN_PATH, lambda: CLIENT, SCOPES),
+            fetch=TokenEndpoint(session, BASE_URL + TOKEN_PATH, lambda: CLIENT, SCOPES, self.clock),
             secrets=Injected(self.secrets, injector),
             secret_arn="token",
             lease=Injected(self.lease, injector),

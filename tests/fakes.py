@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS
+from cxone_messaging.adapters.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant
 from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
@@ -23,6 +23,7 @@ from cxone_messaging.domain.schedule import (
     SlotMissedError,
     Slots,
 )
+from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
 from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.telemetry import Metric
 
@@ -162,22 +163,49 @@ class FakeRefreshLease:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.owner: str | None = None
-        self.until = self.released_at = float("-inf")
-        self.generation = 0
+        self.until = self.released_at = self.not_before = self.held_at = float("-inf")
+        self.held_for = Cause.UNAVAILABLE
+        self.generation = self.last_generation = self.failures = 0
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> int | None:
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
         with self._lock:
-            held = self.owner not in {None, owner} and self.until >= now
-            outdated = self.generation > generation and self.released_at >= now - JUST_RELEASED_SECONDS
-            if held or (outdated and self.owner != owner):
-                return None
+            if self.owner != owner:
+                if now <= self.until <= now + seconds + CLOCK_SKEW_SECONDS:
+                    return None
+                soon = now + CLOCK_SKEW_SECONDS
+                if self.generation > generation and now - JUST_RELEASED_SECONDS <= self.released_at <= soon:
+                    return None
+                left = self.not_before - now
+                is_possible = left <= MAX_HOLD_SECONDS + CLOCK_SKEW_SECONDS and self.held_at <= soon
+                has_ended = self.held_for is Cause.REFUSED and 0 < self.generation <= proven
+                if left > 0 and is_possible and not has_ended:
+                    if self.held_for is Cause.STORAGE and left <= STORAGE_HOLD_SECONDS:
+                        return None
+                    raise HeldBackError(Hold(self.held_for, left))
             self.owner, self.until = owner, now + seconds
-            return self.generation
+            self.last_generation = max(self.last_generation, self.generation, generation) + 1
+            return Grant(owner, self.last_generation, self.failures, self.generation, self.released_at)
 
-    def release(self, owner: str, generation: int, now: float) -> None:
+    def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
         with self._lock:
-            if self.owner == owner:
-                self.owner, self.until, self.generation, self.released_at = None, float("-inf"), generation, now
+            if self.owner != owner:
+                return 0 < generation == self.generation
+            self.owner, self.until, self.failures = None, float("-inf"), failures
+            self.not_before = self.held_at = float("-inf")
+            if generation:
+                self.generation, self.released_at = generation, now
+            if hold:
+                self._hold(hold, now)
+            return True
+
+    def withdraw(self, generation: int, now: float, hold: Hold) -> None:
+        with self._lock:
+            if self.owner is None and self.generation == generation:
+                self.released_at = now - JUST_RELEASED_SECONDS - 0.001
+                self._hold(hold, now)
+
+    def _hold(self, hold: Hold, now: float) -> None:
+        self.not_before, self.held_at, self.held_for = now + hold.seconds, now, hold.cause
 
 
 class FakeGovernor:

@@ -316,7 +316,7 @@ class World:
         wire = Wire(self, SimulatorAdapter(self.simulator, self.clock.sleep))
         session.mount("http://", InjectedTransport(wire, injector))
         tokens = TokenCache(
-            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT),
+            fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT, (), self.clock),
             secrets=Injected(self.secrets, injector),
             secret_arn="token",
             lease=Injected(self.lease, injector),

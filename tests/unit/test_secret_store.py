@@ -4,7 +4,12 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
+from cxone_messaging.adapters.secret_store import (
+    SecretsManagerStore,
+    UnreadableSecretError,
+    WebhookSecrets,
+    read_object,
+)
 from cxone_messaging.domain.errors import StorageError
 from tests.fakes import FakeClock, FakeSecretStore
 
@@ -39,21 +44,34 @@ class TestSecretsManagerStore:
             stub.store.write(ARN, "the secret's text")
         assert "the secret's text" not in str(raised.value)
 
-    def test_a_secret_that_is_no_text_is_a_storage_error(self, stub):
+    def test_a_secret_that_is_no_text_or_has_no_value_is_unreadable(self, stub):
         stub.add_response("get_secret_value", {"SecretBinary": b"\x00"}, {"SecretId": ARN})
-        with pytest.raises(StorageError):
+        stub.add_client_error("get_secret_value", "ResourceNotFoundException")
+        for _ in range(2):
+            with pytest.raises(UnreadableSecretError):
+                stub.store.read(ARN)
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+    def test_what_a_later_try_may_read_is_not_unreadable(self, stub, code):
+        stub.add_client_error("get_secret_value", code)
+        with pytest.raises(StorageError) as raised:
             stub.store.read(ARN)
+        assert not isinstance(raised.value, UnreadableSecretError)
 
 
-@pytest.mark.parametrize("text", ["", "hush", "[]", '"hush"', "null", "{"])
-def test_a_secret_that_is_no_object_is_a_storage_error_that_quotes_nothing(text):
-    with pytest.raises(StorageError) as raised:
+@pytest.mark.parametrize("text", ["", "hush", "[]", '"hush"', "null", "{", "[" * 100_000], ids=range(7))
+def test_a_secret_that_is_no_object_is_an_unreadable_secret_and_nothing_of_it_is_quoted(text):
+    with pytest.raises(UnreadableSecretError) as raised:
         read_object(FakeSecretStore(**{ARN: text}), ARN)
     assert "hush" not in str(raised.value)
 
 
 def test_a_secret_that_is_an_object():
     assert read_object(FakeSecretStore(**{ARN: '{"a": 1}'}), ARN) == {"a": 1}
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert read_object(FakeSecretStore(**{ARN: '\ufeff{"a": 1}'}), ARN) == {"a": 1}
 
 
 class TestWebhookSecrets:

@@ -1,31 +1,72 @@
-"""Who refreshes the fleet's token: one at a time, by a conditional write, and anew when the holder dies."""
+"""The lease of a token's refresh: one worker of the fleet fetches at a time, and none for a while after a failure."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.token_holds import (
+    MAX_HOLD_SECONDS,
+    STORAGE_HOLD_SECONDS,
+    Cause,
+    HeldBackError,
+    Hold,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-# For so long after a refresh, who knows an older generation only is sent back to look again.
+# For this long after a refresh, a worker that knows only an older generation is sent back to read the shared token.
 JUST_RELEASED_SECONDS = 10.0
+# How far two clocks may differ. An instant further ahead than its rule allows by more than this comes from a wrong
+# clock, and counts as passed: otherwise one worker's clock would stop the fleet.
+CLOCK_SKEW_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The lease, as its owner has it.
+
+    `generation` is its own: no other owner ever has the same. `failures` counts the failures in a row before.
+    `issued` is the newest generation that came out, at `issued_at` (Unix seconds); 0 where there is none.
+    """
+
+    owner: str
+    generation: int
+    failures: int = 0
+    issued: int = 0
+    issued_at: float = 0.0
 
 
 class RefreshLease(Protocol):
     """The right to refresh one token past one generation. Instants are in Unix seconds."""
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> int | None:
-        """Take the lease, unless somebody holds it or a newer generation has just come out.
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
+        """Return the lease, or None while another worker fetches, or just after a newer generation came out.
 
-        Gives the newest generation there ever was, or None. An owner's name serves for one lease only.
+        `generation` is the newest that the caller knows; `proven` the newest that worked for it, which ends a hold for
+        refused tokens. `owner` serves for one lease only. Raises `HeldBackError` where fetches failed lately, and
+        `StorageError`.
         """
         ...
 
-    def release(self, owner: str, generation: int, now: float) -> None:
-        """Give the lease back, telling which generation is out now."""
+    def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
+        """Give the lease back; return whether it was still the owner's. Raises `StorageError`.
+
+        `generation` is the one that was issued, 0 where none was. For `JUST_RELEASED_SECONDS`, nobody who knows only
+        older ones gets the lease: that is the time for sharing it.
+        """
+        ...
+
+    def withdraw(self, generation: int, now: float, hold: Hold) -> None:
+        """Note that a generation could not be shared, unless a newer one is on its way: nobody need wait for it.
+
+        Raises `StorageError`.
+        """
         ...
 
 
@@ -37,54 +78,144 @@ class DynamoRefreshLease:
         self._table = table
         self._key = {"name": {"S": f"token#{token_name}"}}
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float) -> int | None:
-        """Take the lease, unless somebody holds it or a newer generation has just come out.
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
+        """Return the lease, or None while another worker fetches, or just after a newer generation came out.
 
-        Who read the shared token just before a refresh, and comes here just after, is turned away by the generation;
-        but not for long, since a shared token that was lost or reset would otherwise never be replaced.
+        A worker that read the shared token just before a refresh, and comes here just after, is turned away by the
+        generation; but not for long, since a shared token that was lost or reset would otherwise never be replaced.
         """
+        step = 1
+        while True:
+            item = self._take(generation, now, seconds, owner=owner, proven=proven, step=step)
+            if item is None:
+                return None
+            last, issued = _number(item, "lastGeneration"), _number(item, "generation")
+            # An item that was lost, or that an earlier version wrote, counts anew: then it skips what was used.
+            step = max(generation, issued) + 1 - last
+            if step <= 0:
+                return Grant(owner, last, _number(item, "failures"), issued, _number(item, "releasedAt") / 1000)
+
+    def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
+        """Give the lease back; return whether it was still the owner's. Raises `StorageError`."""
+        values: dict[str, int | str] = {":owner": owner, ":failures": failures}
+        sets, removals = ["failures = :failures"], ["leaseOwner", "leaseUntil"]
+        if generation:
+            sets += ["generation = :generation", "releasedAt = :releasedAt"]
+            values |= {":generation": generation, ":releasedAt": _milliseconds(now)}
+        if hold:
+            sets.append(_HOLD)
+            values |= _hold_values(hold, now)
+        else:
+            removals += ["notBefore", "heldAt", "heldFor"]
+        try:
+            self._update(f"SET {', '.join(sets)} REMOVE {', '.join(removals)}", "leaseOwner = :owner", values)
+        except _ConditionError as refused:
+            # The SDK repeats a call whose answer was lost: no other owner has this generation.
+            return 0 < generation == _number(refused.item, "generation")
+        return True
+
+    def withdraw(self, generation: int, now: float, hold: Hold) -> None:
+        """Note that a generation could not be shared, unless a newer one is on its way. Raises `StorageError`."""
+        released_at = _milliseconds(now - JUST_RELEASED_SECONDS) - 1
+        with suppress(_ConditionError):
+            self._update(
+                f"SET releasedAt = :releasedAt, {_HOLD}",
+                "generation = :generation AND attribute_not_exists(leaseOwner)",
+                {":generation": generation, ":releasedAt": released_at, **_hold_values(hold, now)},
+            )
+
+    def _take(
+        self, generation: int, now: float, seconds: float, *, owner: str, proven: int, step: int
+    ) -> Mapping[str, Any] | None:
+        """Take the lease and return its item; None where another worker has it or shares a newer token.
+
+        Raises `HeldBackError`. A refusal brings the item along, which says why.
+        """
+        at, soon = _milliseconds(now), _milliseconds(now + CLOCK_SKEW_SECONDS)
+        longest_lease = _milliseconds(now + seconds + CLOCK_SKEW_SECONDS)
+        longest_hold = _milliseconds(now + MAX_HOLD_SECONDS + CLOCK_SKEW_SECONDS)
+        long_ago = _milliseconds(now - JUST_RELEASED_SECONDS)
+        is_free = "attribute_not_exists(leaseUntil) OR leaseUntil < :now OR leaseUntil > :longestLease"
+        is_newest = (
+            "attribute_not_exists(generation) OR generation <= :generation"
+            " OR releasedAt < :longAgo OR releasedAt > :soon"
+        )
+        is_allowed = (
+            "attribute_not_exists(notBefore) OR notBefore <= :now OR notBefore > :longestHold OR heldAt > :soon"
+            " OR (heldFor = :refused AND generation <= :proven)"
+        )
+        try:
+            return self._update(
+                "SET leaseOwner = :owner, leaseUntil = :until ADD lastGeneration :step",
+                # The SDK repeats a call whose answer was lost: then the lease is this owner's already.
+                f"(({is_free}) AND ({is_newest}) AND ({is_allowed})) OR leaseOwner = :owner",
+                {
+                    ":owner": owner,
+                    ":until": _milliseconds(now + seconds),
+                    ":step": step,
+                    ":now": at,
+                    ":soon": soon,
+                    ":longestLease": longest_lease,
+                    ":longestHold": longest_hold,
+                    ":longAgo": long_ago,
+                    ":generation": generation,
+                    ":refused": Cause.REFUSED,
+                    ":proven": proven,
+                },
+            )
+        except _ConditionError as refused:
+            item = refused.item
+        if at <= _number(item, "leaseUntil") <= longest_lease:
+            return None
+        if _number(item, "generation") > generation and long_ago <= _number(item, "releasedAt") <= soon:
+            return None
+        left = (_number(item, "notBefore") - at) / 1000
+        cause = item.get("heldFor", {}).get("S", Cause.UNAVAILABLE)
+        if left <= 0 or (cause == Cause.STORAGE and left <= STORAGE_HOLD_SECONDS):
+            return None
+        raise HeldBackError(Hold(Cause(cause) if cause in Cause else Cause.UNAVAILABLE, left))
+
+    def _update(self, expression: str, condition: str, values: Mapping[str, int | str]) -> Mapping[str, Any]:
+        """Change the item and return it as it is now, or raise `_ConditionError`, which has it too."""
         try:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=self._key,
-                UpdateExpression="SET leaseOwner = :owner, leaseUntil = :until",
-                ConditionExpression=(
-                    "(attribute_not_exists(leaseUntil) OR leaseUntil < :now)"
-                    " AND (attribute_not_exists(generation) OR generation <= :generation OR releasedAt < :longAgo)"
-                    # The SDK repeats a call whose answer was lost: then it is ours already.
-                    " OR leaseOwner = :owner"
-                ),
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={
+                    name: {"S": str(value)} if isinstance(value, str) else {"N": str(value)}
+                    for name, value in values.items()
+                },
                 ReturnValues="ALL_NEW",
-                ExpressionAttributeValues={
-                    ":owner": {"S": owner},
-                    ":until": {"N": str(round((now + seconds) * 1000))},
-                    ":now": {"N": str(round(now * 1000))},
-                    ":longAgo": {"N": str(round((now - JUST_RELEASED_SECONDS) * 1000))},
-                    ":generation": {"N": str(generation)},
-                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            raise _ConditionError(cast("Any", error.response).get("Item", {})) from None
         except (ClientError, BotoCoreError) as error:
-            raise StorageError("the token's lease could not be taken") from error
-        newest = answer["Attributes"].get("generation")
-        return int(newest["N"]) if newest else 0
+            raise StorageError("the token's lease could not be written") from error
+        return answer["Attributes"]
 
-    def release(self, owner: str, generation: int, now: float) -> None:
-        """Give the lease back, telling which generation is out now; nothing happens if it has passed to another."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=self._key,
-                UpdateExpression="SET generation = :generation, releasedAt = :now REMOVE leaseOwner, leaseUntil",
-                ConditionExpression="leaseOwner = :owner",
-                ExpressionAttributeValues={
-                    ":owner": {"S": owner},
-                    ":generation": {"N": str(generation)},
-                    ":now": {"N": str(round(now * 1000))},
-                },
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
-        except (ClientError, BotoCoreError) as error:
-            raise StorageError("the token's lease could not be given back") from error
+
+class _ConditionError(Exception):
+    """The item is not as an update wants it, but like this; empty where the service did not say."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.item = item
+
+
+_HOLD = "notBefore = :notBefore, heldAt = :heldAt, heldFor = :heldFor"
+
+
+def _hold_values(hold: Hold, now: float) -> dict[str, int | str]:
+    until = _milliseconds(now + hold.seconds)
+    return {":notBefore": until, ":heldAt": _milliseconds(now), ":heldFor": hold.cause}
+
+
+def _number(item: Mapping[str, Any], name: str) -> int:
+    return int(item.get(name, {}).get("N", 0))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -7,10 +7,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.domain.errors import StorageError
 
+# Editors and shells put it before a text, where JSON allows nothing.
+_BYTE_ORDER_MARK = "\ufeff"
+
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from cxone_messaging.platform.clock import Clock
+
+
+class UnreadableSecretError(StorageError):
+    """The secret has no value, or one that makes no sense. To read it again changes nothing, to write it does."""
 
 
 class SecretStore(Protocol):
@@ -32,10 +39,12 @@ class SecretsManagerStore:
         self._client = client
 
     def read(self, arn: str) -> str:
-        """Read a secret's current text."""
+        """Return a secret's current text. Raises `UnreadableSecretError` where there is none, and `StorageError`."""
         try:
             return self._client.get_secret_value(SecretId=arn)["SecretString"]
-        except (ClientError, BotoCoreError, KeyError) as error:
+        except (self._client.exceptions.ResourceNotFoundException, KeyError) as error:
+            raise UnreadableSecretError("a secret has no text") from error
+        except (ClientError, BotoCoreError) as error:
             raise StorageError("a secret could not be read") from error
 
     def write(self, arn: str, text: str) -> None:
@@ -47,13 +56,14 @@ class SecretsManagerStore:
 
 
 def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
-    """Read a secret that is a JSON object. Raises `StorageError` where it is none."""
+    """Return a secret that is a JSON object. Raises `UnreadableSecretError` where it is none, and `StorageError`."""
+    text = store.read(arn)
     try:
-        document = json.loads(store.read(arn))
-    except ValueError:
+        document = json.loads(text.lstrip(_BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise StorageError("a secret is not a JSON object")
+        raise UnreadableSecretError("a secret is not a JSON object")
     return document
 
 

@@ -1,54 +1,45 @@
-"""One CXone token for the whole fleet: from memory, else the one all share in Secrets Manager, else a new one.
+"""One CXone token for the whole fleet: from memory, else the shared one in Secrets Manager, else a new one.
 
-Whoever holds the lease fetches; the others go on with the token that still works, or wait for the new one where there
-is none. Each token has a generation, so that a refused one is thrown away once and not its successor with it.
+The owner of the lease fetches; the other workers go on with the token that still works, or wait for the new one where
+there is none. Each token has a generation, so that a refused one is thrown away once and not its successor with it.
+After a failed fetch the lease holds the whole fleet back.
 """
 
-import json
 import random
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from cxone_messaging.adapters.lease import RefreshLease
-from cxone_messaging.adapters.secret_store import SecretStore, read_object
+from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS, Grant, RefreshLease
+from cxone_messaging.adapters.secret_store import SecretStore
+from cxone_messaging.adapters.shared_token import SharedToken, Token
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.token_holds import Cause, HeldBackError, Hold, hold_seconds
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
-# The SMS document refreshes two minutes before expiry.
-REFRESH_EARLY_SECONDS = 120.0
 FETCH_SECONDS = 10.0
-# Longer than a fetch and the writes around it take, so that only a dead holder's lease ever runs out.
-LEASE_SECONDS = 16.0
-# How long a caller without any token waits for the lease's holder: longer than a lease, so that one death is survived.
+# All that its owner does takes less: reading the credentials, the fetch, and the release, for which some is kept free.
+LEASE_SECONDS, _RELEASE_SECONDS = 16.0, 4.0
+# The AWS client gives up writing the shared token after this long.
+_WRITE_SECONDS = 9.0
+# A fetch that has less time than this would fail, and hold the fleet back for nothing.
+_LEAST_FETCH_SECONDS = 1.0
+# How long a caller without any token waits for the lease's owner: longer than a lease, so that one death is survived.
 WAIT_SECONDS = 20.0
 # First pause between two looks at the shared token; it grows, and is jittered so that a fleet doesn't look in step.
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
-# With a token that still works, nobody looks for a newer one, or tries a failing endpoint, more often than this.
+# How often a process looks for a newer token while it has one that works, or while the fleet is held back.
 _LOOK_AGAIN_SECONDS = 5.0
-# Whoever waited for a fetch in the same process shares its failure for a moment, instead of waiting once more.
-_FAILURE_SECONDS = 1.0
-# So many generations refused one soon after the other, none of which had worked, mean that new tokens don't help. One
-# message sees two refused, and whoever comes after it sees whether CXone is still of that mind.
-_REFUSALS_TO_GIVE_UP = 3
-_REFUSED_SECONDS = 30.0
+# The longest that a process holds itself back after a fetch of its own that failed; the lease may hold it for longer.
+_OWN_HOLD_SECONDS = 60.0
+# A token that is refused this long after it was issued, or after it had worked, has had its time, and a new one helps.
+_BRAND_NEW_SECONDS = 300.0
 
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token; `generation` counts the fleet's tokens, instants are in Unix seconds."""
-
-    value: str
-    generation: int
-    expires_at: float
-    refresh_at: float
-
-    def __repr__(self) -> str:
-        return f"Token(generation={self.generation})"
+__all__ = ["FetchedToken", "Token", "TokenCache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +49,16 @@ class FetchedToken:
     value: str
     lifetime: float
 
+    def __repr__(self) -> str:
+        return f"FetchedToken(lifetime={self.lifetime})"
 
+
+# Returns a new token within so many seconds; raises what it likes.
 type FetchToken = Callable[[float], FetchedToken]
 
 
 class TokenCache:
-    """The token of one API family. Safe to share between threads. `fetch` is told how many seconds it may take."""
+    """The token of one API family. Safe to share between threads. `fetch` is given the seconds that it may take."""
 
     def __init__(
         self,
@@ -77,75 +72,68 @@ class TokenCache:
         rng: random.Random,
     ) -> None:
         self._fetch = fetch
-        self._secrets = secrets
-        self._secret_arn = secret_arn
+        self._shared = SharedToken(secrets, secret_arn, clock)
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
         self._lock = threading.Lock()
+        self._marks = threading.Lock()
         self._token: Token | None = None
-        self._refused_generation = 0
-        self._refused_at = float("-inf")
-        self._refusals = 0
-        self._proven_generation = 0
+        # The newest generation that CXone refused, that lacks a scope, and that worked.
+        self._refused = self._insufficient = self._proven = 0
         self._content_until = float("-inf")
-        self._failure: tuple[float, MessagingError] = (float("-inf"), _too_late())
+        # Why there is no new token, and when, by the stopwatch, this process learned it and looks again.
+        self._held: tuple[Hold, float, float] | None = None
 
     def get(self, seconds: float = WAIT_SECONDS) -> Token:
-        """Give a token that works, within about that many seconds where there is none at hand.
+        """Return a token that works, within about that many seconds where there is none at hand.
 
-        Raises `MessagingError` with `cxone_unavailable` or `cxone_auth_failed`, and `StorageError`.
+        Raises `MessagingError` with `cxone_unavailable` or `cxone_auth_failed`, at once where the fleet is held back;
+        and `StorageError`.
         """
-        give_up_at = self._clock.monotonic() + min(seconds, WAIT_SECONDS)
         token = self._token
         if token and self._is_content_with(token):
             return token
-        if not self._lock.acquire(timeout=max(0.0, min(seconds, WAIT_SECONDS))):
+        deadline = Deadline.after(self._clock, min(seconds, WAIT_SECONDS))
+        works = token is not None and self._works(token)
+        if not self._lock.acquire(timeout=0.0 if works else max(0.0, deadline.left)):
+            if token and works:
+                return token  # another thread is at its refresh
             raise _too_late()
         try:
-            return self._renewed(give_up_at)
+            return self._renewed(deadline)
         finally:
             self._lock.release()
 
     def at_hand(self) -> Token | None:
-        """Give the token in memory, if it works; asks nobody and waits for nothing."""
+        """Return the token in memory, if it works; makes no call and waits for nothing."""
         token = self._token
         return token if token and self._works(token) else None
 
     def prove(self, token: Token) -> None:
         """Note that CXone took a token: if it is refused later, its time was up, and a new one helps."""
-        self._proven_generation = max(self._proven_generation, token.generation)
+        with self._marks:
+            self._proven = max(self._proven, token.generation)
 
     def invalidate(self, token: Token) -> None:
-        """Throw away a token that CXone refused; one of a newer generation stays."""
-        with self._lock:
-            if token.generation <= self._refused_generation:
-                return
-            self._refused_generation = token.generation
-            now = self._clock.monotonic()
-            is_one_more = now - self._refused_at < _REFUSED_SECONDS and token.generation > self._proven_generation
-            self._refusals = self._refusals + 1 if is_one_more else 1
-            if self._refusals >= _REFUSALS_TO_GIVE_UP:
-                told = MessagingError(Code.CXONE_AUTH_FAILED, "CXone refuses new tokens: check the credentials")
-                self._failure = (now + _REFUSED_SECONDS, told)
-            self._refused_at = now
+        """Throw away a token that CXone refused; one of a newer generation stays. Waits for no fetch."""
+        with self._marks:
+            self._refused = max(self._refused, token.generation)
 
     def discard(self, token: Token) -> None:
-        """Don't use a token again that works but lacks a scope: the next one has it, once it was granted."""
-        with self._lock:
-            self._refused_generation = max(self._refused_generation, token.generation)
+        """Replace a token that works but lacks a scope: the next one has it, once it was granted."""
+        with self._marks:
+            self._insufficient = max(self._insufficient, token.generation)
+        self._content_until = float("-inf")
 
-    def _renewed(self, give_up_at: float) -> Token:
+    def _renewed(self, deadline: Deadline) -> Token:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             if self._token and self._is_content_with(self._token):
                 return self._token
-            until, failure = self._failure
-            if self._clock.monotonic() < until:
-                raise failure
             try:
-                renewed = self._shared_or_new(give_up_at)
+                renewed = self._shared_or_new(deadline)
             except (MessagingError, StorageError):
                 if self._token is None or not self._works(self._token):
                     raise
@@ -153,84 +141,122 @@ class TokenCache:
             if renewed:
                 return renewed
             if self._token and self._works(self._token):
-                # Due for a refresh, which somebody else is at or which fails: it does as long as it works.
+                # Due for a refresh, which another worker is at or which fails: it does as long as it works.
                 self._content_until = self._clock.monotonic() + _LOOK_AGAIN_SECONDS
                 return self._token
-            if self._clock.monotonic() + pause >= give_up_at:
+            if deadline.left <= pause:
                 raise _too_late()
-            self._clock.sleep(pause * self._rng.uniform(0.5, 1.5))
+            self._clock.sleep(min(pause * self._rng.uniform(0.5, 1.5), deadline.left))
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 
     def _is_content_with(self, token: Token) -> bool:
-        is_young = self._clock.now() < token.refresh_at or self._clock.monotonic() < self._content_until
-        return is_young and self._works(token)
+        is_due = self._clock.now() >= token.refresh_at or token.generation <= self._insufficient
+        return self._works(token) and (not is_due or self._clock.monotonic() < self._content_until)
 
     def _works(self, token: Token) -> bool:
-        return token.generation > self._refused_generation and self._clock.now() < token.expires_at
+        return token.generation > self._refused and self._clock.now() < token.expires_at
 
-    def _shared_or_new(self, give_up_at: float) -> Token | None:
-        """Take the shared token where it is young, else fetch one; None while somebody else is fetching."""
-        document = read_object(self._secrets, self._secret_arn)
-        shared = _read(document) if document else None
-        if shared and (self._token is None or shared.generation > self._token.generation):
-            self._token = shared
-            if self._is_content_with(shared):
-                return shared
-        generation = shared.generation if shared else 0
-        seconds = min(FETCH_SECONDS, give_up_at - self._clock.monotonic())
-        owner = uuid.uuid4().hex
-        newest = self._lease.acquire(generation, owner, self._clock.now(), LEASE_SECONDS) if seconds > 0 else None
-        if newest is None:
+    def _shared_or_new(self, deadline: Deadline) -> Token | None:
+        """Return the shared token where it is young, else a new one; None while another worker is fetching."""
+        self._raise_if_held()
+        shared = self._shared.read()
+        known = max(self._refused, self._token.generation if self._token else 0)
+        if shared and shared.generation > known:
+            known = shared.generation
+            if self._works(shared):
+                self._token = shared
+                if self._is_content_with(shared):
+                    return shared
+        if deadline.left < _LEAST_FETCH_SECONDS:
             return None
-        return self._refresh(owner, max(generation, newest), seconds)
+        lease_ends = Deadline.after(self._clock, LEASE_SECONDS)
+        proven = self._proven if known > self._insufficient else 0
+        try:
+            grant = self._lease.acquire(known, uuid.uuid4().hex, self._clock.now(), LEASE_SECONDS, proven)
+        except HeldBackError as held:
+            raise self._remember(held.hold, _LOOK_AGAIN_SECONDS) from None
+        if grant is None:
+            return None
+        seconds = min(FETCH_SECONDS, deadline.left, lease_ends.left - _RELEASE_SECONDS)
+        if seconds < _LEAST_FETCH_SECONDS:
+            self._release(grant, failures=grant.failures)
+            return None
+        failures = self._failures_with(grant, known, proven)
+        token = self._token = self._fetched(grant, seconds)
+        self._share(grant, token, failures, lease_ends)
+        return self.at_hand()  # a frozen process may get it when it has expired
 
-    def _refresh(self, owner: str, generation: int, seconds: float) -> Token:
+    def _failures_with(self, grant: Grant, known: int, proven: int) -> int:
+        """Return how many failures in a row it makes that the newest known token is replaced."""
+        if not 0 < known <= max(self._refused, self._insufficient):
+            return 0
+        is_old = known <= grant.issued and self._clock.now() - grant.issued_at > _BRAND_NEW_SECONDS
+        return 1 if is_old or known <= proven else grant.failures + 1
+
+    def _fetched(self, grant: Grant, seconds: float) -> Token:
+        """Return a new token. Whatever the fetch raises, the lease is released, and holds the fleet back."""
         started = self._clock.now()
         try:
             fetched = self._fetch(seconds)
-        except MessagingError as error:
-            self._failure = (self._clock.monotonic() + _FAILURE_SECONDS, error)
-            self._telemetry.add(Metric.TOKEN_FETCHES_FAILED)
-            with suppress(StorageError):
-                self._lease.release(owner, generation, self._clock.now())
+            token = Token.issued(fetched.value, grant.generation, started, fetched.lifetime)
+        except StorageError:
+            self._failed(grant, Cause.STORAGE)
+            self._held = None  # the lease knows for how long; a first failure is waited out there
             raise
+        except MessagingError as error:
+            cause = Cause.CREDENTIALS if error.code is Code.CXONE_AUTH_FAILED else Cause.UNAVAILABLE
+            raise self._failed(grant, cause, error.detail, error.retry_after or 0) from error
+        except Exception as error:
+            detail = f"the token could not be fetched ({type(error).__name__})"
+            raise self._failed(grant, Cause.UNAVAILABLE, detail) from error
         self._telemetry.add(Metric.TOKEN_FETCHES)
-        token = Token(
-            value=fetched.value,
-            generation=generation + 1,
-            expires_at=started + fetched.lifetime,
-            # A token that lives shorter than the margin would be refreshed at every call.
-            refresh_at=started + max(fetched.lifetime - REFRESH_EARLY_SECONDS, fetched.lifetime / 2),
-        )
-        self._token = token
-        # A token that could not be shared still serves this process; the lease runs out, and somebody tries again.
-        with suppress(StorageError):
-            self._secrets.write(self._secret_arn, _written(token))
-            self._lease.release(owner, token.generation, self._clock.now())
+        self._held = None
         return token
 
+    def _failed(self, grant: Grant, cause: Cause, detail: str = "", retry_after: float = 0) -> MessagingError:
+        """Release the lease after a failed fetch, so that it holds the fleet back, and return what to raise."""
+        self._telemetry.add(Metric.TOKEN_FETCHES_FAILED)
+        failures = grant.failures + 1
+        hold = Hold(cause, hold_seconds(cause, failures, retry_after), detail)
+        self._release(grant, failures=failures, hold=hold)
+        return self._remember(hold, _OWN_HOLD_SECONDS)
 
-def _read(document: Mapping[str, Any]) -> Token:
-    try:
-        return Token(
-            value=str(document["accessToken"]),
-            generation=int(document["generation"]),
-            expires_at=float(document["expiresAt"]),
-            refresh_at=float(document["refreshAt"]),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise StorageError("the shared token can't be read") from error
+    def _remember(self, hold: Hold, longest: float) -> MessagingError:
+        """Return a hold's error, which this process raises without any call until it looks again."""
+        now = self._clock.monotonic()
+        self._held = hold, now, now + min(hold.seconds, longest)
+        return hold.error()
 
+    def _raise_if_held(self) -> None:
+        now = self._clock.monotonic()
+        if self._held and now < self._held[2]:
+            hold, since, _ = self._held
+            raise hold.error(now - since)
 
-def _written(token: Token) -> str:
-    return json.dumps(
-        {
-            "accessToken": token.value,
-            "generation": token.generation,
-            "expiresAt": token.expires_at,
-            "refreshAt": token.refresh_at,
-        }
-    )
+    def _share(self, grant: Grant, token: Token, failures: int, lease_ends: Deadline) -> None:
+        """Release the lease and write the shared token, unless the lease has run out or passed to another worker.
+
+        The release comes first: its condition says whether the lease is still ours, and until the write is through it
+        turns away all who know only older tokens. A token that is not shared serves this process alone.
+        """
+        write_ends = Deadline.after(self._clock, JUST_RELEASED_SECONDS)
+        seconds = hold_seconds(Cause.REFUSED, failures)
+        hold = Hold(Cause.REFUSED, seconds) if seconds else None
+        if lease_ends.has_passed or not self._release(grant, token.generation, failures, hold):
+            return
+        with suppress(StorageError):
+            if write_ends.left >= _WRITE_SECONDS:
+                self._shared.write(token)
+                return
+        if hold is None:
+            hold = Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
+            with suppress(StorageError):
+                self._lease.withdraw(token.generation, self._clock.now(), hold)
+
+    def _release(self, grant: Grant, issued: int = 0, failures: int = 0, hold: Hold | None = None) -> bool:
+        with suppress(StorageError):
+            return self._lease.release(grant.owner, issued, self._clock.now(), failures=failures, hold=hold)
+        return False  # then it runs out
 
 
 def _too_late() -> MessagingError:

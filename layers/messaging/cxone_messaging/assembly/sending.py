@@ -23,7 +23,7 @@ def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
 
     def read() -> tuple[str, str]:
         document = read_object(SecretsManagerStore(aws.secrets_manager()), secret_arn)
-        return str(document.get("clientId", "")), str(document.get("clientSecret", ""))
+        return str(document.get("clientId") or ""), str(document.get("clientSecret") or "")
 
     return read
 
@@ -33,7 +33,7 @@ def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telem
     secrets = SecretsManagerStore(aws.secrets_manager())
     url = settings.cxone_sms_base_url + "/api/v2/oauth/token"
     return TokenCache(
-        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn)),
+        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), clock=SystemClock()),
         secrets=secrets,
         secret_arn=settings.sms_token_secret_arn,
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),

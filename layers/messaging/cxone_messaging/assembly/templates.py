@@ -28,7 +28,7 @@ def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) ->
     clock, session = SystemClock(), CxoneSession(SystemClock())
     url = settings.cxone_api_base_url + cxone_admin.TOKEN_PATH
     tokens = TokenCache(
-        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), cxone_admin.SCOPES),
+        fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), cxone_admin.SCOPES, clock),
         secrets=SecretsManagerStore(aws.secrets_manager()),
         secret_arn=settings.admin_token_secret_arn,
         lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "admin"),

@@ -1,0 +1,73 @@
+"""For how long no worker of the fleet fetches a token, after fetches that failed or tokens that CXone refused."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.schedule import backoff
+
+# The longest hold that any worker may write; `Retry-After` can't ask for more.
+MAX_HOLD_SECONDS = 900.0
+# A store of ours failed, CXone is well: the first pause only keeps a fleet of workers from fetching all at once.
+STORAGE_HOLD_SECONDS = 3.0
+_FIRST_HOLD_SECONDS, _LONGEST_HOLD_SECONDS = 5.0, 60.0
+# Wrong credentials become right when a person changes them; login attempts until then may lock the account.
+_CREDENTIALS_HOLD_SECONDS = 60.0
+
+
+class Cause(StrEnum):
+    """Why no worker may fetch a token for a while."""
+
+    UNAVAILABLE = "unavailable"  # the token endpoint failed
+    CREDENTIALS = "credentials"  # the token endpoint refused the credentials
+    REFUSED = "refused"  # CXone refused tokens that it had just issued
+    STORAGE = "storage"  # a store of ours failed
+
+
+_REASONS = {
+    Cause.UNAVAILABLE: (Code.CXONE_UNAVAILABLE, "the token endpoint failed"),
+    Cause.CREDENTIALS: (Code.CXONE_AUTH_FAILED, "the token endpoint refused the credentials: check the credentials"),
+    Cause.REFUSED: (Code.CXONE_AUTH_FAILED, "CXone refuses new tokens: check the credentials"),
+    Cause.STORAGE: (Code.CXONE_UNAVAILABLE, "the credentials could not be read"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """For how many seconds no worker may fetch, and why; `detail` says more, for people, without any secret."""
+
+    cause: Cause
+    seconds: float
+    detail: str = ""
+
+    def error(self, passed: float = 0.0) -> MessagingError:
+        """Return what a caller gets who needs a token once so many seconds have passed."""
+        code, reason = _REASONS[self.cause]
+        return MessagingError(code, self.detail or reason, retry_after=max(1, math.ceil(self.seconds - passed)))
+
+
+class HeldBackError(Exception):
+    """No worker may fetch now; the hold's seconds are those that are left."""
+
+    def __init__(self, hold: Hold) -> None:
+        super().__init__(f"{hold.cause} for {hold.seconds:.1f} s")
+        self.hold = hold
+
+
+def hold_seconds(cause: Cause, failures: int, retry_after: float = 0.0) -> float:
+    """Return how long no worker may fetch after so many failures in a row, the latest for this cause.
+
+    `retry_after` is the wait that CXone asked for. The result is 15 minutes at most.
+    """
+    match cause:
+        case Cause.REFUSED:
+            # The first refused token is replaced at once, and so is the second: one message sees no more than two.
+            own = backoff(_FIRST_HOLD_SECONDS, failures - 2, _LONGEST_HOLD_SECONDS) if failures > 1 else 0.0
+        case Cause.CREDENTIALS:
+            own = _CREDENTIALS_HOLD_SECONDS
+        case Cause.STORAGE if failures <= 1:
+            own = STORAGE_HOLD_SECONDS
+        case Cause.UNAVAILABLE | Cause.STORAGE:
+            own = backoff(_FIRST_HOLD_SECONDS, failures - 1, _LONGEST_HOLD_SECONDS)
+    return min(max(own, retry_after), MAX_HOLD_SECONDS)
