@@ -95,9 +95,11 @@ class TestBeforeTheBody:
         assert names.lookups == 1, "the lookup that was given up serves the next send"
 
     def test_a_name_is_looked_up_once_a_minute(self, serve, names, clock):
-        sender = gateway(serve(lambda *args: accept(*args) or False), clock)
+        sender = gateway(serve(), clock)
         for _ in range(3):
+            clock.shift += IDLE_LIMIT_SECONDS - 0.5  # a new connection each time
             assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            clock.shift += 1
         assert names.lookups == 1
         clock.shift += 61
         assert sender.send(sms(), "https://us.test", 5) == TAKEN
@@ -258,11 +260,12 @@ class TestKeptConnections:
                 return collections.Counter(type(each.result()) for each in sends)
 
         assert burst(25) == {Accepted: 25}
+        first = len(server.connections)
         for _ in range(40):
             clock.shift += 10
             assert sender.send(sms(), "https://us.test", 10) == TAKEN
         assert burst(25) == {Accepted: 25}
-        assert len(server.connections) == 49, "one connection of the first burst was kept, as it was used"
+        assert len(server.connections) - first < 25, "the one connection that was used is kept"
 
     def test_a_connection_is_not_used_again_after_a_freeze_that_only_the_time_of_day_shows(self, serve, clock):
         server = serve()
