@@ -76,7 +76,7 @@ class ApprovalWorld:
             gateway=gateway,
             steps=steps,
             register=Register(steps, gateway, self.clock, self.telemetry),
-            subscribe=Subscribe(steps, gateway, EVENTS_URL, lambda: secrets.reread()[0], self.clock),
+            subscribe=Subscribe(steps, gateway, EVENTS_URL, lambda: secrets.reread()[0]),
             default_operator=operator,
             clock=self.clock,
             rng=self.rng,
@@ -101,7 +101,7 @@ class ApprovalWorld:
         raise AssertionError(f"approved: {approved}")
 
     def validate(self, template_id: str = "welcome"):
-        return ValidateTemplate(self.gateway())(template_id, lambda: LAMBDA_SECONDS)
+        return ValidateTemplate(self.gateway(), self.clock)(template_id, lambda: LAMBDA_SECONDS)
 
     def read(self, template_id: str = "welcome") -> AuditedApproval:
         return ReadApproval(self.ledger)(template_id)

@@ -101,3 +101,28 @@ def test_events_in_any_order_do_not_break_the_chain_or_the_resuming(world):
     assert world.approve().warnings == ()
     assert world.done() == ALL_ONCE
     assert first_broken("template#welcome", world.ledger.read("template#welcome")) is None
+
+
+@pytest.mark.parametrize("seconds", [29, 40, 7_200])
+def test_a_function_that_is_frozen_past_its_deadline_asks_for_nothing_any_more(seconds):
+    """Only the time of day shows it: another function has taken over meanwhile, and must be the only one to ask."""
+    for at in range(1, ios(ApprovalWorld()) + 1):
+        for after in (False, True):
+            world = ApprovalWorld()
+            injector = Injector()
+            stopwatch = world.clock.monotonic
+
+            asked = []
+
+            def freeze(world=world, stopwatch=stopwatch, asked=asked):
+                world.clock.advance(seconds)
+                outcome(world)
+                asked.append(len(world.simulator.log("register")))
+                world.clock.monotonic = lambda: stopwatch() - seconds
+
+            injector.begin(Plan(at, act=freeze, after=after))
+            outcome(world, injector)
+            assert asked == [len(world.simulator.log("register"))], f"asked after the thaw at {at}"
+            world.clock.advance(60)
+            world.approve()
+            assert world.done() == ALL_ONCE, f"at {at}"

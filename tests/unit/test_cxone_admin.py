@@ -7,15 +7,17 @@ import pytest
 from cxone_messaging.domain.approvals import AuditRecord, Registration
 from cxone_messaging.domain.errors import Code, CxoneCallError
 from cxone_messaging.domain.steps import is_refusal
+from cxone_messaging.platform.deadline import Deadline
 from local.simulator.wire import Response
 from tests.approvals import WEBHOOK_SECRET, ApprovalWorld
+from tests.fakes import FakeClock
 
-SECONDS = 20
+DEADLINE = Deadline.after(FakeClock(), 20)
 CALLS = {
-    "register": lambda gateway: gateway.register("welcome", Registration("a", "b", "c"), "key", SECONDS),
-    "subscribe": lambda gateway: gateway.subscribe("http://us.test/events", WEBHOOK_SECRET, "key", SECONDS),
+    "register": lambda gateway: gateway.register("welcome", Registration("a", "b", "c"), "key", DEADLINE),
+    "subscribe": lambda gateway: gateway.subscribe("http://us.test/events", WEBHOOK_SECRET, "key", DEADLINE),
     "publish": lambda gateway: gateway.publish(
-        AuditRecord("welcome", "2026-01-01T00:00:00.000Z", 1, "op", carrier_ready=True), "key", SECONDS
+        AuditRecord("welcome", "2026-01-01T00:00:00.000Z", 1, "op", carrier_ready=True), "key", DEADLINE
     ),
 }
 
@@ -80,7 +82,7 @@ def test_an_answer_that_nests_without_end_does_not_hide_that_it_was_done(answeri
 )
 def test_what_is_no_template_is_not_taken_for_one(answering, document):
     with pytest.raises(CxoneCallError) as caught:
-        answering(Response(200, document)).fetch("welcome", SECONDS)
+        answering(Response(200, document)).fetch("welcome", DEADLINE)
     assert caught.value.code is Code.CXONE_UNAVAILABLE
 
 
@@ -115,7 +117,7 @@ def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
     gateway = world.gateway()
     for _ in range(3):
         world.fault("template_get", "status", status=401)
-        assert gateway.fetch("welcome", SECONDS).id == "welcome"
+        assert gateway.fetch("welcome", DEADLINE).id == "welcome"
 
 
 def test_what_was_never_written_is_not_doubtful(world):
@@ -129,7 +131,7 @@ def test_its_token_is_asked_for_with_all_scopes(world):
     sent = []
     take = world.simulator.handle
     world.simulator.handle = lambda request: (sent.append(request), take(request))[1]
-    world.gateway().fetch("welcome", SECONDS)
+    world.gateway().fetch("welcome", DEADLINE)
     assert sent[0].path == "/oauth/token"
     assert b"scope=messaging%3Aread+messaging%3Awrite+a2p%3Awrite+webhooks%3Awrite" in sent[0].body
 
@@ -139,5 +141,5 @@ def test_an_id_is_quoted_in_the_path(world):
     take = world.simulator.handle
     world.simulator.handle = lambda request: (sent.append(request.path), take(request))[1]
     with pytest.raises(CxoneCallError):
-        world.gateway().fetch("a/../b?c#d", SECONDS)
+        world.gateway().fetch("a/../b?c#d", DEADLINE)
     assert sent[-1] == "/api/v1/messaging/templates/a/../b?c#d", "one segment, percent-decoded by the simulator"

@@ -22,6 +22,7 @@ from cxone_messaging.domain.errors import Code, CxoneCallError, StorageError
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.templates import APPROVED, Template
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
 
 READ, WRITE, REGISTER, SUBSCRIBE = "messaging:read", "messaging:write", "a2p:write", "webhooks:write"
 SCOPES = (READ, WRITE, REGISTER, SUBSCRIBE)
@@ -39,29 +40,29 @@ _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
 
 
 class TemplateGateway(Protocol):
-    """What CXone can be asked about templates, each within about so many seconds.
+    """What CXone can be asked about templates. After its deadline no byte of a request leaves.
 
     All raise `CxoneCallError`, or `MessagingError` where it is not even asked. A `key` names a request: CXone may
     take it to tell a repeated one by.
     """
 
-    def fetch(self, template_id: str, seconds: float) -> Template:
+    def fetch(self, template_id: str, deadline: Deadline) -> Template:
         """Give a template as it is now."""
         ...
 
-    def approve(self, template: Template, seconds: float) -> Receipt:
+    def approve(self, template: Template, deadline: Deadline) -> Receipt:
         """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
         ...
 
-    def register(self, template_id: str, registration: Registration, key: str, seconds: float) -> Receipt:
+    def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
         """Register an approved template with the carriers' gateway."""
         ...
 
-    def subscribe(self, url: str, secret: str, key: str, seconds: float) -> Receipt:
+    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
         """Have a URL told of approvals and registrations, signed with a secret."""
         ...
 
-    def publish(self, record: AuditRecord, key: str, seconds: float) -> Receipt:
+    def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
         """Enter an approval in CXone's audit log."""
         ...
 
@@ -78,9 +79,9 @@ class CxoneAdmin:
         self._clock = clock
         self._rng = rng
 
-    def fetch(self, template_id: str, seconds: float) -> Template:
+    def fetch(self, template_id: str, deadline: Deadline) -> Template:
         """Give a template as it is now."""
-        answer = self._call("GET", _path(template_id), READ, seconds)
+        answer = self._call("GET", _path(template_id), READ, deadline)
         document = _object(answer.body)
         texts = [document.get(name) for name in ("status", "content", "from_address")]
         status, content, sender = (text if isinstance(text, str) else None for text in texts)
@@ -98,13 +99,13 @@ class CxoneAdmin:
             document=document,
         )
 
-    def approve(self, template: Template, seconds: float) -> Receipt:
+    def approve(self, template: Template, deadline: Deadline) -> Receipt:
         """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
         headers = {"If-Match": template.etag} if template.etag else {}
         body = {**template.document, "status": APPROVED}
-        return _receipt(self._call("PUT", _path(template.id), WRITE, seconds, body, headers))
+        return _receipt(self._call("PUT", _path(template.id), WRITE, deadline, body, headers))
 
-    def register(self, template_id: str, registration: Registration, key: str, seconds: float) -> Receipt:
+    def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
         """Register an approved template with the carriers' gateway."""
         body = {
             "template_id": template_id,
@@ -112,15 +113,15 @@ class CxoneAdmin:
             "message_class": registration.message_class,
             "opt_in_language": registration.opt_in_language,
         }
-        return _receipt(self._post("/api/v1/a2p/registrations", REGISTER, seconds, body, key))
+        return _receipt(self._post("/api/v1/a2p/registrations", REGISTER, deadline, body, key))
 
-    def subscribe(self, url: str, secret: str, key: str, seconds: float) -> Receipt:
+    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
         """Have a URL told of approvals and registrations, signed with a secret."""
         body = {"url": url, "events": list(SUBSCRIBED_EVENTS), "secret": secret}
-        receipt = _receipt(self._post("/api/v1/webhooks", SUBSCRIBE, seconds, body, key))
+        receipt = _receipt(self._post("/api/v1/webhooks", SUBSCRIBE, deadline, body, key))
         return Receipt(receipt.http_status, receipt.id)  # its body may say the secret again, under any name
 
-    def publish(self, record: AuditRecord, key: str, seconds: float) -> Receipt:
+    def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
         """Enter an approval in CXone's audit log."""
         body = {
             "timestamp": record.timestamp,
@@ -131,32 +132,29 @@ class CxoneAdmin:
             "operator_id": record.operator_id,
             "carrier_ready": record.carrier_ready,
         }
-        return _receipt(self._post("/api/v1/audit/logs", None, seconds, body, key))
+        return _receipt(self._post("/api/v1/audit/logs", None, deadline, body, key))
 
-    def _post(self, path: str, scope: str | None, seconds: float, body: Mapping[str, Any], key: str) -> Answer:
-        return self._call("POST", path, scope, seconds, body, {"Idempotency-Key": key})
+    def _post(self, path: str, scope: str | None, deadline: Deadline, body: Mapping[str, Any], key: str) -> Answer:
+        return self._call("POST", path, scope, deadline, body, {"Idempotency-Key": key})
 
     def _call(  # noqa: PLR0917  what an HTTP request is made of
         self,
         method: str,
         path: str,
         scope: str | None,
-        seconds: float,
+        deadline: Deadline,
         document: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask until there is an answer, a new token once and a 429 waited out, as long as the time allows."""
-        give_up_at = self._clock.monotonic() + seconds
         wait = self._rng.uniform(*_FIRST_WAIT_SECONDS)
         was_refused = False
         while True:
-            left = give_up_at - self._clock.monotonic()
-            token = self._token(left)
-            left = give_up_at - self._clock.monotonic()
-            if left < _LEAST_SECONDS:
+            token = self._token(deadline.left)
+            if deadline.left < _LEAST_SECONDS:
                 raise _unavailable("there was no time left to ask CXone")
             headers = {**(headers or {}), "Authorization": f"Bearer {token.value}"}
-            answer = self._once(method, path, left, document, headers)
+            answer = self._once(method, path, deadline, document, headers)
             match answer.status:
                 case HTTPStatus.UNAUTHORIZED:
                     self._tokens.invalidate(token)
@@ -167,7 +165,7 @@ class CxoneAdmin:
                     was_refused = True
                 case HTTPStatus.TOO_MANY_REQUESTS:
                     pause = max(wait, answer.retry_after or 0.0)
-                    if give_up_at - self._clock.monotonic() < pause + _LEAST_SECONDS:
+                    if deadline.left < pause + _LEAST_SECONDS:
                         raise _throttled(pause)
                     self._clock.sleep(pause)
                     wait = min(_MAX_WAIT_SECONDS, wait * 2)
@@ -187,14 +185,14 @@ class CxoneAdmin:
             raise _unavailable("the shared token could not be read") from error
 
     def _once(
-        self, method: str, path: str, seconds: float, document: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self, method: str, path: str, deadline: Deadline, document: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> Answer:
-        body = None if document is None else WatchedBody(document)
+        body = None if document is None else WatchedBody(document, lambda: deadline.has_passed)
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
             return self._session.exchange(
-                self._base_url + path, body, headers, min(_TIMEOUT_SECONDS, seconds), wanted=_DONE, method=method
+                self._base_url + path, body, headers, min(_TIMEOUT_SECONDS, deadline.left), wanted=_DONE, method=method
             )
         except (requests.RequestException, OSError, ValueError) as error:
             told = f"CXone gave no whole answer ({type(error).__name__})"

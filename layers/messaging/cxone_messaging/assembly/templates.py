@@ -51,7 +51,7 @@ def approve_template(settings: ApproveTemplateSettings, gateway: CxoneAdmin, tel
         gateway=gateway,
         steps=steps,
         register=Register(steps, gateway, clock, telemetry),
-        subscribe=Subscribe(steps, gateway, url, lambda: secrets.reread()[0], clock),
+        subscribe=Subscribe(steps, gateway, url, lambda: secrets.reread()[0]),
         default_operator=settings.cxone_operator_id,
         clock=clock,
         rng=random.Random(),  # noqa: S311  jitter is no secret
@@ -60,7 +60,7 @@ def approve_template(settings: ApproveTemplateSettings, gateway: CxoneAdmin, tel
 
 def validate_template(gateway: CxoneAdmin) -> ValidateTemplate:
     """Put together what checks templates."""
-    return ValidateTemplate(gateway)
+    return ValidateTemplate(gateway, SystemClock())
 
 
 def read_approval(settings: ApproveTemplateSettings) -> ReadApproval:

@@ -18,6 +18,7 @@ from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, Mess
 from cxone_messaging.domain.steps import Step, StepState, request_key
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
 from cxone_messaging.platform.clock import Clock, milliseconds_since
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.exclusive_step import OUTCOME_SECONDS, Asked, Attempt, ExclusiveStep
 from cxone_messaging.use_cases.register import Register
 from cxone_messaging.use_cases.subscribe import Subscribe
@@ -80,8 +81,8 @@ class ApproveTemplate:
         `registration_failed`, `in_progress`, those of calling CXone; and `StorageError`.
         """
         subject = approvals.subject_of(checked_id(template_id))
-        give_up_at = self._clock.monotonic() + seconds_left() - OUTCOME_SECONDS
-        attempt = Attempt(uuid.uuid4().hex, self._operator(request), give_up_at)
+        deadline = Deadline.after(self._clock, seconds_left() - OUTCOME_SECONDS)
+        attempt = Attempt(uuid.uuid4().hex, self._operator(request), deadline)
         run = _Run(template_id, subject, attempt, self._ledger.read(subject))
         template = self._approve(run)
         taken = self._register(template, request.registration, attempt, run.entries, run.started)
@@ -114,7 +115,7 @@ class ApproveTemplate:
                 break
             began = self._clock.monotonic()
             try:
-                receipt = self._gateway.approve(template, self._seconds_left(run))
+                receipt = self._gateway.approve(template, run.attempt.deadline)
             except CxoneCallError as error:
                 template = self._after_conflict(run, template, error, number)
             else:
@@ -134,7 +135,7 @@ class ApproveTemplate:
             raise self._not_approved(run, template, error)
         if again.state == template.state:
             pause = _FIRST_BACKOFF_SECONDS * 2**number * self._rng.uniform(0.5, 1.5)
-            self._clock.sleep(max(0.0, min(pause, self._seconds_left(run))))
+            self._clock.sleep(max(0.0, min(pause, run.attempt.deadline.left)))
             again = self._look_again(run, template, error)
         return again
 
@@ -152,7 +153,7 @@ class ApproveTemplate:
 
     def _fetch(self, run: "_Run") -> Template:
         began = self._clock.monotonic()
-        template = self._gateway.fetch(run.template_id, self._seconds_left(run))
+        template = self._gateway.fetch(run.template_id, run.attempt.deadline)
         told: dict[str, Value] = {"status": template.status, "updatedAt": template.updated_at, "httpStatus": 200}
         self._record(run, template, EntryType.FETCHED, {**told, **self._latency(began)}, unless_same=("version",))
         return template
@@ -186,7 +187,7 @@ class ApproveTemplate:
         key = request_key("publish", run.template_id, template.version)
 
         def call(_: StepState) -> Mapping[str, Value]:
-            return self._gateway.publish(record, key, self._seconds_left(run)).data()
+            return self._gateway.publish(record, key, run.attempt.deadline).data()
 
         asked = Asked(run.subject, Step.PUBLISH, template.version, call, known=run.entries)
         self._steps.take(asked, run.attempt)
@@ -226,9 +227,6 @@ class ApproveTemplate:
             return None if is_same else draft
 
         run.entries = append(self._ledger, self._clock, run.subject, decide, known=run.entries)
-
-    def _seconds_left(self, run: "_Run") -> float:
-        return run.attempt.seconds_left(self._clock)
 
     def _latency(self, began: float) -> dict[str, Value]:
         return {"latencyMs": milliseconds_since(began, self._clock)}

@@ -13,6 +13,7 @@ from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
 from cxone_messaging.domain.steps import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
+from cxone_messaging.platform.deadline import Deadline
 
 # Left of a request's time for entering what came of a call.
 OUTCOME_SECONDS = 3.0
@@ -23,15 +24,11 @@ _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request's try: who it is, on whose behalf, and until when, by the clock's stopwatch, it may ask CXone."""
+    """One request's try: who it is, on whose behalf, and until when it may ask CXone."""
 
     owner: str
     operator: str
-    give_up_at: float
-
-    def seconds_left(self, clock: Clock) -> float:
-        """Tell for how long it may still ask CXone."""
-        return self.give_up_at - clock.monotonic()
+    deadline: Deadline
 
     def sign(self, version: str) -> dict[str, Value]:
         """Give what each of its entries about a version says: who did it, and for whom."""
@@ -110,8 +107,8 @@ class ExclusiveStep:
             proof = asked.evidence(known, before)
             if proof is not None:
                 return self._draft(asked, attempt, DONE[asked.step], proof)
-            deadline = self._clock.now() + attempt.seconds_left(self._clock) + _CLOCK_SKEW_SECONDS
-            claim = {**asked.claim(before), "step": asked.step.value, "deadline": format_time(instant(deadline))}
+            deadline = format_time(instant(attempt.deadline.at + _CLOCK_SKEW_SECONDS))
+            claim = {**asked.claim(before), "step": asked.step.value, "deadline": deadline}
             return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
 
         known = asked.known
@@ -123,7 +120,7 @@ class ExclusiveStep:
             if now.claim and now.claim.data.get("owner") == attempt.owner:
                 return before, entries
             known = None
-            if pause > attempt.seconds_left(self._clock):
+            if pause > attempt.deadline.left:
                 raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{asked.step}`", retry_after=2)
             self._clock.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)

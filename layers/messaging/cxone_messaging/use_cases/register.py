@@ -51,7 +51,7 @@ class Register:
             told = words(before)
             spelt = (told.campaign_name, told.message_class, told.opt_in_language)
             key = request_key("register", template.id, template.version, *spelt)
-            receipt = self._gateway.register(template.id, told, key, attempt.seconds_left(self._clock))
+            receipt = self._gateway.register(template.id, told, key, attempt.deadline)
             return {**told.data(), "registrationId": receipt.id, **latency(), **receipt.data()}
 
         def evidence(entries: Sequence[Entry], before: StepState) -> Mapping[str, Value] | None:

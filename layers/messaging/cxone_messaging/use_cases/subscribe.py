@@ -12,21 +12,17 @@ from cxone_messaging.adapters.cxone_admin import TemplateGateway
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.steps import Step, StepState, request_key, subscription_subject
-from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.exclusive_step import Asked, Attempt, ExclusiveStep
 
 
 class Subscribe:
     """The use case. `secret` gives what CXone is to sign with."""
 
-    def __init__(
-        self, steps: ExclusiveStep, gateway: TemplateGateway, url: str, secret: Callable[[], str], clock: Clock
-    ) -> None:
+    def __init__(self, steps: ExclusiveStep, gateway: TemplateGateway, url: str, secret: Callable[[], str]) -> None:
         self._steps = steps
         self._gateway = gateway
         self._url = url
         self._secret = secret
-        self._clock = clock
 
     def __call__(self, attempt: Attempt) -> Mapping[str, Value]:
         """See to it that the URL is subscribed with the secret as it is now; give what there is to say of it.
@@ -38,7 +34,7 @@ class Subscribe:
         key = request_key("subscribe", self._url, fingerprint)
 
         def call(_: StepState) -> Mapping[str, Value]:
-            receipt = self._gateway.subscribe(self._url, secret, key, attempt.seconds_left(self._clock))
+            receipt = self._gateway.subscribe(self._url, secret, key, attempt.deadline)
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
         asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)

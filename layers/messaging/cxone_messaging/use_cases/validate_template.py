@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from cxone_messaging.adapters.cxone_admin import TemplateGateway
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.templates import Advice, advice, is_template_id, size_of, violations
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.segments import SegmentCount
 from cxone_messaging.use_cases.exclusive_step import OUTCOME_SECONDS
 
@@ -22,12 +24,14 @@ class Validation:
 class ValidateTemplate:
     """The use case."""
 
-    def __init__(self, gateway: TemplateGateway) -> None:
+    def __init__(self, gateway: TemplateGateway, clock: Clock) -> None:
         self._gateway = gateway
+        self._clock = clock
 
     def __call__(self, template_id: str, seconds_left: Callable[[], float]) -> Validation:
         """Check a template as CXone has it. Raises `MessagingError`: `template_not_found`, those of calling CXone."""
-        template = self._gateway.fetch(checked_id(template_id), seconds_left() - OUTCOME_SECONDS)
+        deadline = Deadline.after(self._clock, seconds_left() - OUTCOME_SECONDS)
+        template = self._gateway.fetch(checked_id(template_id), deadline)
         return Validation(violations(template), advice(template), size_of(template))
 
 
