@@ -112,9 +112,10 @@ class Dispatcher:
         except StorageError:
             return slot, SCHEDULE_UNREADABLE
         except MessagingError as error:
+            wait = error.retry_after
             if error.code is Code.CXONE_AUTH_FAILED:
-                return slot, NotAccepted("cxone_auth_failed", "credentials_refused", tried=False)
-            return slot, NotAccepted("cxone_unavailable", "no_token", tried=False)
+                return slot, NotAccepted("cxone_auth_failed", "credentials_refused", retry_after=wait, tried=False)
+            return slot, NotAccepted("cxone_unavailable", "no_token", retry_after=wait, tried=False)
         outcome = self._send_once(sms, callback_url, deadline, may_send)
         if isinstance(outcome, TokenRefused):
             outcome = NotAccepted("cxone_auth_failed", "a_new_token_was_refused_too", HTTPStatus.UNAUTHORIZED)
