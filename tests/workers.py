@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 
 from cxone_messaging import segments
+from cxone_messaging.adapters import connections
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.assembly import bulk, sending, single
 from cxone_messaging.domain.errors import MessagingError, StorageError
@@ -76,8 +77,18 @@ def send_keys(
 def send_on_a_bad_network(
     environment: Mapping[str, str], to: str, keys: Sequence[str], log: Path, ready: Any, seed: int
 ) -> None:
-    """Do as `send_keys` does where names are slow and have dead addresses; `NAME` leads to this machine."""
+    """Do as `send_keys` does where names are slow and have dead addresses; `NAME` leads to this machine.
+
+    The machine is slow between a request's head and its body too, so that a freeze falls there as well.
+    """
     rng, real = random.Random(seed), socket.getaddrinfo
+    end_headers = connections._Connecting.endheaders
+
+    def slowly(*args: Any, **options: Any) -> None:
+        end_headers(*args, **options)
+        time.sleep(rng.choice([0, 0.3, 1.5]))
+
+    connections._Connecting.endheaders = slowly  # type: ignore[method-assign]
 
     def look_up(host: Any, port: Any, *args: Any, **options: Any) -> Any:
         if host != NAME:
