@@ -1,0 +1,120 @@
+"""The time that all senders go by, though each has a clock of its own: a hybrid logical clock.
+
+Every write of the schedule bears its writer's time. A sender that finds a stamp ahead of its own time goes by the stamp
+from then on, measured by its stopwatch; so all come to go by the clock that is furthest ahead. How far ahead that
+can be is limited by what is known of the server's time, or else by what clocks may differ.
+"""
+
+from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS, MICRO
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.clock_skew import ClockCheck
+
+# Stamps this little ahead count as one's own time: calls overtake each other by as much.
+TOLERANCE = 50_000
+# A sender that has not seen the schedule for so long joins the fleet's time anew.
+_SILENT_SECONDS = 10.0
+_MOVED_SECONDS = 0.05
+# Nobody needs to know the fleet's time better than to two slots of a hundred a second.
+_SURE = 20_000
+_MAX_UNSURE = 1_000_000
+
+
+class FleetClock:
+    """Instants are the schedule's: whole microseconds since 1970, in the fleet's time."""
+
+    def __init__(self, clock: Clock, check: ClockCheck) -> None:
+        self._clock = clock
+        self._check = check
+        self._lead: float | None = None  # the fleet's time less this clock's, in seconds
+        self._offset = 0.0  # the time of day less the stopwatch when last in touch
+        self._knew_server = False
+        self._contact_at = float("-inf")
+        self._stamp = 0
+        self._unsure = 0
+
+    def now(self) -> int:
+        """Return the fleet's time; one's own clock's where nothing better is known."""
+        now = self._clock.now()
+        return round((now + self._lead_at(now)) * MICRO)
+
+    def _lead_at(self, now: float) -> float:
+        """Return by how many seconds the fleet's time is ahead of this clock, which says `now`."""
+        known = self._check.server_time()
+        reached = now
+        if self._lead is not None and self._knew_server == (known is not None):
+            moved = now - self._clock.monotonic() - self._offset
+            if abs(moved) < _MOVED_SECONDS:
+                return self._lead
+            # The clock was set, or this process was frozen: the stopwatch tells how much time has passed at least.
+            reached += self._lead - moved
+            if known is None:
+                reached = max(now, reached)
+            elif reached > known[0] - DIFFERENCE_SECONDS:
+                return reached - now
+        return (min(max(reached, known[0]), known[1]) if known else reached) - now
+
+    @property
+    def joined(self) -> bool:
+        """Whether this sender lately saw the schedule, and its time has gone on since as the fleet's must have."""
+        if self._lead is None or self._clock.monotonic() - self._contact_at > _SILENT_SECONDS:
+            return False
+        known = self._check.server_time()
+        if known is None:
+            return not self._knew_server and abs(self._moved) < _MOVED_SECONDS
+        return self._knew_server and self.now() > round((known[0] - DIFFERENCE_SECONDS) * MICRO)
+
+    @property
+    def _moved(self) -> float:
+        return self._clock.now() - self._clock.monotonic() - self._offset
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether this sender knows whose clock is wrong where a stamp and its own time differ."""
+        return self._check.server_time() is not None
+
+    @property
+    def latest_believable(self) -> int:
+        """Return the latest stamp that another sender's clock can have made, unless that clock is wrong."""
+        known = self._check.server_time()
+        if known is None:
+            return self.now() + round(DIFFERENCE_SECONDS * MICRO)
+        return round((known[1] + DIFFERENCE_SECONDS / 2) * MICRO)
+
+    def take_margin(self) -> int:
+        """Return by how much this sender's time may still be behind the fleet's; 0 where all clocks agree.
+
+        So long a gap should follow the slots that it takes now, or others would use theirs at the same time. The next
+        gap is shorter: each contact tells more, and gaps cost everybody.
+        """
+        margin = self._unsure if self._unsure > _SURE else 0
+        self._unsure = self._unsure * 3 // 4
+        return margin
+
+    def leave(self) -> None:
+        """Forget the fleet's time, to join it anew."""
+        self._lead, self._unsure = None, 0
+
+    def local(self, instant: int) -> float:
+        """Return a fleet's instant in Unix seconds of this machine's clock."""
+        return instant / MICRO - self._lead_at(self._clock.now())
+
+    def fleet(self, local: float) -> int:
+        """Return an instant of this machine's clock in the fleet's time."""
+        return round((local + self._lead_at(self._clock.now())) * MICRO)
+
+    def meet(self, stamp: int, sent_at: float, *, own: bool = False) -> None:
+        """Take note of the item's stamp, which was requested at `sent_at`; go by it where it is ahead."""
+        stopwatch, clock = self._clock.monotonic(), self._clock.now()
+        known, lead = self.joined, self._lead_at(clock)
+        ahead = stamp - round((clock + lead) * MICRO)
+        if not own and stamp != self._stamp:
+            # It was made since the last contact, so the fleet's time is at most that much further now.
+            since = min(_MAX_UNSURE, round((stopwatch - self._contact_at) * MICRO)) if known else _MAX_UNSURE
+            if ahead > TOLERANCE:
+                self._unsure = since
+            elif self._unsure:
+                self._unsure = min(self._unsure, max(0, ahead + since))
+        self._lead = lead + max(0, ahead) / MICRO
+        self._offset = clock - stopwatch
+        self._knew_server = self.can_judge
+        self._contact_at, self._stamp = sent_at, stamp
