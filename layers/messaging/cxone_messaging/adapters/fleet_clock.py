@@ -17,6 +17,7 @@ _MOVED_SECONDS = 0.05
 # Nobody needs to know the fleet's time better than to two slots of a hundred a second.
 _SURE = 20_000
 _MAX_UNSURE = 1_000_000
+_LISTEN_SECONDS = 1.0
 
 
 class FleetClock:
@@ -29,8 +30,12 @@ class FleetClock:
         self._offset = 0.0  # the time of day less the stopwatch when last in touch
         self._knew_server = False
         self._contact_at = float("-inf")
+        self._met_at = float("-inf")
         self._stamp = 0
-        self._unsure = 0
+        self._unsure = self._margin = 0
+        self._unsure_from = float("-inf")
+        self._was_in_doubt = False
+        self.has_news = False  # that clocks differ; until the schedule says so
 
     def now(self) -> int:
         """Return the fleet's time; one's own clock's where nothing better is known."""
@@ -42,8 +47,10 @@ class FleetClock:
         known = self._check.server_time()
         reached = now
         if self._lead is not None and self._knew_server == (known is not None):
-            moved = now - self._clock.monotonic() - self._offset
-            if abs(moved) < _MOVED_SECONDS:
+            stopwatch = self._clock.monotonic()
+            moved = now - stopwatch - self._offset
+            # Where the stopwatch stands still, the clock is all there is.
+            if abs(moved) < _MOVED_SECONDS or (moved > 0 and stopwatch == self._met_at):
                 return self._lead
             # The clock was set, or this process was frozen: the stopwatch tells how much time has passed at least.
             reached += self._lead - moved
@@ -80,15 +87,20 @@ class FleetClock:
             return self.now() + round(DIFFERENCE_SECONDS * MICRO)
         return round((known[1] + DIFFERENCE_SECONDS / 2) * MICRO)
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether this sender's time may be noticeably behind the fleet's, which it can find out by looking again."""
+        return self._unsure > TOLERANCE and self._clock.monotonic() - self._unsure_from < _LISTEN_SECONDS
+
     def take_margin(self) -> int:
         """Return by how much this sender's time may still be behind the fleet's; 0 where all clocks agree.
 
         So long a gap should follow the slots that it takes now, or others would use theirs at the same time. The next
         gap is shorter: each contact tells more, and gaps cost everybody.
         """
-        margin = self._unsure if self._unsure > _SURE else 0
-        self._unsure = self._unsure * 3 // 4
-        return margin
+        margin = min(self._unsure, self._margin)
+        self._margin = self._margin * 3 // 4
+        return margin if margin > _SURE else 0
 
     def leave(self) -> None:
         """Forget the fleet's time, to join it anew."""
@@ -102,8 +114,11 @@ class FleetClock:
         """Return an instant of this machine's clock in the fleet's time."""
         return round((local + self._lead_at(self._clock.now())) * MICRO)
 
-    def meet(self, stamp: int, sent_at: float, *, own: bool = False) -> None:
-        """Take note of the item's stamp, which was requested at `sent_at`; go by it where it is ahead."""
+    def meet(self, stamp: int, sent_at: float, *, own: bool = False, in_doubt: bool = False) -> None:
+        """Take note of the item's stamp, which was requested at `sent_at`; go by it where it is ahead.
+
+        `in_doubt` says that clocks are known to differ, so that a sender that joins can't be sure of its own.
+        """
         stopwatch, clock = self._clock.monotonic(), self._clock.now()
         known, lead = self.joined, self._lead_at(clock)
         ahead = stamp - round((clock + lead) * MICRO)
@@ -111,10 +126,20 @@ class FleetClock:
             # It was made since the last contact, so the fleet's time is at most that much further now.
             since = min(_MAX_UNSURE, round((stopwatch - self._contact_at) * MICRO)) if known else _MAX_UNSURE
             if ahead > TOLERANCE:
-                self._unsure = since
+                self._doubt(since)
+                self.has_news = True
+            elif in_doubt and not (known and self._was_in_doubt):
+                self._doubt(since)
             elif self._unsure:
                 self._unsure = min(self._unsure, max(0, ahead + since))
+        if abs(self._check.skew) > TOLERANCE / MICRO:
+            self.has_news = True
+        self._was_in_doubt = in_doubt
         self._lead = lead + max(0, ahead) / MICRO
         self._offset = clock - stopwatch
         self._knew_server = self.can_judge
-        self._contact_at, self._stamp = sent_at, stamp
+        self._contact_at, self._met_at, self._stamp = sent_at, stopwatch, stamp
+
+    def _doubt(self, unsure: int) -> None:
+        self._unsure = self._margin = unsure
+        self._unsure_from = self._clock.monotonic()

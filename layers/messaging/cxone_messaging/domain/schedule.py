@@ -28,6 +28,8 @@ DIFFERENCE_SECONDS = 4.0
 _FURTHEST_SECONDS, _CHUNK = 10.0, 25
 # Rounding, and stamps that overtake each other, are no fault.
 _SLACK_SECONDS = 1.0
+# Clocks that differed once are expected to differ for so long.
+_DIFFERED_SECONDS = 900.0
 # A backlog this short is not worth preserving where two clocks differ.
 _BACKLOG = 30_000
 # More than reach any longest wait; a thousand, of what fails on and on, would be no float any more.
@@ -104,7 +106,8 @@ class Schedule:
     """When the next slot is free, until when all are held back, and how the circuit is; 0 where that never was.
 
     `stamped_at` is the writer's time. `held_from` is when the last hold was written, `holds` how many there were
-    without a success in between. `failed_by` names the last reports of failures.
+    without a success in between. `failed_by` names the last reports of failures. `differed_at` is when a sender last
+    found that clocks differ.
     """
 
     next_slot: int = 0
@@ -117,6 +120,7 @@ class Schedule:
     holds: int = 0
     failed_by: str = ""
     probe_owner: str = ""
+    differed_at: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -166,15 +170,22 @@ class Schedule:
             probe_until=within(self.probe_until, PROBE_SECONDS),
         )
 
-    def backlog_from(self, now: int) -> int:
+    @property
+    def clocks_differ(self) -> bool:
+        """Whether a sender lately found another one's clock ahead of its own."""
+        return self.differed_at > 0 and self.differed_at > self.stamped_at - round(_DIFFERED_SECONDS * MICRO)
+
+    def backlog_from(self, now: int, *, in_doubt: bool) -> int:
         """Return when the next slot is free for a sender that can't tell how old the stamp is.
 
-        Where all slots have passed by its clock, that clock may be ahead of the writer's. So the slots that were taken
-        when the stamp was made count as still to be used: that delays one reservation while there is nothing to do.
+        Its own clock may be ahead of the writer's. Then the slots that were taken when the stamp was made count as
+        still to be used: where all have passed by its clock, which costs little, and wherever it is `in_doubt`.
         """
         backlog = self.next_slot - self.stamped_at
         old = self.stamped_at <= now - round(DIFFERENCE_SECONDS * MICRO)
-        return self.next_slot if old or backlog <= _BACKLOG or self.next_slot > now else now + backlog
+        if old or backlog <= _BACKLOG or (self.next_slot > now and not in_doubt) or self.held_until > self.stamped_at:
+            return self.next_slot
+        return max(self.next_slot, now + backlog)
 
     @property
     def _closed_until(self) -> int:
