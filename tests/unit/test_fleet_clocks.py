@@ -216,6 +216,12 @@ class TestRate:
         assert fleet.most_in_a_second() <= 102
         assert min(len(fleet.reserved[number]) for number in range(4, 8)) >= 20
 
+    def test_a_sender_that_began_with_a_wrong_clock_takes_nothing_of_it_along(self):
+        for seed in range(5):
+            fleet = Fleet([600.0, -600.0, *[0.0] * 6], sets=[(10, 0, 0.0), (20, 1, 0.0)], seed=seed).run()
+            assert fleet.most_in_a_second() <= 102
+            assert min(map(len, fleet.reserved)) >= 10
+
     def test_right_clocks_cost_no_more_failed_writes_than_before(self):
         fleet = Fleet([0.0] * 8).run()
         assert len(fleet.posts) >= 5800
@@ -229,9 +235,10 @@ class TestFailures:
     def test_a_failure_that_the_sdk_reports_twice_counts_once(self, table, base):
         sender = governor(table, base)
         for number in range(FAILURES_TO_OPEN):
-            assert sender.reserve(1, 5.0).failures == number
+            slots = sender.reserve(1, 5.0)
+            assert slots.failures == number
             table.repeats = 1
-            sender.failed(sender.reserve(1, 5.0))
+            sender.failed(slots)
         with pytest.raises(CircuitOpenError):
             sender.reserve(1, 5.0)
 

@@ -14,8 +14,7 @@ TOLERANCE = 50_000
 # A sender that has not seen the schedule for so long joins the fleet's time anew.
 _SILENT_SECONDS = 10.0
 _MOVED_SECONDS = 0.05
-# Nobody needs to know the fleet's time better than to two slots of a hundred a second.
-_SURE = 20_000
+# A sender that is unsure of the fleet's time supposes that it is behind by no more than this, and listens for as long.
 _MAX_UNSURE = 1_000_000
 _LISTEN_SECONDS = 1.0
 
@@ -32,7 +31,7 @@ class FleetClock:
         self._contact_at = float("-inf")
         self._met_at = float("-inf")
         self._stamp = 0
-        self._unsure = self._margin = 0
+        self._unsure = 0
         self._unsure_from = float("-inf")
         self._was_in_doubt = False
         self.has_news = False  # that clocks differ; until the schedule says so
@@ -92,16 +91,6 @@ class FleetClock:
         """Whether this sender's time may be noticeably behind the fleet's, which it can find out by looking again."""
         return self._unsure > TOLERANCE and self._clock.monotonic() - self._unsure_from < _LISTEN_SECONDS
 
-    def take_margin(self) -> int:
-        """Return by how much this sender's time may still be behind the fleet's; 0 where all clocks agree.
-
-        So long a gap should follow the slots that it takes now, or others would use theirs at the same time. The next
-        gap is shorter: each contact tells more, and gaps cost everybody.
-        """
-        margin = min(self._unsure, self._margin)
-        self._margin = self._margin * 3 // 4
-        return margin if margin > _SURE else 0
-
     def leave(self) -> None:
         """Forget the fleet's time, to join it anew."""
         self._lead, self._unsure = None, 0
@@ -141,5 +130,5 @@ class FleetClock:
         self._contact_at, self._met_at, self._stamp = sent_at, stopwatch, stamp
 
     def _doubt(self, unsure: int) -> None:
-        self._unsure = self._margin = unsure
+        self._unsure = unsure
         self._unsure_from = self._clock.monotonic()

@@ -109,14 +109,13 @@ class DynamoGovernor:
                 continue
             if joined and count > 1:
                 self._listen(now)
-            margin, probe = 0, ""
+            probe = ""
             try:
                 if joined and self._item.seen.may_probe(now):
                     probe = uuid.uuid4().hex
                     taken = self._take_probe(now, probe)
                 else:
-                    margin = self._item.time.take_margin() if joined and self._item.seen.next_slot > now else 0
-                    taken = self._move_on(count * self._slot + margin, now, horizon, joined=joined)
+                    taken = self._move_on(count * self._slot, now, horizon, joined=joined)
             except ConditionError as error:
                 self._refuse_wrong_clock()
                 if not joined:
@@ -124,7 +123,7 @@ class DynamoGovernor:
                 if not self._item.heal(horizon):
                     self._item.seen.refuse_reserving(self._item.time.now(), horizon)
                 continue
-            start = now if probe else taken.next_slot - margin - count * self._slot
+            start = now if probe else taken.next_slot - count * self._slot
             # Where the answer itself told the time better, the start may lie before it.
             begins = max(self._item.time.local(start), asked_at)
             slots = Slots(begins, 1 if probe else count, asked_at, taken.failures, probe, taken.holds)
