@@ -268,6 +268,9 @@ def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_tab
         def now(self):
             return time.time()
 
+        def monotonic(self):
+            return time.monotonic()
+
     clock, slots, lock = RealClock(), [], threading.Lock()
 
     def governor():

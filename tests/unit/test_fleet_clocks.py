@@ -180,19 +180,11 @@ class TestProbes:
 
 class TestRate:
     @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
-    @pytest.mark.parametrize("skew", [0.05, 0.5, 1.0, 2.0])
+    @pytest.mark.parametrize("skew", [0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
     def test_two_senders_whose_clocks_differ_keep_the_rate(self, skew, dated):
         fleet = Fleet([0, skew], dated=dated).run()
         assert fleet.most_in_a_second() <= 102
         assert len(fleet.posts) >= 5000, "nor is much of it left unused"
-
-    @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
-    @pytest.mark.parametrize("skew", [0.1, 0.2])
-    def test_two_senders_find_a_difference_that_is_shorter_than_their_chunks_within_ten_seconds(self, skew, dated):
-        fleet = Fleet([0, skew], dated=dated).run()
-        began = min(fleet.posts)
-        fleet.posts = [post for post in fleet.posts if post > began + 10]
-        assert fleet.most_in_a_second() <= 102
 
     @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
     def test_eight_senders_within_two_seconds_all_get_their_share(self, dated):
@@ -228,7 +220,8 @@ class TestRate:
         # Before the stamps: 235 written, 772 refused, of the same senders.
         assert fleet.table.calls["written"] <= 240
         assert fleet.table.calls["refused"] <= 820
-        assert fleet.table.calls["read"] == 0
+        # Seven senders each listen for some tenths of a second before their first chunk, beside 5,875 messages.
+        assert fleet.table.calls["read"] <= 180
 
 
 class TestFailures:

@@ -1,8 +1,11 @@
 """The time that all senders go by, though each has a clock of its own: a hybrid logical clock.
 
 Every write of the schedule bears its writer's time. A sender that finds a stamp ahead of its own time goes by the stamp
-from then on, measured by its stopwatch; so all come to go by the clock that is furthest ahead. How far ahead that
-can be is limited by what is known of the server's time, or else by what clocks may differ.
+from then on; so all come to go by the clock that is furthest ahead. How far ahead that can be is limited by what is
+known of the server's time, or else by how far clocks may differ.
+
+How old a stamp is, nobody can tell, unless it was made since one's last look. So a sender that joins, or has found that
+clocks differ, is unsure until it has looked twice in 50 ms and the stamp was another one.
 """
 
 from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS, MICRO
@@ -41,6 +44,11 @@ class FleetClock:
         now = self._clock.now()
         return round((now + self._lead_at(now)) * MICRO)
 
+    @property
+    def lead(self) -> float:
+        """Return by how many seconds the fleet's time is ahead of this clock."""
+        return self._lead_at(self._clock.now())
+
     def _lead_at(self, now: float) -> float:
         """Return by how many seconds the fleet's time is ahead of this clock, which says `now`."""
         known = self._check.server_time()
@@ -57,7 +65,9 @@ class FleetClock:
                 reached = max(now, reached)
             elif reached > known[0] - DIFFERENCE_SECONDS:
                 return reached - now
-        return (min(max(reached, known[0]), known[1]) if known else reached) - now
+        if known:
+            reached = min(max(reached, known[0] - _MOVED_SECONDS), known[1] + _MOVED_SECONDS)
+        return reached - now
 
     @property
     def joined(self) -> bool:
@@ -88,7 +98,7 @@ class FleetClock:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether this sender's time may be noticeably behind the fleet's, which it can find out by looking again."""
+        """Whether this sender's time may noticeably differ from the fleet's, which it can find out by looking again."""
         return self._unsure > TOLERANCE and self._clock.monotonic() - self._unsure_from < _LISTEN_SECONDS
 
     def leave(self) -> None:
@@ -103,24 +113,29 @@ class FleetClock:
         """Return an instant of this machine's clock in the fleet's time."""
         return round((local + self._lead_at(self._clock.now())) * MICRO)
 
-    def meet(self, stamp: int, sent_at: float, *, own: bool = False, in_doubt: bool = False) -> None:
+    def meet(self, stamp: int, sent_at: float, *, own_lead: float | None = None, in_doubt: bool = False) -> None:
         """Take note of the item's stamp, which was requested at `sent_at`; go by it where it is ahead.
 
-        `in_doubt` says that clocks are known to differ, so that a sender that joins can't be sure of its own.
+        Where the stamp is this sender's own, `own_lead` is the lead that it was made with. `in_doubt` says that clocks
+        are known to differ, so that no sender can be sure of its own.
         """
         stopwatch, clock = self._clock.monotonic(), self._clock.now()
-        known, lead = self.joined, self._lead_at(clock)
+        known, own = self.joined, own_lead is not None
+        # A first answer may tell the server's time; a sender goes on by the time that it has written, right or not.
+        lead = self._lead_at(clock) if own_lead is None or self._check.is_wrong else own_lead
         ahead = stamp - round((clock + lead) * MICRO)
-        if not own and stamp != self._stamp:
-            # It was made since the last contact, so the fleet's time is at most that much further now.
+        if not own and stamp and stamp != self._stamp:
+            # It was made since the last contact, so the fleet's time is between the stamp and that much later.
             since = min(_MAX_UNSURE, round((stopwatch - self._contact_at) * MICRO)) if known else _MAX_UNSURE
-            if ahead > TOLERANCE:
-                self._doubt(since)
-                self.has_news = True
-            elif in_doubt and not (known and self._was_in_doubt):
-                self._doubt(since)
-            elif self._unsure:
-                self._unsure = min(self._unsure, max(0, ahead + since))
+            self.has_news |= ahead > TOLERANCE
+            in_question = self.is_unsure or (in_doubt and not self._was_in_doubt)
+            if ahead > TOLERANCE or not known:
+                self._unsure, self._unsure_from = since, stopwatch
+            elif in_question and since:
+                lead += min(0, ahead + since) / MICRO
+                ahead = max(ahead, -since)
+                self._unsure_from = self._unsure_from if self.is_unsure else stopwatch
+                self._unsure = min(self._unsure, since) if self.is_unsure else since
         if abs(self._check.skew) > TOLERANCE / MICRO:
             self.has_news = True
         self._was_in_doubt = in_doubt
@@ -128,7 +143,3 @@ class FleetClock:
         self._offset = clock - stopwatch
         self._knew_server = self.can_judge
         self._contact_at, self._met_at, self._stamp = sent_at, stopwatch, stamp
-
-    def _doubt(self, unsure: int) -> None:
-        self._unsure = unsure
-        self._unsure_from = self._clock.monotonic()

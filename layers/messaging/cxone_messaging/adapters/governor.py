@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from cxone_messaging.adapters.fleet_clock import TOLERANCE
 from cxone_messaging.adapters.schedule_item import ConditionError, ScheduleItem
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.schedule import (
@@ -101,14 +102,16 @@ class DynamoGovernor:
         A probe is one slot, however many were asked for. It takes one write where this sender's view of the schedule
         is right, and one more for each time that it wasn't. A sender whose clock is wrong gets `ClockWrongError`.
         """
+        is_long = count * self._slot > 2 * TOLERANCE
         for _ in range(_MAX_RACES_LOST):
             self._refuse_wrong_clock()
             asked_at = self._clock.now()
             joined, now = self._item.time.joined, self._item.time.now()
             if joined and self._item.heal(horizon):
                 continue
-            if joined and count > 1:
+            if joined and is_long:
                 self._listen(now)
+                now = self._item.time.now()
             probe = ""
             try:
                 if joined and self._item.seen.may_probe(now):
@@ -118,7 +121,7 @@ class DynamoGovernor:
                     taken = self._move_on(count * self._slot, now, horizon, joined=joined)
             except ConditionError as error:
                 self._refuse_wrong_clock()
-                if not joined:
+                if not joined and not (is_long and error.schedule.next_slot > now - MICRO):
                     self._item.join(error.schedule)
                 if not self._item.heal(horizon):
                     self._item.seen.refuse_reserving(self._item.time.now(), horizon)
@@ -258,11 +261,12 @@ class DynamoGovernor:
         raise StorageError("the schedule is always taken")
 
     def _listen(self, now: int) -> None:
-        """Let a sender whose clock differs from others' look a few times more before it takes a chunk of slots.
+        """Let a sender that joins others look a few times more before it takes a chunk of slots.
 
-        What it finds is only as old as its last look, so it soon knows the fleet's time. Raises `RateUsedUpError`.
+        The stamps that it finds are no older than its last look, so it soon knows how their clocks differ from its own.
+        Raises `RateUsedUpError`.
         """
-        if self._item.time.is_unsure and self._item.seen.next_slot > now:
+        if self._item.time.is_unsure and self._item.seen.next_slot > now - MICRO:
             self._item.look()
             if self._item.time.is_unsure:
                 raise RateUsedUpError(_LISTEN_SECONDS)

@@ -58,7 +58,7 @@ class ScheduleItem:
         any_stamp: bool = False,
     ) -> Schedule:
         """Change and stamp the item, or raise `ConditionError`; either way it has been seen as it is now."""
-        now, sent_at = self.time.now(), self._clock.monotonic()
+        now, lead, sent_at = self.time.now(), self.time.lead, self._clock.monotonic()
         values = {**values, ":stamp": now}
         stamps = [sets] if sets else []
         stamps.append("stampedAt = :stamp")
@@ -86,7 +86,7 @@ class ScheduleItem:
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be written") from error
         self.time.has_news = False
-        return self._met(answer, answer["Attributes"], sent_at, own=True)
+        return self._met(answer, answer["Attributes"], sent_at, own_lead=lead)
 
     def join(self, seen: Schedule) -> None:
         """Go by the fleet's time from now on; where this clock is ahead of it, take the slots that are taken along."""
@@ -121,12 +121,12 @@ class ScheduleItem:
         """Return a schedule without instants that no sender can have written by the rules."""
         return seen.believable(self.time.now(), self.time.latest_believable, horizon, self._slot)
 
-    def _met(self, answer: Any, item: Mapping[str, Any], sent_at: float, *, own: bool = False) -> Schedule:
+    def _met(self, answer: Any, item: Mapping[str, Any], sent_at: float, *, own_lead: float | None = None) -> Schedule:
         """Learn from an answer of DynamoDB's, and from the item in it."""
         self._check.observe_answer(answer, sent_at)
         seen = self.seen = _read(item)
         believed = seen.stamped_at <= self.time.latest_believable
-        self.time.meet(seen.stamped_at if believed else 0, sent_at, own=own, in_doubt=seen.clocks_differ)
+        self.time.meet(seen.stamped_at if believed else 0, sent_at, own_lead=own_lead, in_doubt=seen.clocks_differ)
         return seen
 
 
