@@ -17,9 +17,11 @@ TOLERANCE = 50_000
 # A sender that has not seen the schedule for so long joins the fleet's time anew.
 _SILENT_SECONDS = 10.0
 _MOVED_SECONDS = 0.05
-# A sender that is unsure of the fleet's time supposes that it is behind by no more than this, and listens for as long.
+# A sender that is unsure of the fleet's time supposes that it is off by no more than this, and listens for as long.
 _MAX_UNSURE = 1_000_000
 _LISTEN_SECONDS = 1.0
+# Looks this close together tell the fleet's time to within the tolerance; later ones, without a sign, are fewer.
+_LOOK_SECONDS, _SELDOM_LOOK_SECONDS, _CLOSELY_SECONDS = 0.037, 0.1, 0.3
 
 
 class FleetClock:
@@ -101,6 +103,12 @@ class FleetClock:
         """Whether this sender's time may noticeably differ from the fleet's, which it can find out by looking again."""
         return self._unsure > TOLERANCE and self._clock.monotonic() - self._unsure_from < _LISTEN_SECONDS
 
+    @property
+    def next_look(self) -> float:
+        """Return after how many seconds an unsure sender looks again: soon at first, or where clocks differ."""
+        closely = self._was_in_doubt or self.has_news or self._clock.monotonic() - self._unsure_from < _CLOSELY_SECONDS
+        return _LOOK_SECONDS if closely else _SELDOM_LOOK_SECONDS
+
     def leave(self) -> None:
         """Forget the fleet's time, to join it anew."""
         self._lead, self._unsure = None, 0
@@ -124,20 +132,19 @@ class FleetClock:
         # A first answer may tell the server's time; a sender goes on by the time that it has written, right or not.
         lead = self._lead_at(clock) if own_lead is None or self._check.is_wrong else own_lead
         ahead = stamp - round((clock + lead) * MICRO)
+        self.has_news |= abs(self._check.skew) > TOLERANCE / MICRO
         if not own and stamp and stamp != self._stamp:
             # It was made since the last contact, so the fleet's time is between the stamp and that much later.
             since = min(_MAX_UNSURE, round((stopwatch - self._contact_at) * MICRO)) if known else _MAX_UNSURE
             self.has_news |= ahead > TOLERANCE
-            in_question = self.is_unsure or (in_doubt and not self._was_in_doubt)
+            was_unsure = self.is_unsure
             if ahead > TOLERANCE or not known:
                 self._unsure, self._unsure_from = since, stopwatch
-            elif in_question and since:
+            elif since and (was_unsure or (in_doubt and not self._was_in_doubt)):
                 lead += min(0, ahead + since) / MICRO
                 ahead = max(ahead, -since)
-                self._unsure_from = self._unsure_from if self.is_unsure else stopwatch
-                self._unsure = min(self._unsure, since) if self.is_unsure else since
-        if abs(self._check.skew) > TOLERANCE / MICRO:
-            self.has_news = True
+                self._unsure = min(self._unsure, since) if was_unsure else since
+                self._unsure_from = self._unsure_from if was_unsure else stopwatch
         self._was_in_doubt = in_doubt
         self._lead = lead + max(0, ahead) / MICRO
         self._offset = clock - stopwatch

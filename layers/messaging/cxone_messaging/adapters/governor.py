@@ -43,8 +43,6 @@ _CLOSED = "(attribute_not_exists(failures) OR failures < :threshold)"
 _MAX_RACES_LOST = 50
 # A sender whose clock is wrong leaves its messages to others for so many seconds.
 _WRONG_CLOCK_SECONDS = 5.0
-# A sender that listens looks again after so many seconds.
-_LISTEN_SECONDS = 0.03
 
 
 class Governor(Protocol):
@@ -269,7 +267,7 @@ class DynamoGovernor:
         if self._item.time.is_unsure and self._item.seen.next_slot > now - MICRO:
             self._item.look()
             if self._item.time.is_unsure:
-                raise RateUsedUpError(_LISTEN_SECONDS)
+                raise RateUsedUpError(self._item.time.next_look)
 
     def _take_probe(self, now: int, owner: str) -> Schedule:
         due = "failures >= :threshold AND openUntil <= :now AND (attribute_not_exists(heldUntil) OR heldUntil <= :now)"
