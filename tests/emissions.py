@@ -37,6 +37,7 @@ from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
 from tests.building import sending
 from tests.fakes import FakeClock
+from tests.schedules import SetClock, TableOfOneItem, governor
 from tests.webhooks import Context, Webhook
 from tests.worlds import RECIPIENT, SLOT_SECONDS, Injector, Killed, Plan, World
 
@@ -122,6 +123,9 @@ def _worlds(metrics: EmbeddedMetrics) -> Iterator[World]:
         rng=random.Random(1),
     )
     yield outage
+    wrong = _world(metrics)
+    wrong.governor = governor(TableOfOneItem(wrong.clock), SetClock(wrong.clock, 600.0), metrics)  # type: ignore[assignment]
+    yield wrong
 
 
 class _OpeningSchedule:

@@ -15,13 +15,14 @@ from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
+    MAX_HOLD_SECONDS,
     MIN_OPEN_SECONDS,
     PROBE_SECONDS,
-    THROTTLE_SECONDS,
     CircuitOpenError,
     RateUsedUpError,
     SlotMissedError,
     Slots,
+    hold_seconds,
 )
 from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
 from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
@@ -215,8 +216,8 @@ class FakeGovernor:
         self._clock = clock
         self._slot = slot_seconds
         self._lock = threading.Lock()
-        self.next_slot = self.held_until = self.open_until = self.probe_until = 0.0
-        self.failures = 0
+        self.next_slot = self.held_until = self.held_from = self.open_until = self.probe_until = 0.0
+        self.failures = self.holds = 0
         self.probe_owner = ""
 
     def reserve(self, count: int, horizon: float) -> Slots:
@@ -228,12 +229,12 @@ class FakeGovernor:
                     raise CircuitOpenError(closed_until - now)
                 self.probe_until = now + PROBE_SECONDS
                 self.probe_owner = uuid.uuid4().hex
-                return Slots(now, 1, now, self.failures, probe=self.probe_owner)
+                return Slots(now, 1, now, self.failures, self.probe_owner, self.holds)
             start = max(now, self.next_slot)
             if start - now > horizon:
                 raise RateUsedUpError(start - now - horizon)
             self.next_slot = start + count * self._slot
-            return Slots(start, count, now, self.failures)
+            return Slots(start, count, now, self.failures, holds=self.holds)
 
     def check(self, slots: Slots) -> None:
         now = self._clock.now()
@@ -249,6 +250,11 @@ class FakeGovernor:
             raise RateUsedUpError(self.held_until - now)
 
     def succeeded(self, slots: Slots) -> None:
+        self._answered(slots)
+        if slots.holds:
+            self.holds = 0
+
+    def _answered(self, slots: Slots) -> None:
         if slots.probe == self.probe_owner if slots.probe else self.failures < FAILURES_TO_OPEN:
             self.failures, self.open_until, self.probe_until = 0, 0.0, 0.0
 
@@ -257,8 +263,17 @@ class FakeGovernor:
             self.failures += 1
             self.open_until, self.probe_until = self._clock.now() + MIN_OPEN_SECONDS, 0.0
 
-    def throttled(self, retry_after: float | None) -> None:
-        until = self._clock.now() + (THROTTLE_SECONDS if retry_after is None else retry_after)
+    def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
+        now = self._clock.now()
+        if slots:
+            self._answered(slots)
+        if slots and slots.start < self.held_from:
+            seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
+        else:
+            seconds = hold_seconds(retry_after, self.holds if slots else 0)
+            self.held_from = now
+            self.holds += slots is not None
+        until = now + seconds
         self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
 
     def give_back(self, slots: Slots) -> None:

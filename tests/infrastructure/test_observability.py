@@ -160,6 +160,7 @@ class TestAlarms:
         [
             Metric.CIRCUIT_OPENED,
             Metric.PROBES_FAILED,
+            Metric.CLOCK_SKEW,
             Metric.TOKEN_FETCHES_FAILED,
             Metric.WEBHOOKS_REFUSED,
             Metric.MESSAGES_STILL_UNKNOWN,

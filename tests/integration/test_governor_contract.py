@@ -8,7 +8,15 @@ import time
 import pytest
 
 from cxone_messaging.adapters.governor import DynamoGovernor
-from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, CircuitOpenError, Pace, RateUsedUpError, SlotMissedError
+from cxone_messaging.domain.schedule import (
+    FAILURES_TO_OPEN,
+    CircuitOpenError,
+    ClockWrongError,
+    Pace,
+    RateUsedUpError,
+    SlotMissedError,
+)
+from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import Metric
 from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry
 
@@ -260,6 +268,9 @@ def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_tab
         def now(self):
             return time.time()
 
+        def monotonic(self):
+            return time.monotonic()
+
     clock, slots, lock = RealClock(), [], threading.Lock()
 
     def governor():
@@ -282,3 +293,116 @@ def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_tab
     slots.sort()
     assert len(slots) == 160
     assert min(later - earlier for earlier, later in itertools.pairwise(slots)) >= 0.0125 - 1e-5
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 0.01])
+def test_a_429_holds_for_a_second_at_least(make_governor, clock, retry_after):
+    make_governor().throttled(retry_after)
+    assert make_governor().reserve(1, 5).start - clock.now() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_429_holds_for_a_quarter_of_an_hour_at_most(make_governor):
+    make_governor().throttled(1e9)
+    with pytest.raises(RateUsedUpError) as caught:
+        make_governor().reserve(1, 5)
+    assert caught.value.retry_after == pytest.approx(895, abs=1e-3)
+
+
+def held_for(governor, clock):
+    try:
+        return governor.reserve(1, 0).start - clock.now()
+    except RateUsedUpError as error:
+        return error.retry_after
+
+
+def test_429s_without_a_success_in_between_hold_for_longer_and_longer(make_governor, clock):
+    governor, waits = make_governor(), []
+    for _ in range(7):
+        governor.throttled(0, governor.reserve(1, 60))
+        waits.append(held_for(governor, clock))
+        clock.advance(waits[-1] + 0.1)
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.05)
+    governor.succeeded(governor.reserve(1, 60))
+    clock.advance(0.1)
+    governor.throttled(0, governor.reserve(1, 60))
+    assert held_for(governor, clock) == pytest.approx(1, abs=0.05)
+
+
+def test_a_burst_of_429s_counts_once(make_governor, clock):
+    one, other = make_governor(), make_governor()
+    slots = [one.reserve(1, 5) for _ in range(20)]
+    clock.advance(0.25)
+    for number, slot in enumerate(slots):
+        (one, other)[number % 2].throttled(0, slot)
+        clock.advance(0.01)
+    assert held_for(one, clock) == pytest.approx(0.8, abs=0.01)
+    clock.advance(1)
+    one.throttled(0, one.reserve(1, 5))
+    assert held_for(one, clock) == pytest.approx(2, abs=0.05)
+
+
+def test_a_429_of_a_burst_still_holds_for_what_it_says_itself(make_governor, clock):
+    governor = make_governor()
+    slots = [governor.reserve(1, 5) for _ in range(2)]
+    clock.advance(0.25)
+    governor.throttled(0, slots[0])
+    governor.throttled(7, slots[1])
+    assert held_for(governor, clock) == pytest.approx(7, abs=1e-3)
+
+
+def test_a_429_is_an_answer_and_closes_the_circuit_that_it_probed(make_governor, clock):
+    governor = make_governor()
+    open_circuit(governor)
+    clock.advance(11)
+    governor.throttled(2, governor.reserve(1, 1))
+    clock.advance(2.1)
+    assert not make_governor().reserve(1, 1).probe
+
+
+def test_a_worker_an_hour_ahead_is_healed_on_the_real_table(dynamodb, coordination_table, clock, telemetry):
+    def make(own_clock):
+        return DynamoGovernor(
+            client=dynamodb,
+            table=coordination_table,
+            pace=PACE,
+            clock=own_clock,
+            telemetry=telemetry,
+            rng=random.Random(1),
+        )
+
+    ahead = FakeClock(clock.now() + 3600)
+    make(ahead).reserve(1, 5)
+    make(ahead).throttled(None)
+    assert make(clock).reserve(1, 5).start - clock.now() <= 1.1
+    right = make(clock)
+    for _ in range(FAILURES_TO_OPEN):
+        right.failed(right.reserve(1, 5))
+    with pytest.raises(CircuitOpenError) as caught:
+        make(clock).reserve(1, 5)
+    assert caught.value.retry_after <= 10
+
+
+def test_a_worker_learns_from_the_tables_own_date_that_its_clock_is_wrong(dynamodb, coordination_table, telemetry):
+    def make(own_clock):
+        return DynamoGovernor(
+            client=dynamodb,
+            table=coordination_table,
+            pace=PACE,
+            clock=own_clock,
+            telemetry=telemetry,
+            rng=random.Random(1),
+        )
+
+    class Clock(SystemClock):
+        skew = 0.0
+
+        def now(self):
+            return time.time() + self.skew
+
+    wrong = Clock()
+    wrong.skew = 600.0
+    make(Clock()).reserve(1, 5)
+    with pytest.raises(ClockWrongError):
+        make(wrong).reserve(1, 5)
+    assert telemetry[Metric.CLOCK_SKEW] == [pytest.approx(600, abs=2)]
+    assert make(Clock()).reserve(1, 5)

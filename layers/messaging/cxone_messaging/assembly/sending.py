@@ -14,6 +14,7 @@ from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.clock_skew import ClockCheck
 from cxone_messaging.platform.settings import SenderSettings
 from cxone_messaging.platform.telemetry import Telemetry
 
@@ -56,7 +57,9 @@ def pace(settings: SenderSettings) -> Pace:
 
 
 def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
-    """Put together what says who may send when."""
+    """Put together what says who may send when; it learns the time from all answers of DynamoDB's."""
+    check = ClockCheck(SystemClock())
+    check.watch(aws.dynamodb())
     return DynamoGovernor(
         client=aws.dynamodb(),
         table=settings.coordination_table,
@@ -64,6 +67,7 @@ def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
+        check=check,
     )
 
 

@@ -8,7 +8,7 @@ Instants of the schedule are whole microseconds since 1970, so that a slot's len
 slots, which senders see, are Unix seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MICRO = 1_000_000
 # Five failures in a row mean an outage; the documents ask for 5 to 10 s before the next try, and an outage that lasts
@@ -19,8 +19,19 @@ MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
 PROBE_SECONDS = 30.0
 # The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
 MAX_HOLD_SECONDS = 900.0
-# How long all wait after a 429 that names no time: the window that CXone counts requests in.
-THROTTLE_SECONDS = 1.0
+# How long all wait at least after a 429: the window that CXone counts requests in. 429s without a success in between
+# double that, up to half a minute.
+THROTTLE_SECONDS, MAX_THROTTLE_SECONDS, MAX_HOLDS = 1.0, 30.0, 5
+# How far two right clocks can be apart: each may be off by two seconds.
+DIFFERENCE_SECONDS = 4.0
+# Senders reserve at most five seconds ahead; more than twice that, and a chunk of slots, is nobody's reservation.
+_FURTHEST_SECONDS, _CHUNK = 10.0, 25
+# Rounding, and stamps that overtake each other, are no fault.
+_SLACK_SECONDS = 1.0
+# Clocks that differed once are expected to differ for so long.
+_DIFFERED_SECONDS = 900.0
+# A backlog this short is not worth preserving where two clocks differ.
+_BACKLOG = 30_000
 # More than reach any longest wait; a thousand, of what fails on and on, would be no float any more.
 _MOST_DOUBLINGS = 16
 # Who uses a slot this long after reserving it looks again first: others may have met a 429 or an outage meanwhile.
@@ -46,7 +57,8 @@ class Pace:
 class Slots:
     """Consecutive slots, the first at `start` (Unix seconds).
 
-    `failures` is how many there were in a row before; `probe` names the one probe that an open circuit lets through.
+    `start` and `reserved_at` are of the clock of the machine that reserved them. `failures` is how many there were in a
+    row before, `holds` how many 429s; `probe` names the one probe that an open circuit lets through.
     """
 
     start: float
@@ -54,6 +66,7 @@ class Slots:
     reserved_at: float
     failures: int
     probe: str = ""
+    holds: int = 0
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first of them."""
@@ -61,7 +74,7 @@ class Slots:
 
     def is_fresh(self, now: float) -> bool:
         """Whether they were reserved so lately that nobody needs to look at the schedule again."""
-        return now - self.reserved_at < _LOOK_AGAIN_SECONDS
+        return abs(now - self.reserved_at) < _LOOK_AGAIN_SECONDS
 
 
 class NoSlotError(Exception):
@@ -80,19 +93,34 @@ class CircuitOpenError(NoSlotError):
     """CXone has failed too often in a row."""
 
 
+class ClockWrongError(NoSlotError):
+    """This machine's clock is off by more than two seconds: it must not reserve anything."""
+
+
 class SlotMissedError(Exception):
     """The slot's time has passed; another one may be reserved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the next slot is free, until when all are held back, and how the circuit is; 0 where that never was."""
+    """When the next slot is free, until when all are held back, and how the circuit is; 0 where that never was.
+
+    `stamped_at` is the writer's time. `held_from` is when the last hold was written, `holds` how many there were
+    without a success in between. `failed_by` names the last reports of failures. `differed_at` is when a sender last
+    found that clocks differ.
+    """
 
     next_slot: int = 0
     held_until: int = 0
     failures: int = 0
     open_until: int = 0
     probe_until: int = 0
+    stamped_at: int = 0
+    held_from: int = 0
+    holds: int = 0
+    failed_by: str = ""
+    probe_owner: str = ""
+    differed_at: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -118,6 +146,47 @@ class Schedule:
         if self.held_until > now:
             raise RateUsedUpError((self.held_until - now) / MICRO)
 
+    def believable(self, now: int, latest: int, horizon: float, slot: int) -> "Schedule":
+        """Return the schedule without instants that no sender can have written by the rules.
+
+        `latest` is the latest stamp that can be true. What bears a later one counts as written just now; what is
+        further ahead than its own rule allows counts as run out. `horizon` is in seconds, `slot` in microseconds.
+        """
+        lead = self.stamped_at - now if self.stamped_at > latest else 0
+        reference = max(now, self.stamped_at - lead)
+
+        def within(instant: int, limit: float) -> int:
+            shifted = max(0, instant - lead)
+            return shifted if shifted <= reference + round((limit + _SLACK_SECONDS) * MICRO) else 0
+
+        held = within(self.held_until, MAX_HOLD_SECONDS)
+        furthest = max(0, held - reference) / MICRO + max(horizon, _FURTHEST_SECONDS) + _CHUNK * slot / MICRO
+        return replace(
+            self,
+            next_slot=within(self.next_slot, furthest) or (held if self.next_slot else 0),
+            held_until=held,
+            held_from=min(self.held_from - lead, reference) if self.held_from else 0,
+            open_until=within(self.open_until, MAX_OPEN_SECONDS),
+            probe_until=within(self.probe_until, PROBE_SECONDS),
+        )
+
+    @property
+    def clocks_differ(self) -> bool:
+        """Whether a sender lately found another one's clock ahead of its own."""
+        return self.differed_at > 0 and self.differed_at > self.stamped_at - round(_DIFFERED_SECONDS * MICRO)
+
+    def backlog_from(self, now: int, *, in_doubt: bool) -> int:
+        """Return when the next slot is free for a sender that can't tell how old the stamp is.
+
+        Its own clock may be ahead of the writer's. Then the slots that were taken when the stamp was made count as
+        still to be used: where all have passed by its clock, which costs little, and wherever it is `in_doubt`.
+        """
+        backlog = self.next_slot - self.stamped_at
+        old = self.stamped_at <= now - round(DIFFERENCE_SECONDS * MICRO)
+        if old or backlog <= _BACKLOG or (self.next_slot > now and not in_doubt) or self.held_until > self.stamped_at:
+            return self.next_slot
+        return max(self.next_slot, now + backlog)
+
     @property
     def _closed_until(self) -> int:
         return max(self.open_until, self.probe_until, self.held_until)
@@ -133,6 +202,9 @@ def backoff(first: float, doublings: int, longest: float) -> float:
     return min(longest, first * 2.0 ** min(doublings, _MOST_DOUBLINGS))
 
 
-def hold_seconds(retry_after: float | None) -> float:
-    """For how long a 429 holds everybody back, that asked for so many seconds or for none."""
-    return THROTTLE_SECONDS if retry_after is None else min(retry_after, MAX_HOLD_SECONDS)
+def hold_seconds(retry_after: float | None, holds: int = 0) -> float:
+    """For how long a 429 holds everybody back, after so many others without a success in between.
+
+    At least for the second that CXone counts in, also where `retry_after` (seconds) is 0; at most for 15 minutes.
+    """
+    return min(max(retry_after or 0.0, backoff(THROTTLE_SECONDS, holds, MAX_THROTTLE_SECONDS)), MAX_HOLD_SECONDS)

@@ -12,7 +12,7 @@ SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics there are; those whose name ends in `Latency` are in milliseconds, the others count."""
+    """All metrics there are: `…Latency` in milliseconds, `ClockSkew` in seconds, the others count."""
 
     DISPATCH_LATENCY = "DispatchLatency"
     DELIVERY_LATENCY = "DeliveryLatency"
@@ -27,6 +27,7 @@ class Metric(StrEnum):
     THROTTLED = "Throttled"
     CIRCUIT_OPENED = "CircuitOpened"
     PROBES_FAILED = "ProbesFailed"
+    CLOCK_SKEW = "ClockSkew"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
     TOKEN_FETCHES_FAILED = "TokenFetchesFailed"  # noqa: S105
     WEBHOOKS_REFUSED = "WebhooksRefused"
@@ -53,6 +54,8 @@ class EmbeddedMetrics:
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
         unit = MetricUnit.Milliseconds if metric.endswith("Latency") else MetricUnit.Count
+        if metric is Metric.CLOCK_SKEW:
+            unit = MetricUnit.Seconds
         self._metrics.add_metric(name=metric.value, unit=unit, value=value)
 
     def flush(self) -> None:
