@@ -15,7 +15,6 @@ from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
-    MAX_HOLD_SECONDS,
     MIN_OPEN_SECONDS,
     PROBE_SECONDS,
     CircuitOpenError,

@@ -1,7 +1,9 @@
 """A send that was given up never goes out later, whatever comes before its first byte, and all of it is bounded."""
 
 import collections
+import contextlib
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -316,6 +318,23 @@ class TestKeptConnections:
             with pytest.raises(ConnectionAbortedError):
                 ours.insist_on_silence()
             ours.close()
+
+    def test_a_fast_answer_to_a_request_without_a_body_is_an_answer(self, clock, monkeypatch):
+        """It may be there before the look; then the look would take its first byte."""
+
+        def at_once(connection):
+            with contextlib.suppress(OSError):
+                while b"\r\n\r\n" in connection.recv(65536):
+                    connection.sendall(answer(b"{}", b"200 OK"))
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            threading.Thread(target=lambda: at_once(server.accept()[0]), daemon=True).start()
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            silence = _WholeTimeout.insist_on_silence
+            monkeypatch.setattr(_WholeTimeout, "insist_on_silence", lambda self: (time.sleep(0.1), silence(self)))
+            session = CxoneSession(clock)
+            for _ in range(3):
+                assert session.exchange(url, None, {}, 5, wanted={200}, method="GET").body == b"{}"
 
     def test_the_look_is_taken_before_each_body(self, serve, clock, monkeypatch):
         def broken(_):

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.messages import SmsRequest
@@ -12,7 +10,6 @@ from local.simulator import Settings
 from tests.worlds import RECIPIENT, World
 
 
-@pytest.mark.xfail(strict=True, reason="use_cases/send_batch.py has yet to give the probe back")
 def test_a_bulk_probe_whose_message_is_refused_at_the_last_moment_is_given_back():
     world = World(Settings(requests_per_second=1000, delivery_steps=[]))
     world.opt(ConsentStatus.OPTED_IN)

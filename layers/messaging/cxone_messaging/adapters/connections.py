@@ -159,6 +159,7 @@ class _Connecting(HTTPConnection):
     resolver: Resolver
     idle_since: tuple[float, float] | None = None  # by the stopwatch and by the time of day
     response_class = _FinalResponse
+    _body_follows = True
 
     @override
     def _new_conn(self) -> socket.socket:
@@ -203,9 +204,14 @@ class _Connecting(HTTPConnection):
         raise failure
 
     @override
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **options: Any) -> None:
+        self._body_follows = body is not None  # else an answer may come as soon as the head is out
+        super().request(method, url, body, *args, **options)
+
+    @override
     def endheaders(self, *args: Any, **options: Any) -> None:
         super().endheaders(*args, **options)
-        if isinstance(self.sock, _WholeTimeout):
+        if self._body_follows and isinstance(self.sock, _WholeTimeout):
             self.sock.insist_on_silence()
 
 

@@ -13,7 +13,14 @@ from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.schedule import CircuitOpenError, NoSlotError, RateUsedUpError, SlotMissedError, Slots
+from cxone_messaging.domain.schedule import (
+    CircuitOpenError,
+    ClockWrongError,
+    NoSlotError,
+    RateUsedUpError,
+    SlotMissedError,
+    Slots,
+)
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
@@ -147,8 +154,7 @@ class Dispatcher:
                     governor.succeeded(slot)
                 case NotAccepted(code=Code.RATE_LIMITED):
                     self._telemetry.add(Metric.THROTTLED)
-                    governor.succeeded(slot)  # it answers
-                    governor.throttled(outcome.retry_after)
+                    governor.throttled(outcome.retry_after, slot)
                 case NotAccepted() | OutcomeUnknown():
                     governor.failed(slot)
 
@@ -196,4 +202,6 @@ def no_slot(error: NoSlotError) -> NotAccepted:
     """Put into the words of an outcome that the schedule has no slot."""
     if isinstance(error, CircuitOpenError):
         return NotAccepted("cxone_unavailable", "circuit_open", retry_after=error.retry_after, tried=False)
+    if isinstance(error, ClockWrongError):
+        return NotAccepted("cxone_unavailable", "clock_wrong", retry_after=error.retry_after, tried=False)
     return NotAccepted("rate_limited", "no_slot", retry_after=error.retry_after, tried=False)

@@ -12,7 +12,7 @@ from cxone_messaging.use_cases.dispatch import wait_until
 _LOOK_EVERY = 13
 # Slots that replace missed ones lie no further ahead than this, in seconds.
 _HORIZON_SECONDS = 5.0
-# A hold is waited out where it ends this soon.
+# A hold, or a schedule that is full, is waited out where that ends this soon.
 _PATIENCE_SECONDS = 2.0
 
 
@@ -57,5 +57,13 @@ class Pacer:
             return slot
 
     def _exchange(self, count: int) -> None:
-        self._slots = self._governor.reserve(count, _HORIZON_SECONDS)
-        self._next = self._look_at = 0
+        while True:
+            try:
+                self._slots = self._governor.reserve(count, _HORIZON_SECONDS)
+            except RateUsedUpError as error:
+                if error.retry_after > min(_PATIENCE_SECONDS, self._deadline.left):
+                    raise
+                self._clock.sleep(error.retry_after)
+            else:
+                self._next = self._look_at = 0
+                return
