@@ -35,7 +35,10 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
-    """Start MiniStack behind the guard; it unpacks layers into the temporary folder; gives its endpoint. Raises `ServerError`."""
+    """Start MiniStack behind the guard, and give its endpoint. Raises `ServerError`.
+
+    MiniStack unpacks layers into the temporary folder.
+    """
     endpoint = f"http://127.0.0.1:{port}"
     settings = {
         "BIND_HOST": "127.0.0.1",
