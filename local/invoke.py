@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import sam
 from local.deployed import Deployed
 from local.options import FOLDER, ROOT
+from local.plain import visible
 from local.progress import Progress
 from local.stacks import StackError, local_description, look_up
 
@@ -28,7 +29,7 @@ def main() -> int:
     """Invoke, and print the answer; 0 where there is one, whatever its status."""
     arguments = _arguments()
     try:
-        print(told(invoke(arguments.stack, *read(arguments.event))))
+        print(visible(told(invoke(arguments.stack, *read(arguments.event))), lines=True))
     except (InvokeError, StackError, BotoCoreError, ClientError) as error:
         Progress().error(str(error))
         return 1
