@@ -66,7 +66,7 @@ proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced
 	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
 
 # SECONDS is a variable of the shell's own.
-fuzzapi: export override FUZZ_SECONDS := $(or $(value SECONDS),300)
+fuzzapi: export FUZZ_SECONDS := $(or $(value SECONDS),300)
 fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
 	$(BIN)/pytest -s tests/e2e/test_fuzzing.py
 

@@ -31,8 +31,8 @@ def deploy(options: Options) -> None:
         "CxoneOperatorId": options.operator_id,
         "EmulatorEndpoint": options.endpoint,
     }
-    # As JSON: on its command line SAM reads quotes and spaces, and one value could become another parameter's.
-    file = options.folder / "parameters.json"
+    # As JSON, which is YAML: on a command line SAM reads quotes and spaces, and a value could set another parameter.
+    file = options.folder / "parameters.yaml"
     file.write_text(json.dumps(parameters))
     _sam(
         options,

@@ -28,7 +28,20 @@ PASSED_ON = [
 ]
 # What the Makefile itself is made of, what a shell would look at, and what nobody has heard of.
 OTHERS = [
-    *("SECONDS", "UPGRADE", "BIN", "UV", "READY", "CODE", "GROUPS", "EXPLORE", "CHECKS_BIN", "LOCK_FLAGS", "WHEELS"),
+    *(
+        "SECONDS",
+        "FUZZ_SECONDS",
+        "UPGRADE",
+        "BIN",
+        "UV",
+        "READY",
+        "CODE",
+        "GROUPS",
+        "EXPLORE",
+        "CHECKS_BIN",
+        "LOCK_FLAGS",
+        "WHEELS",
+    ),
     *("SYNC", "GIVEN", "SHELL", ".SHELLFLAGS", "CURDIR", "MAKEFILE_LIST", "MAKEOVERRIDES", "BASH_ENV", "ENV", "PS4"),
     *("SHELLOPTS", "ANYTHING"),
 ]
