@@ -1,23 +1,38 @@
 # Every verb works as the first command on a fresh clone: it installs what is missing, into this folder only.
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
 
-GROUPS := --group runtime --group local --group test --group lint --group bench --group naive
-READY := .venv/.ready
-BIN := .venv/bin
+# No value that is given to make is read by make or by a shell, whatever stands in it. First, every variable of the command
+# line becomes a text that make expands no more. Then only those that a program here reads go on, in its environment
+# alone: no recipe names one of them (tests/security/test_no_make_variable_is_read_by_a_shell.py).
+override GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval unexport $(name)))
+override PASSED_ON := STACK TABLE DAY CAMPAIGN TEMPLATE OUT NOTED AS_OF RECIPIENT EVENT FILE TEXT YES CAMPAIGN_FLAGS \
+  BENCH_FLAGS DOCS_PORT ARCHITECTURE MINISTACK_PORT SIMULATOR_PORT REQUIRE_AUDIT HISTORIES PROOF FUZZ CXONE_% AWS_%
+$(foreach name,$(filter $(PASSED_ON),$(GIVEN)),$(eval export $(name)))
+# A make that a program here starts, as `sam build` does, gets none as a variable of its command line.
+override MAKEOVERRIDES :=
+override SHELL := /bin/bash
+override .SHELLFLAGS := -c
+
+override GROUPS := --group runtime --group local --group test --group lint --group bench --group naive
+override READY := .venv/.ready
+override BIN := .venv/bin
 # checkov and pip-audit, which need other versions of what the rest uses.
-CHECKS_READY := .venv-checks/.ready
-CHECKS_BIN := .venv-checks/bin
+override CHECKS_READY := .venv-checks/.ready
+override CHECKS_BIN := .venv-checks/bin
 # The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
 # is none.
-UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
-EXPLORE := --hypothesis-profile=explore
-CODE := functions layers local bench tests
+override UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+# Wheels only: to build a source distribution is to run its code. AWS publishes awslambdaric's wheels for Linux alone.
+override WHEELS := --only-binary :all: $(if $(filter Darwin,$(shell uname)),--no-binary awslambdaric)
+override SYNC := pip sync --quiet --compile-bytecode --require-hashes
+override EXPLORE := --hypothesis-profile=explore
+override CODE := functions layers local bench tests
 
 .PHONY: help demo test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
 
 help: ## show what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 demo: $(READY) ## from nothing to a delivered, audited message, on this machine
 	@$(BIN)/python -m local.demo
@@ -28,23 +43,15 @@ up: $(READY) ## deploy template.yaml to a local emulator, beside a CXone simulat
 down: $(READY) ## stop what `make up` started
 	@$(BIN)/python -m local.stack down
 
+# These find their variables in the environment (local/verbs.py).
 invoke: $(READY) ## hand EVENT=events/send_message/preview.json to its function, here or on STACK=…
-	@$(if $(EVENT),,$(error give an event: make invoke EVENT=events/send_message/preview.json))
-	@$(BIN)/python -m local.invoke "$(EVENT)" $(if $(STACK),--stack "$(STACK)")
+	@$(BIN)/python -m local.verbs invoke
 
-# The text goes through the environment, where neither make nor a shell reads anything into its dollars and quotes.
-campaign: export CAMPAIGN_TEXT := $(value TEXT)
 campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}', STACK=…, YES=1
-	@$(if $(FILE),,$(error give a file: make campaign FILE=people.csv TEXT='Hello {name}'))
-	@$(BIN)/python -m local.campaign "$(FILE)" $(if $(STACK),--stack "$(STACK)") $(if $(filter 1,$(YES)),--yes) \
-	  $(CAMPAIGN_FLAGS)
+	@$(BIN)/python -m local.verbs campaign
 
-# So does the recipient, who is nobody's business: it stands in no process's arguments but make's own.
-audit: export AUDIT_RECIPIENT := $(value RECIPIENT)
 audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, CAMPAIGN=…, TEMPLATE=…, RECIPIENT=… of it
-	@$(BIN)/python -m local.audit $(if $(STACK),--stack "$(STACK)") $(if $(TABLE),--table "$(TABLE)") \
-	  $(if $(DAY),--day "$(DAY)") $(if $(CAMPAIGN),--campaign "$(CAMPAIGN)") $(if $(TEMPLATE),--template "$(TEMPLATE)") \
-	  $(if $(OUT),--out "$(OUT)") $(if $(NOTED),--noted "$(NOTED)") $(if $(AS_OF),--as-of "$(AS_OF)")
+	@$(BIN)/python -m local.verbs audit
 
 test: $(READY) ## all tests
 	$(BIN)/pytest -n 3
@@ -58,11 +65,13 @@ fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced, stopped and cold, at full size
 	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
 
+# SECONDS is a variable of the shell's own.
+fuzzapi: export FUZZ_SECONDS := $(or $(value SECONDS),300)
 fuzzapi: $(READY) ## thousands of requests that docs/openapi.yaml allows or forbids; SECONDS=300
-	FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/e2e/test_fuzzing.py
+	$(BIN)/pytest -s tests/e2e/test_fuzzing.py
 
 bench: $(READY) ## the measurements, as a table, plots and bench/results/latest.json
-	PYTHONPATH=layers/messaging:. $(BIN)/python -m bench $(BENCH_FLAGS)
+	PYTHONPATH=layers/messaging:. $(BIN)/python -m local.verbs bench
 
 docs: $(READY) ## the API's description in a browser, on 127.0.0.1; DOCS_PORT=8091
 	@$(BIN)/python -m local.docs
@@ -82,15 +91,16 @@ format: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff format $(CODE)
 
 build: $(READY) ## what `sam deploy` uploads; ARCHITECTURE=arm64 (default) or x86_64
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs build
 
 lock: $(READY) ## lock the dependencies, for this project and for the layer; UPGRADE=1 takes newer versions
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml --constraint requirements.lock \
 	  --output-file layers/messaging/requirements.txt
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group checks --output-file requirements-checks.lock
+	$(BIN)/uv pip compile $(LOCK_FLAGS) --group installer --constraint requirements.lock --output-file requirements-uv.lock
 
-LOCK_FLAGS := --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
+override LOCK_FLAGS := --quiet $(if $(value UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 clean: ## remove everything that was installed or built here
 	rm -rf .venv .venv-checks .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -98,16 +108,18 @@ clean: ## remove everything that was installed or built here
 $(READY): requirements.lock | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"
 	@$(UV) venv --quiet --allow-existing --python 3.13 .venv
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
+	@$(UV) $(SYNC) $(WHEELS) --python $(BIN)/python requirements.lock
 	@touch $@
 
 $(CHECKS_READY): requirements-checks.lock | $(READY)
 	@echo "installing checkov and pip-audit into .venv-checks"
 	@$(UV) venv --quiet --allow-existing --python 3.13 .venv-checks
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(CHECKS_BIN)/python requirements-checks.lock
+	@$(UV) $(SYNC) $(WHEELS) --python $(CHECKS_BIN)/python requirements-checks.lock
 	@touch $@
 
-.tools/bin/uv:
+.tools/bin/uv: requirements-uv.lock
 	@echo "installing uv into .tools"
 	@(python3.13 -m venv .tools 2>/dev/null || python3 -m venv .tools)
-	@.tools/bin/pip install --quiet --disable-pip-version-check uv
+	@.tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	  --requirement requirements-uv.lock
+	@touch $@

@@ -4,11 +4,12 @@ import os
 import sys
 from typing import Any
 
-from flask import Flask, Response, redirect, send_file
+from flask import Flask, Response, redirect, request, send_file
 from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as Redirection
 
+from local.guard import refusal
 from local.options import ROOT
 from local.processes import interrupt_when_told_to_end
 from local.progress import Progress
@@ -27,6 +28,11 @@ def application() -> Flask:
     """Put together the page, Swagger UI as its package ships it, and the description that it shows."""
     app = Flask(__name__)
     app.register_blueprint(get_swaggerui_blueprint(_PAGE, _DESCRIPTION, config=_SHOWN))
+
+    @app.before_request
+    def guard() -> tuple[str, int] | None:
+        reason = refusal(request.headers.items(), int(request.environ["SERVER_PORT"]))
+        return (reason, 403) if reason else None
 
     @app.get(_DESCRIPTION)
     def description() -> Response:

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import sam
 from local.deployed import Deployed
 from local.options import FOLDER, ROOT
+from local.plain import visible
 from local.progress import Progress
 from local.stacks import StackError, local_description, look_up
 
@@ -26,16 +27,20 @@ class InvokeError(Exception):
 
 def main() -> int:
     """Invoke, and print the answer; 0 where there is one, whatever its status."""
-    parser = argparse.ArgumentParser(prog="python -m local.invoke", description="Hand an event to its function.")
-    parser.add_argument("event", type=Path, help="a JSON file in a folder that is named as one of functions/")
-    parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     try:
-        print(told(invoke(arguments.stack, *read(arguments.event))))
+        print(visible(told(invoke(arguments.stack, *read(arguments.event))), lines=True))
     except (InvokeError, StackError, BotoCoreError, ClientError) as error:
         Progress().error(str(error))
         return 1
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.invoke", description="Hand an event to its function.")
+    parser.add_argument("event", type=Path, help="a JSON file in a folder that is named as one of functions/")
+    parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
+    return parser.parse_args()
 
 
 def read(file: Path) -> tuple[str, str]:

@@ -1,11 +1,13 @@
 """What a local stack can be told: where it keeps its files, where it listens, and whose CXone it speaks to."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from local import template
 from local.processes import ServerError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +18,14 @@ CAMPAIGN_ID = "local-campaign"
 SENDER = "+15550100000"
 OPERATOR_ID = "local-operator"
 _HIGHEST_PORT = 65535
+# What becomes a parameter of the template must be such as that parameter takes.
+_PARAMETERS = {
+    "CXONE_SMS_BASE_URL": "CxoneSmsBaseUrl",
+    "CXONE_API_BASE_URL": "CxoneApiBaseUrl",
+    "CXONE_CAMPAIGN_ID": "CxoneCampaignId",
+    "CXONE_FROM_NUMBER": "CxoneFromNumber",
+    "CXONE_OPERATOR_ID": "CxoneOperatorId",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,10 @@ class Options:
         sms, api = environment.get("CXONE_SMS_BASE_URL"), environment.get("CXONE_API_BASE_URL")
         if bool(sms) != bool(api):
             raise ServerError("give both CXONE_SMS_BASE_URL and CXONE_API_BASE_URL, or neither")
+        for variable, parameter in _PARAMETERS.items():
+            told = template.load()["Parameters"][parameter]
+            if not re.fullmatch(told["AllowedPattern"], environment.get(variable, "")):
+                raise ServerError(f"{variable} {told['ConstraintDescription']}")
         ministack_port = _port(environment, "MINISTACK_PORT", 4566)
         simulator_port = _port(environment, "SIMULATOR_PORT", 8090)
         if ministack_port == simulator_port and not sms:

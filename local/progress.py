@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from local.plain import visible
+
 _WIDTH = 80
 
 
@@ -28,7 +30,10 @@ class Outcome:
 
 
 class Progress:
-    """Steps on a console; without a terminal there are no spinners, but the same lines."""
+    """Steps on a console; without a terminal there are no spinners, but the same lines.
+
+    No text can steer the terminal: control characters and rich's markup are shown as they are written.
+    """
 
     def __init__(self) -> None:
         for stream in (sys.stdout, sys.stderr):
@@ -42,7 +47,7 @@ class Progress:
         started = time.monotonic()
         outcome = Outcome(done)
         try:
-            with self.console.status(f"{escape(doing)} …") as status:
+            with self.console.status(f"{escape(visible(doing))} …") as status:
                 outcome.show_meanwhile = status.update
                 yield outcome
         except BaseException:
@@ -52,13 +57,17 @@ class Progress:
         if outcome.shown is not None:
             self.console.print(Padding(outcome.shown, (1, 0, 1, 2), expand=False))
 
+    def say(self, text: str, style: str = "") -> None:
+        """Print a text of one or more lines."""
+        self.console.print(visible(text, lines=True), style=style, markup=False, soft_wrap=True)
+
     def end(self, text: str) -> None:
         """Say how it ended."""
-        self.console.print(text, style="bold green", markup=False, soft_wrap=True)
+        self.say(text, "bold green")
 
     def error(self, text: str) -> None:
         """Say what went wrong."""
-        self.console.print(text, style="red", markup=False, soft_wrap=True)
+        self.say(text, "red")
 
     def _line(self, mark: str, text: str, seconds: float) -> None:
         line = Table.grid(padding=(0, 1))
@@ -66,7 +75,7 @@ class Progress:
         line.add_column(width=1)
         line.add_column(ratio=1, overflow="fold")
         line.add_column(justify="right", style="dim", no_wrap=True)
-        first, *details = text.splitlines()
+        first, *details = visible(text, lines=True).split("\n")
         line.add_row(mark, escape(first), f"{seconds:.1f} s")
         for detail in details:
             line.add_row("", f"[dim]{escape(detail)}[/]")

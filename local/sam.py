@@ -1,5 +1,6 @@
 """The SAM CLI, made to build and deploy `template.yaml` to an emulator and to nothing else."""
 
+import json
 import os
 import platform
 import sys
@@ -30,13 +31,16 @@ def deploy(options: Options) -> None:
         "CxoneOperatorId": options.operator_id,
         "EmulatorEndpoint": options.endpoint,
     }
+    # As JSON, which is YAML: on a command line SAM reads quotes and spaces, and a value could set another parameter.
+    file = options.folder / "parameters.yaml"
+    file.write_text(json.dumps(parameters))
     _sam(
         options,
         "deploy",
         *("--template-file", str(_build_folder(options) / "template.yaml")),
         *("--stack-name", STACK_NAME, "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--resolve-s3"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-        *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
+        *("--parameter-overrides", f"file://{file}"),
     )
 
 

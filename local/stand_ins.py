@@ -35,7 +35,10 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
-    """Start MiniStack, which unpacks layers into the temporary folder; gives its endpoint. Raises `ServerError`."""
+    """Start MiniStack behind the guard, and give its endpoint. Raises `ServerError`.
+
+    MiniStack unpacks layers into the temporary folder.
+    """
     endpoint = f"http://127.0.0.1:{port}"
     settings = {
         "BIND_HOST": "127.0.0.1",
@@ -46,7 +49,7 @@ def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
         "TMPDIR": str(temporary),
         "LOG_LEVEL": "WARNING",
     }
-    servers.start("emulator", [sys.executable, "-m", "ministack"], environment(endpoint) | settings, port, ROOT)
+    servers.start("emulator", [sys.executable, "-m", "local.emulator"], environment(endpoint) | settings, port, ROOT)
     return endpoint
 
 

@@ -19,6 +19,7 @@ from local.audit.faults import NOTES, Fault
 from local.audit.source import AuditError, Source
 from local.audit.verification import Verification
 from local.options import FOLDER
+from local.plain import visible
 from local.processes import interrupt_when_told_to_end
 from local.progress import Outcome, Progress
 from local.stack import INTERRUPTED
@@ -29,7 +30,7 @@ _BETWEEN_SIGNS_OF_LIFE = 10_000
 
 
 def main() -> int:
-    """Read, verify, export; 0 when all of the ledger holds, 1 when something is wrong, 2 when nobody can tell."""
+    """Read, verify, export; 0 when the ledger holds, 1 when something is wrong, 2 when nothing is verified."""
     arguments = _arguments()
     progress = Progress()
     interrupt_when_told_to_end()
@@ -106,10 +107,13 @@ def _run(arguments: argparse.Namespace, progress: Progress) -> int:
         with progress.step("verifying", "verified") as outcome:
             verification = Verification(copy, now, dict(arguments.noted))
             faults = _verify(verification, selection, arguments.out, outcome)
+        is_empty = copy.is_empty
     _tell_of_checkpoints(verification, now, progress)
     notes = [*verification.late, *(fault for fault in faults if fault.kind in NOTES)]
     faults = [fault for fault in faults if fault.kind not in NOTES]
     _tell_of_notes(notes, progress)
+    if not faults and is_empty:
+        raise AuditError(f"the table {source.table} has no entry: nothing is verified, and nothing can be said of it")
     if not faults:
         progress.end("the ledger holds")
         return 0
@@ -160,17 +164,17 @@ def _tell_of_checkpoints(verification: Verification, now: datetime, progress: Pr
         newest = checkpoints[max(checkpoints)]
         told = (
             f"checkpoints of {len(checkpoints):,} days; note the newest outside of this account, for a later audit:\n"
-            f"  NOTED={newest.day}:{newest.hash}"
+            f"  NOTED={newest.day}:{visible(newest.hash)}"
         )
-    progress.console.print(told, markup=False, soft_wrap=True)
+    progress.say(told)
 
 
 def _tell_of_notes(notes: Sequence[Fault], progress: Progress) -> None:
     """Show which entries came late, or may have: that alone is no sign of tampering."""
     for note in notes[:_SHOWN]:
-        progress.console.print(str(note), markup=False, soft_wrap=True)
+        progress.say(str(note))
     if len(notes) > _SHOWN:
-        progress.console.print(f"and {len(notes) - _SHOWN:,} more entries that came late", markup=False)
+        progress.say(f"and {len(notes) - _SHOWN:,} more entries that came late")
 
 
 if __name__ == "__main__":

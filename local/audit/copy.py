@@ -38,6 +38,11 @@ class Copy:
         """Take items of the table in."""
         self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", map(_row, items))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no item at all."""
+        return self._database.execute("SELECT 1 FROM entry LIMIT 1").fetchone() is None
+
     def see(self, checkpoint: Checkpoint) -> None:
         """Take in what a checkpoint says of each chain."""
         day = checkpoint.day.isoformat()

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from local.audit.chains import Chain, Stored
 from local.audit.faults import Fault
 from local.audit.source import AuditError
+from local.plain import cell
 
 ENTRIES_CSV, ENTRIES_JSONL, FAULTS_CSV = "entries.csv", "entries.jsonl", "faults.csv"
 _COLUMNS = ("subject", "sequence", "timestamp", "type", "data", "previousHash", "hash", "fault")
@@ -47,7 +48,10 @@ class Selection:
 
 
 class Export:
-    """The files. An entry stands in `entries.jsonl` as it is stored, so that anybody can hash it anew."""
+    """The files. An entry stands in `entries.jsonl` as it is stored, so that anybody can hash it anew.
+
+    In the CSV files an apostrophe stands before a text that a spreadsheet would take for a formula.
+    """
 
     def __init__(self, entries: TextIO, lines: TextIO, faults: TextIO) -> None:
         self._entries = csv.writer(entries)
@@ -66,7 +70,8 @@ class Export:
 
     def add_faults(self, faults: Sequence[Fault]) -> None:
         """Write down faults."""
-        self._faults.writerows([fault.subject, fault.sequence, fault.kind, fault.detail] for fault in faults)
+        rows = ([fault.subject, fault.sequence, fault.kind, fault.detail] for fault in faults)
+        self._faults.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 @contextmanager
@@ -86,7 +91,10 @@ def export(folder: Path | None) -> Iterator[Export | None]:
 
 
 def _cell(value: Any) -> Any:
-    return value if isinstance(value, str | int) else _json(value)
+    """Give a cell: a number as it is, all else as a text that no spreadsheet calculates."""
+    if isinstance(value, int):
+        return value
+    return cell(value if isinstance(value, str) else _json(value))
 
 
 def _json(value: Any) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, first_broken
 from local.audit.chains import Chain
+from local.plain import visible
 
 _DAY = timedelta(days=1)
 
@@ -45,7 +46,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = f", entry {self.sequence}" if self.sequence is not None else ""
-        return f"{self.subject}{place}: {self.kind} - {self.detail}"
+        return visible(f"{self.subject}{place}: {self.kind} - {self.detail}")  # the table's texts may be anybody's
 
 
 def chain_faults(subject: str, entries: Sequence[Entry]) -> list[Fault]:

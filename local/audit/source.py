@@ -46,7 +46,11 @@ class Source:
         try:
             scan = self._client("dynamodb").get_paginator("scan")
             for page in scan.paginate(TableName=self.table, ConsistentRead=True):
-                yield from map(attributes_of, page["Items"])
+                for item in page["Items"]:
+                    # A ledger's keys, without which DynamoDB lets nothing into one.
+                    if "S" not in item.get("subject", {}) or "N" not in item.get("sequence", {}):
+                        raise AuditError(f"the table {self.table} is no ledger: its items have no subject and sequence")
+                    yield attributes_of(item)
         except (BotoCoreError, ClientError) as error:
             raise AuditError(f"the table {self.table} can't be read: {error}") from None
 

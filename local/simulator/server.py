@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from local.guard import Application, Guard
 from local.simulator.events import Event
 from local.simulator.settings import MAXIMUM_EVENT_WORKERS
 from local.simulator.simulator import MAXIMUM_BODY_BYTES, Simulator
@@ -140,8 +141,8 @@ class EventPoster:
         self._simulator.event_answered(event, status)
 
 
-def application(simulator: Simulator) -> Starlette:
-    """The ASGI application; its lifespan is that of the events' thread."""
+def application(simulator: Simulator) -> Application:
+    """The ASGI application behind the guard; its lifespan is that of the events' thread."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -152,7 +153,7 @@ def application(simulator: Simulator) -> Starlette:
         finally:
             await asyncio.to_thread(poster.stop)
 
-    return Starlette(routes=[Route("/{path:path}", _Endpoint(simulator))], lifespan=lifespan)
+    return Guard(Starlette(routes=[Route("/{path:path}", _Endpoint(simulator))], lifespan=lifespan))
 
 
 class Server(uvicorn.Server):

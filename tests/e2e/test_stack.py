@@ -1,9 +1,13 @@
 """`make up` where things are not as they should be, and an impatient Ctrl-C."""
 
+import contextlib
 import dataclasses
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -40,6 +44,39 @@ def test_a_running_stack_is_not_moved_elsewhere(stack, stack_folder):
     with pytest.raises(ServerError, match="a stack runs already"):
         up(Options.apart(stack_folder), Progress())
     assert stack.call("GET", "/messages/none").status_code == 404
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="there is no /proc to look into")
+def test_nothing_of_it_listens_but_the_two_servers_behind_the_guard(stack, stack_folder):
+    """A function's own process, or a second listener of the emulator's, would be a door without the guard."""
+    stack.call("GET", "/messages/none")  # functions run
+    groups = {int(each["pid"]) for each in json.loads((stack_folder / "processes.json").read_text()).values()}
+    listening = dict(_listening())
+    ports = {listening[inode] for inode in _sockets(groups) if inode in listening}
+    urls = (stack.outputs["ApiUrl"], stack.simulator_url)
+    assert ports == {("127.0.0.1", urlsplit(url).port) for url in urls}
+
+
+def _listening():
+    """Give each listening TCP socket's inode, with its address and port."""
+    for file in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(file).read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == "0A":
+                host = "127.0.0.1" if address == "0100007F" else address
+                yield fields[9], (host, int(port, 16))
+
+
+def _sockets(groups):
+    """Give the inodes of all sockets that the processes of some groups have open."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            group = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[2])
+            if group in groups:
+                for link in process.joinpath("fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        yield str(link.readlink()).removeprefix("socket:[").removesuffix("]")
 
 
 def test_down_twice_is_no_matter(tmp_path):

@@ -6,11 +6,12 @@ from typing import Any
 
 from cxone_messaging.domain.entries import Value
 
+_NO_VALUE_OF_OURS: Any = 0.5
 _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
-    """Read an item as DynamoDB gives it; what no entry of ours holds becomes a text, which breaks its hash."""
+    """Read an item as DynamoDB gives it; a value that no entry of ours holds breaks its entry's hash."""
     return {name: read(attribute) for name, attribute in item.items()}
 
 
@@ -32,7 +33,11 @@ def written(value: Value) -> dict[str, Any]:
 
 
 def read(attribute: Mapping[str, Any]) -> Value:
-    """Read a value of DynamoDB's types."""
+    """Read a value of DynamoDB's types.
+
+    No entry of ours holds a set, a binary or a number with decimals. Each becomes a map of its type and Python text,
+    with a fraction beside it: no other value contains one, so the map has no hash in common with any of them.
+    """
     ((kind, value),) = attribute.items()
     match kind:
         case "S" | "BOOL":
@@ -46,4 +51,4 @@ def read(attribute: Mapping[str, Any]) -> Value:
         case "M":
             return {name: read(each) for name, each in value.items()}
         case _:
-            return repr(value)
+            return {kind: repr(value), "foreign": _NO_VALUE_OF_OURS}

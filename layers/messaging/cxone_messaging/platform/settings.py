@@ -4,13 +4,45 @@ Read when a function first needs them, never at import: the package imports with
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# Paths are joined to it, and begin with a slash.
-BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# Nothing here reaches another machine: no public DNS resolves a name under .test (RFC 6761), which our own tests use.
+_LOCAL = rf"127\.0\.0\.1|localhost|\[::1\]|(?:{_LABEL}\.)+test"
+_BASE_URL = re.compile(
+    rf"(?:https://{_LABEL}(?:\.{_LABEL})*|http://(?:{_LOCAL}))(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%+-]+)*/?"
+)
+_SENDER = re.compile(r"\+?[0-9]{3,15}")
+_IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
+
+
+# The template's parameters have the same patterns; a variable that was set by another way is held against them too. An
+# error names the variable and quotes no value.
+def _base_url(url: str) -> str:
+    if not _BASE_URL.fullmatch(url):
+        raise ValueError("must be https://host[:port][/path] without user, query or fragment")
+    return url.rstrip("/")  # paths are joined to it, and begin with a slash
+
+
+def _sender(number: str) -> str:
+    if not _SENDER.fullmatch(number):
+        raise ValueError("must be a number in international form, or a short code, in digits")
+    return number
+
+
+def _identifier(text: str) -> str:
+    if not _IDENTIFIER.fullmatch(text):
+        raise ValueError("must be at most 128 printable ASCII characters, none of them a space at an end")
+    return text
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Sender = Annotated[str, AfterValidator(_sender)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 class Settings(BaseModel):
@@ -45,9 +77,9 @@ class SenderSettings(Settings):
     sms_token_secret_arn: str
     webhook_secret_arn: str
     cxone_sms_base_url: BaseUrl
-    cxone_from_number: str = ""
-    cxone_campaign_id: str = ""
-    webhook_base_url: str
+    cxone_from_number: Sender = ""
+    cxone_campaign_id: Identifier = ""
+    webhook_base_url: BaseUrl
     max_segments: int = Field(default=10, ge=1, le=255)
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
     cxone_requests_per_second: float = Field(default=100, gt=0)
@@ -73,8 +105,8 @@ class SubmitBulkSettings(Settings):
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
-    cxone_from_number: str = ""
-    cxone_campaign_id: str = ""
+    cxone_from_number: Sender = ""
+    cxone_campaign_id: Identifier = ""
     max_segments: int = Field(default=10, ge=1, le=255)
     bulk_queue_url: str
 
@@ -111,8 +143,8 @@ class ApproveTemplateSettings(Settings):
     admin_token_secret_arn: str
     webhook_secret_arn: str
     cxone_api_base_url: BaseUrl
-    cxone_operator_id: str = ""
-    webhook_base_url: str
+    cxone_operator_id: Identifier = ""
+    webhook_base_url: BaseUrl
 
 
 class CheckpointLedgerSettings(Settings):

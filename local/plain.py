@@ -1,0 +1,25 @@
+"""Texts of others made harmless where they are shown: on a terminal, and in a spreadsheet."""
+
+import unicodedata
+
+# Control characters with their terminal escapes, marks that turn or hide text, halves of pairs, unassigned characters.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Write out what a terminal would obey instead of show; with `lines`, line breaks stay."""
+    return "".join(_written(each) if _is_hidden(each) and not (lines and each == "\n") else each for each in text)
+
+
+def cell(text: str) -> str:
+    """Keep a spreadsheet from taking a text for a formula: an apostrophe stands before it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN
+
+
+def _written(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii") if not character.isascii() else f"\\x{ord(character):02x}"

@@ -1,0 +1,124 @@
+"""The make verbs that take variables: `python -m local.verbs audit` runs `local.audit` with what the environment says.
+
+Make puts its variables into the environment and no recipe names one, so neither make nor a shell reads their values.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from local.progress import Progress
+
+_USAGE = 2
+_ARCHITECTURES = ("arm64", "x86_64")
+
+
+class VerbError(Exception):
+    """A verb can't be run with these variables; the text names the variable and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A module, and the variables that it is given: as options, as flags of its own, or in its environment."""
+
+    module: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    flags: str | None = None
+    operand: str | None = None
+    example: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+VERBS = {
+    "invoke": Verb(
+        "local.invoke",
+        options={"STACK": "--stack"},
+        operand="EVENT",
+        example="an event: make invoke EVENT=events/send_message/preview.json",
+    ),
+    "campaign": Verb(
+        "local.campaign",
+        options={"STACK": "--stack"},
+        flags="CAMPAIGN_FLAGS",
+        operand="FILE",
+        example="a file: make campaign FILE=people.csv TEXT='Hello {name}'",
+        renamed={"TEXT": "CAMPAIGN_TEXT"},
+    ),
+    "audit": Verb(
+        "local.audit",
+        options={
+            "STACK": "--stack",
+            "TABLE": "--table",
+            "DAY": "--day",
+            "CAMPAIGN": "--campaign",
+            "TEMPLATE": "--template",
+            "OUT": "--out",
+            "NOTED": "--noted",
+            "AS_OF": "--as-of",
+        },
+        # It is nobody's business: it stands in no process's arguments but make's own.
+        renamed={"RECIPIENT": "AUDIT_RECIPIENT"},
+    ),
+    "bench": Verb("bench", flags="BENCH_FLAGS"),
+}
+
+
+def command(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Give what runs a verb: Python's arguments, and the environment. Raises `VerbError`.
+
+    An empty variable is one that is not given. Each value stands whole in one argument, whatever it begins with.
+    """
+    if name == "build":
+        _check_architecture(variables)
+        return ["-m", "samcli", "build"], dict(variables)
+    if name not in VERBS:
+        raise VerbError(f"usage: python -m local.verbs {'|'.join((*VERBS, 'build'))}")
+    verb = VERBS[name]
+    arguments = ["-m", verb.module, *_options(verb, variables)]
+    if name == "campaign" and variables.get("YES") == "1":
+        arguments.append("--yes")
+    if verb.flags:
+        arguments += _flags(verb.flags, variables.get(verb.flags, ""))
+    if verb.operand:
+        if not variables.get(verb.operand):
+            raise VerbError(f"give {verb.example}")
+        arguments += ["--", variables[verb.operand]]
+    given = {new: variables[old] for old, new in verb.renamed.items() if variables.get(old)}
+    # What is not given is not inherited under the other name either.
+    kept = {variable: value for variable, value in variables.items() if variable not in verb.renamed.values()}
+    return arguments, {**kept, **given}
+
+
+def _options(verb: Verb, variables: Mapping[str, str]) -> Iterator[str]:
+    for variable, option in verb.options.items():
+        if variables.get(variable):
+            yield f"{option}={variables[variable]}"
+
+
+def _flags(variable: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)  # quotes as in a shell, and nothing else of one
+    except ValueError as error:
+        raise VerbError(f"{variable} can't be read: {error}") from None
+
+
+def _check_architecture(variables: Mapping[str, str]) -> None:
+    """Check what the layer's own Makefile reads. Raises `VerbError`."""
+    if variables.get("ARCHITECTURE", "arm64") not in _ARCHITECTURES:
+        raise VerbError(f"ARCHITECTURE is neither {' nor '.join(_ARCHITECTURES)}")
+
+
+def main() -> int:
+    """Become the program that a verb runs; 2 where its variables make no sense."""
+    try:
+        arguments, environment = command(" ".join(sys.argv[1:]), os.environ)
+    except VerbError as error:
+        Progress().error(str(error))
+        return _USAGE
+    return os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""No name or URL that a deployment is given leads a secret to another host, and each other text is bounded.
+
+CloudFormation checks parameters; the functions check their environment again; `make up` checks its variables.
+"""
+
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from cxone_messaging.platform import settings
+from local import template
+from local.options import Options
+from local.processes import ServerError
+
+PARAMETERS = template.load()["Parameters"]
+TEXTS = [name for name, each in PARAMETERS.items() if each["Type"] == "String" and "AllowedValues" not in each]
+URLS = ["CxoneSmsBaseUrl", "CxoneApiBaseUrl", "WebhookBaseUrl"]
+NAMES = ["CxoneAccount", "CxoneOrg"]
+IDENTIFIERS = ["CxoneCampaignId", "CxoneOperatorId"]
+MODELS = [each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, settings.Settings)]
+
+GOOD_URLS = [
+    "https://acme.my.cxone.com",
+    "https://acme.my.cxone.com/",
+    "https://api.example:8443/live/v1.0/~a_b-c%20d",
+    "https://10.0.0.1",
+    "http://127.0.0.1:8090",
+    "http://localhost:8090/a",
+    "http://[::1]:8090",
+]
+BAD_URLS = [
+    "http://acme.my.cxone.com",
+    "http://127.0.0.1.evil.example",
+    "http://127.0.0.1@evil.example",
+    "http://localhost.evil.example",
+    "http://0.0.0.0:8090",
+    "https://evil.example?",
+    "https://evil.example/x?",
+    "https://evil.example/#",
+    "https://evil.example#.my.cxone.com",
+    "https://acme.my.cxone.com@evil.example",
+    "https://user:password@evil.example",
+    "https://evil.example\\.my.cxone.com",
+    "https://evil.example:443:80",
+    "https://evil.example:",
+    "https://evil.example:123456",
+    "https://evil.example//a",
+    "https://a..b",
+    "https://-a.example",
+    "https://a.example.",
+    "https://",
+    "https:///a",
+    "//evil.example",
+    "evil.example",
+    "ftp://evil.example",
+    "HTTPS://evil.example ",
+    " https://evil.example",
+    "https://evil.example\n",
+    "https://evil.example\nhttps://acme.my.cxone.com",
+    "https://évil.example",
+    "https://evil.example/ü",
+    'https://evil.example" CxoneApiBaseUrl="https://evil.example',
+]
+BAD_NAMES = [
+    *("evil.example/x?", "evil.example#", "evil.example", "a/b", "a@b", "a:b", "-a", "a-", "a b", "A", "é", "a\n"),
+    *("a" * 64, "%61", "_"),
+]
+QUOTABLE = "https://quotable:quotable@evil.example/\n"
+BAD_NUMBERS = ["12", "+", "+1 202 555 0100", "1" * 16, "١٢٣٤", "12345\n", "ACME", "+1-202", "=1"]
+BAD_IDENTIFIERS = ["a" * 129, " a", "a ", "a\n", "a\x1b[2J", "é", "\u202ea", "\t"]
+
+
+def takes(parameter, value):
+    # As CloudFormation does, all of the value must match.
+    return re.fullmatch(PARAMETERS[parameter]["AllowedPattern"], value) is not None
+
+
+@pytest.mark.parametrize("parameter", TEXTS)
+def test_every_text_has_a_pattern_that_is_explained_and_takes_its_default(parameter):
+    told = PARAMETERS[parameter]
+    assert told["AllowedPattern"].startswith("^")
+    assert told["AllowedPattern"].endswith("$")
+    assert told["ConstraintDescription"].startswith("must be ")
+    assert takes(parameter, told["Default"])
+    assert not takes(parameter, "a b\n\x1b" + "c" * 300)
+
+
+@pytest.mark.parametrize("parameter", URLS)
+def test_a_url_is_https_and_a_host_and_a_path(parameter):
+    assert [each for each in GOOD_URLS if not takes(parameter, each)] == []
+    assert [each for each in BAD_URLS if takes(parameter, each)] == []
+
+
+def test_the_emulator_is_on_this_machine():
+    assert takes("EmulatorEndpoint", "http://127.0.0.1:4566")
+    assert not [each for each in (*BAD_URLS, "https://acme.my.cxone.com") if takes("EmulatorEndpoint", each)]
+
+
+@pytest.mark.parametrize("parameter", NAMES)
+def test_a_name_is_one_label_of_a_host(parameter):
+    assert all(takes(parameter, each) for each in ("acme", "a", "acme-2", "2", "a" * 63))
+    assert [each for each in BAD_NAMES if takes(parameter, each)] == []
+
+
+def test_a_sender_is_digits():
+    assert all(takes("CxoneFromNumber", each) for each in ("24680", "12345", "+15550100000", "15550100000"))
+    assert [each for each in BAD_NUMBERS if takes("CxoneFromNumber", each)] == []
+
+
+@pytest.mark.parametrize("parameter", IDENTIFIERS)
+def test_an_identifier_is_bounded_and_printable(parameter):
+    assert all(takes(parameter, each) for each in ("local-campaign", "7", "a b", "jane@acme.example", "a" * 128))
+    assert [each for each in BAD_IDENTIFIERS if takes(parameter, each)] == []
+
+
+def test_an_alarm_goes_to_one_address():
+    assert takes("AlarmEmail", "on-call@acme.example")
+    assert not any(takes("AlarmEmail", each) for each in ("a", "a@", "a@b c@d", "a@b\n", "a@b,c@d", "<a@b>"))
+
+
+BAD_VARIABLES = {
+    **dict.fromkeys(("CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL", "WEBHOOK_BASE_URL"), BAD_URLS),
+    "CXONE_FROM_NUMBER": BAD_NUMBERS,
+    "CXONE_CAMPAIGN_ID": BAD_IDENTIFIERS,
+    "CXONE_OPERATOR_ID": BAD_IDENTIFIERS,
+}
+
+
+def filled(model):
+    fields = {str(field.alias): field for field in model.model_fields.values()}
+    return {
+        name: "https://cxone.example" if name.endswith("BASE_URL") else "1"
+        for name, field in fields.items()
+        if field.is_required()
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(model, name) for model in MODELS for name in sorted(model.variables() & set(BAD_VARIABLES))]
+)
+def test_a_function_checks_its_environment_again_and_quotes_nothing(model, name):
+    for value in BAD_VARIABLES[name]:
+        with pytest.raises(ValidationError) as raised:
+            model.from_environment({**filled(model), name: value})
+        assert name in str(raised.value)
+    with pytest.raises(ValidationError) as raised:
+        model.from_environment({**filled(model), name: QUOTABLE})
+    assert "quotable" not in str(raised.value)
+    goods = GOOD_URLS if name.endswith("BASE_URL") else ["24680"]
+    assert all(model.from_environment({**filled(model), name: each}) for each in goods)
+
+
+def test_every_url_and_name_of_a_functions_environment_is_checked():
+    checked = set(BAD_VARIABLES)
+    for model in MODELS:
+        assert {each for each in model.variables() if re.match("CXONE_.*(URL|NUMBER|ID)|.*BASE_URL", each)} <= checked
+
+
+@pytest.mark.parametrize("name", ["CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"])
+def test_make_up_refuses_a_url_that_the_template_would(name):
+    both = dict.fromkeys(("CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"), "http://127.0.0.1:9")
+    for value in BAD_URLS:
+        with pytest.raises(ServerError, match=f"{name} must be") as raised:
+            Options.from_environment({**both, name: value})
+        assert "evil" not in str(raised.value)
+    assert Options.from_environment(both).sms_base_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("CXONE_CAMPAIGN_ID", BAD_IDENTIFIERS),
+        ("CXONE_OPERATOR_ID", BAD_IDENTIFIERS),
+        ("CXONE_FROM_NUMBER", BAD_NUMBERS),
+    ],
+)
+def test_make_up_refuses_a_text_that_the_template_would(name, values):
+    for value in values:
+        with pytest.raises(ServerError, match=f"{name} must be"):
+            Options.from_environment({name: value})
