@@ -149,9 +149,10 @@ class TestWebhook:
 
     def test_nothing_that_is_not_signed_is_named(self, functions, log):
         body = json.dumps(EVENT).encode()
-        query = callback("msg_forged") | {"sig": hex_of("00" * 32, b"msg_forged")}
+        forged = "msg_" + "f" * 32
+        query = callback(forged) | {"sig": hex_of("00" * 32, forged.encode())}
         assert functions.webhook.post("/webhooks/cxone/sms", body, query=query)[0] == 401
-        assert "msg_forged" not in log.getvalue()
+        assert forged not in log.getvalue()
         assert "cx-1" not in log.getvalue()
 
     def test_a_templates_event_names_it(self, functions):

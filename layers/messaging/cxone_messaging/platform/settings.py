@@ -43,7 +43,7 @@ class SenderSettings(Settings):
     pepper_secret_arn: str
     credentials_secret_arn: str
     sms_token_secret_arn: str
-    webhook_secret_arn: str
+    callback_secret_arn: str
     cxone_sms_base_url: BaseUrl
     cxone_from_number: str = ""
     cxone_campaign_id: str = ""
@@ -100,6 +100,7 @@ class ReceiveWebhookSettings(Settings):
     consents_table: str
     pepper_secret_arn: str
     webhook_secret_arn: str
+    callback_secret_arn: str
 
 
 class ApproveTemplateSettings(Settings):
