@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.names import loggable
 from cxone_messaging.use_cases.work_queue import WorkQueue
 from functions.approve_template import handler as approve_template
 from functions.read_ledger import handler as read_ledger
@@ -184,7 +185,9 @@ class TestTemplates:
         world.fault("register", status=500)
         assert ask("welcome") == (502, "welcome")
 
-    @pytest.mark.parametrize(("asked", "named"), [(STRANGER, None), ("1-202-555-0166", "***"), ("Dear Jane Doe", None)])
+    @pytest.mark.parametrize(
+        ("asked", "named"), [(STRANGER, None), ("1-202-555-0166", loggable("1-202-555-0166")), ("Dear Jane Doe", None)]
+    )
     def test_what_does_not_look_like_a_templates_id_is_not_named(self, approve, asked, named):
         _, ask = approve
         assert ask(asked) == (404, named)

@@ -12,6 +12,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
@@ -88,6 +89,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
     if not campaign_id.strip():
         errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
+    elif fault := name_fault(campaign_id):
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "campaignId", f"a campaign's name {fault}"))
     sender = rules.default_sender if request.sender is None else request.sender
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
