@@ -122,22 +122,46 @@ def test_no_order_lets_a_claimed_id_move_another_message_or_opt_anybody_else_out
             assert attack.status_of(THEIRS) in {Status.DELIVERED, Status.FAILED}, order
 
 
+NAMES_NOBODY = {"messageId": THEIR_ID, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}
+
+
 def test_a_message_whose_sender_knows_its_id_claims_no_other(monkeypatch):
     attack = Attack(monkeypatch)
     type_, data = dispatched("cx-mine")
     attack.append(MINE, Draft(type_, data, {"cxoneMessageId": "cx-mine"}))
-    for step in ("claim", "delivered", "refused", "sweep"):
+    attack.do("claim")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
+    for step in ("delivered", "refused", "sweep"):
         attack.do(step)
     assert attack.words_of(MINE) == {"my word"}
-    assert attack.webhook.ledger.subject_of_cxone_message(THEIR_ID) is None
+
+
+def test_a_message_claims_one_id_at_most(monkeypatch):
+    attack = Attack(monkeypatch)
+    told = {"messageId": "cx-other", "status": "an earlier word", "timestamp": "2026-11-22T14:14:00Z"}
+    assert attack.webhook.delivery(told, MINE)[0] == 200
+    attack.do("claim")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"an earlier word", "my word"}
+
+
+def test_an_id_that_a_sender_has_is_claimed_by_nobody_else(monkeypatch):
+    attack = Attack(monkeypatch, lagging=True)
+    attack.do("their sender")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200  # kept, for the index does not show their message yet
+    attack.do("caught up")
+    attack.do("claim")
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"my word"}
+    assert attack.words_of(THEIRS) == {"delivered"}
 
 
 def test_two_urls_that_claim_one_id_leave_its_events_where_they_are(monkeypatch):
     attack = Attack(monkeypatch, their_sender_dies=True)
     attack.do("claim")
     attack.do("their url")
-    told = {"messageId": THEIR_ID, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}  # names nobody
-    assert attack.webhook.delivery(told)[0] == 200
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
     attack.do("sweep")
     assert "delivered" not in attack.words_of(MINE) | attack.words_of(THEIRS)
     assert len(attack.webhook.ledger.read(f"delivery#{THEIR_ID}")) == 1
