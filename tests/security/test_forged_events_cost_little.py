@@ -88,3 +88,25 @@ def test_even_in_a_flood_it_is_let_in_within_a_minute(webhook, arn, flood_second
         webhook.clock.advance(0.5)
         forge(webhook, 2)
     assert webhook.clock.now() - rotated_at <= 60
+
+
+@pytest.mark.parametrize("arn", [ARN, CALLBACK_ARN])
+def test_the_runbooks_rotation_refuses_nothing_even_in_a_flood(webhook, arn):
+    def post_known():
+        if arn == CALLBACK_ARN:
+            return webhook.post(SMS, BODY, query=callback(MESSAGE_ID))[0]
+        return webhook.event(TOLD, SMS)[0]
+
+    for number in range(100):
+        forge(webhook, number)
+    known = json.loads(webhook.secrets.secrets[arn])["current"]
+    webhook.secrets.secrets[arn] = json.dumps({"current": known, "previous": NEW})
+    for number in range(70):
+        forge(webhook, number)
+        assert post_known() == 200
+        webhook.clock.advance(1)
+    webhook.secrets.secrets[arn] = json.dumps({"current": NEW, "previous": known})
+    for number in range(70):
+        forge(webhook, number)
+        assert post_known() == post_good(webhook, arn) == 200
+        webhook.clock.advance(1)
