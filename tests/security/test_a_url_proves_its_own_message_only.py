@@ -136,6 +136,14 @@ def test_a_message_whose_sender_knows_its_id_claims_no_other(monkeypatch):
     assert attack.words_of(MINE) == {"my word"}
 
 
+def test_a_message_is_shown_with_the_id_that_its_sender_got_whatever_was_claimed_before(monkeypatch):
+    attack = Attack(monkeypatch)
+    attack.do("claim")
+    type_, data = dispatched("cx-mine")
+    attack.append(MINE, Draft(type_, data, {"cxoneMessageId": "cx-mine"}))
+    assert attack.webhook.read(MINE).message.cxone_message_id == "cx-mine"
+
+
 def test_a_message_claims_one_id_at_most(monkeypatch):
     attack = Attack(monkeypatch)
     told = {"messageId": "cx-other", "status": "an earlier word", "timestamp": "2026-11-22T14:14:00Z"}

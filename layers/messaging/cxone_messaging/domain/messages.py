@@ -172,7 +172,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         campaign_id=text_at(asked, "campaignId"),
         encoding=text_at(asked, "encoding"),
         segments=number_at(asked, "segments"),
-        cxone_message_id=next((id_ for entry in entries if (id_ := text_at(entry.data, "cxoneMessageId"))), None),
+        cxone_message_id=_cxone_message_id(entries, dispatched),
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
         dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
@@ -183,6 +183,12 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         attempts=len(sending),
         tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
     )
+
+
+def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:
+    """Return CXone's id as the sender got it, else as the first event has it."""
+    known = [dispatched, *entries] if dispatched else entries
+    return next((id_ for entry in known if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
 
 
 def final_event(entries: Sequence[Entry]) -> Entry | None:
