@@ -24,7 +24,7 @@ import requests
 import samcli
 
 from bench import events, layers
-from bench.stage import RECIPIENTS, WEBHOOK_SECRET, Stage, stage
+from bench.stage import CALLBACK_SECRET, RECIPIENTS, Stage, stage
 from cxone_messaging.domain.signatures import sign_reference
 from local import sam, template
 from local.processes import answers, free_port
@@ -79,7 +79,7 @@ def _functions(built: layers.Layers, empty: Path) -> dict[str, Function]:
     ours, bench = layers.ROOT / "functions", layers.ROOT / "bench"
     message = events.message(RECIPIENTS[0])
     reference = "msg_" + "0" * 32
-    query = {"ref": reference, "sig": sign_reference(WEBHOOK_SECRET, reference)}
+    query = {"ref": reference, "sig": sign_reference(CALLBACK_SECRET, reference)}
     told = events.delivery("cx-1", "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
     record = json.dumps({"reference": "cold", "to": RECIPIENTS[0], "text": "Your appointment is tomorrow at 10:30"})
     common = common_variables()

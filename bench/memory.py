@@ -22,7 +22,7 @@ import requests
 from rich.table import Table
 
 from bench import bulk, cold, cost, events, layers
-from bench.stage import RECIPIENTS, WEBHOOK_SECRET, Stage, stage
+from bench.stage import CALLBACK_SECRET, RECIPIENTS, Stage, stage
 from cxone_messaging.domain.signatures import sign_reference
 
 SIZES = (256, 512, 768, 1024, 1769)
@@ -127,7 +127,7 @@ def _asked(here: Stage) -> dict[str, tuple[Callable[[], dict[str, Any]], int]]:
         return events.records([json.dumps({"reference": uuid4().hex, **each}) for each in people[:100]])
 
     def told() -> dict[str, Any]:
-        query = {"ref": message_id, "sig": sign_reference(WEBHOOK_SECRET, message_id)}
+        query = {"ref": message_id, "sig": sign_reference(CALLBACK_SECRET, message_id)}
         return events.delivery(uuid4().hex, "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
 
     consent = {"status": "opted_in", "source": "bench"}

@@ -20,7 +20,7 @@ from local.processes import Servers, free_port
 from local.stand_ins import REGION
 
 PEPPER = "pepper"
-WEBHOOK_SECRET = "ab" * 32
+WEBHOOK_SECRET, CALLBACK_SECRET = "ab" * 32, "cd" * 32
 RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
 
 # The naive handler's, as Powertools wants it.
@@ -85,6 +85,7 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
         "CREDENTIALS_SECRET_ARN": json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"}),
         "SMS_TOKEN_SECRET_ARN": "{}",
         "WEBHOOK_SECRET_ARN": json.dumps({"current": WEBHOOK_SECRET, "previous": ""}),
+        "CALLBACK_SECRET_ARN": json.dumps({"current": CALLBACK_SECRET, "previous": ""}),
     }
     arns = {name: secrets.create_secret(Name=name, SecretString=text)["ARN"] for name, text in given.items()}
     queue = sqs.create_queue(QueueName="bulk", Attributes={"VisibilityTimeout": "360"})["QueueUrl"]

@@ -67,9 +67,20 @@ class Deployed:
         return aws_client(service, self._endpoint, self._region, config)
 
     def signature(self, signed: bytes) -> str:
-        """Sign as CXone's webhooks are signed: the HMAC-SHA256, in hex."""
-        secret = self.client("secretsmanager").get_secret_value(SecretId=self.outputs["WebhookSecretArn"])
-        return hmac.new(json.loads(secret["SecretString"])["current"].encode(), signed, "sha256").hexdigest()
+        """Sign as CXone signs the bodies of its events: the HMAC-SHA256, in hex."""
+        return hmac.new(self.secret("WebhookSecretArn").encode(), signed, "sha256").hexdigest()
+
+    def callback(self, message_id: str) -> str:
+        """Return the path and query of a message's callback URL, signed as the senders sign it."""
+        signed = f"callback-url:/webhooks/cxone/sms:{message_id}".encode()
+        signature = hmac.new(self.secret("CallbackSecretArn").encode(), signed, "sha256").hexdigest()
+        return f"/webhooks/cxone/sms?ref={message_id}&sig={signature}"
+
+    def secret(self, output: str) -> str:
+        """Read the current value of a secret that signs, by the output that names it."""
+        secret = self.client("secretsmanager").get_secret_value(SecretId=self.outputs[output])
+        current: str = json.loads(secret["SecretString"])["current"]
+        return current
 
     def log_lines(self) -> dict[str, list[str]]:
         """Give each log group's lines, in the order of the groups' names."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.times import format_time
 
-MESSAGE_ID = "msg_1"
+MESSAGE_ID = "msg_" + "1" * 32
 SUBJECT = f"message#{MESSAGE_ID}"
 START = datetime(2026, 11, 22, 13, 12, tzinfo=UTC)
 

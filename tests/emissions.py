@@ -35,7 +35,7 @@ from functions.submit_bulk import handler as submit_bulk
 from functions.sweep_ledger import handler as sweep_ledger
 from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
-from tests.building import sending
+from tests.building import MESSAGE_ID, SUBJECT, sending
 from tests.fakes import FakeClock
 from tests.schedules import SetClock, TableOfOneItem, governor
 from tests.webhooks import Context, Webhook
@@ -201,8 +201,8 @@ def _webhook(patch: pytest.MonkeyPatch) -> None:
         webhook = Webhook(patch, telemetry=receive_webhook.metrics)
         _write_sent(webhook, f"cx-{number}")
         told = {"messageId": f"cx-{number}", "status": word, "to": "", "timestamp": TIMESTAMP}
-        assert webhook.delivery(told, "msg_1")[0] == 200
-        assert webhook.post("/webhooks/cxone/sms", b"{}", query={"ref": "msg_1", "sig": "00"})[0] == 401
+        assert webhook.delivery(told, MESSAGE_ID)[0] == 200
+        assert webhook.post("/webhooks/cxone/sms", b"{}", query={"ref": MESSAGE_ID, "sig": "00"})[0] == 401
 
 
 def _sweep(patch: pytest.MonkeyPatch) -> None:
@@ -220,13 +220,13 @@ def _sweep(patch: pytest.MonkeyPatch) -> None:
 
 def _write_sent(webhook: Webhook, cxone_message_id: str) -> None:
     type_, data = sending()
-    append(webhook.ledger, webhook.clock, "message#msg_1", lambda _: Draft(type_, data))
+    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: Draft(type_, data))
     sent = Draft(
         EntryType.DISPATCHED,
         {"latencyMs": 42, "cxoneMessageId": cxone_message_id},
         {CXONE_MESSAGE_KEY: cxone_message_id},
     )
-    append(webhook.ledger, webhook.clock, "message#msg_1", lambda _: sent)
+    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: sent)
 
 
 def _approval(patch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def _defects(patch: pytest.MonkeyPatch) -> None:
     for module, name, route, body, path in (
         (send_message, "use_case", "POST /messages", {"to": RECIPIENT.e164, "text": "Hello."}, None),
         (submit_bulk, "use_case", "POST /messages/bulk", {"messages": [{"to": RECIPIENT.e164}]}, None),
-        (read_ledger, "use_case", "GET /messages/{messageId}", None, {"messageId": "msg_1"}),
+        (read_ledger, "use_case", "GET /messages/{messageId}", None, {"messageId": MESSAGE_ID}),
         (manage_consents, "use_case", "GET /consents/{phoneNumber}", None, {"phoneNumber": quote(RECIPIENT.e164)}),
         (approve_template, "reading", "GET /templates/{templateId}/approval", None, {"templateId": "welcome"}),
         (receive_webhook, "use_case", "POST /webhooks/cxone/sms", {}, None),

@@ -16,8 +16,8 @@ FUNCTIONS = {
     each["CodeUri"].removeprefix("functions/"): each
     for each in template.resources("AWS::Serverless::Function").values()
 }
-# What the webhook's events are signed with, and what the ids in events are made with. No stack has either.
-WEBHOOK_SECRET = "ab" * 32
+# What events and callback URLs are signed with, and what the ids in events are made with. No stack has any of these.
+WEBHOOK_SECRET, CALLBACK_SECRET = "ab" * 32, "cd" * 32
 PEPPER = "pepper"
 
 

@@ -102,7 +102,9 @@ class FakeLedger:
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
-        return next((row.subject for row in rows if row.index.get("cxoneMessageId") == cxone_message_id), None)
+        bearers = [row for row in rows if row.index.get("cxoneMessageId") == cxone_message_id]
+        bearers.sort(key=lambda row: row.type != "dispatched")
+        return bearers[0].subject if bearers else None
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         with self._lock:

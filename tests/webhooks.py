@@ -9,6 +9,7 @@ from cxone_messaging.adapters.secret_store import WebhookSecrets
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.use_cases.manage_consents import ManageConsents
+from cxone_messaging.use_cases.old_urls import OldUrls
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
@@ -17,8 +18,10 @@ from cxone_messaging.use_cases.sweep import Sweep
 from functions.receive_webhook import handler as function
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 
-ARN = "arn:webhook"
+ARN, CALLBACK_ARN = "arn:webhook", "arn:callback"
+# What bodies are signed with, and callback URLs.
 CURRENT, PREVIOUS = "c0" * 32, "b1" * 32
+CALLBACK, CALLBACK_PREVIOUS = "ca" * 32, "cb" * 32
 PATIENCE_SECONDS = 3600
 SMS, EVENTS = "/webhooks/cxone/sms", "/webhooks/cxone/events"
 
@@ -39,7 +42,13 @@ class Webhook:
         self.ledger = FakeLedger() if ledger is None else ledger
         self.consents = FakeConsentStore() if consents is None else consents
         self.telemetry = telemetry or FakeTelemetry()
-        self.secrets = FakeSecretStore(**{ARN: json.dumps({"current": CURRENT, "previous": PREVIOUS})})
+        self.secrets = FakeSecretStore(
+            **{
+                ARN: json.dumps({"current": CURRENT, "previous": PREVIOUS}),
+                CALLBACK_ARN: json.dumps({"current": CALLBACK, "previous": CALLBACK_PREVIOUS}),
+            }
+        )
+        secrets = WebhookSecrets(self.secrets, ARN, self.clock)
         self.pseudonyms = Pseudonyms("pepper")
         self.manage = ManageConsents(
             ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
@@ -48,9 +57,11 @@ class Webhook:
             record_delivery=RecordDelivery(self.ledger, self.clock, self.telemetry),
             record_event=lambda: RecordEvent(self.ledger, self.manage, self.pseudonyms, self.clock),
             consents=lambda: self.manage,
-            secrets=WebhookSecrets(self.secrets, ARN, self.clock),
+            secrets=secrets,
+            callback_secrets=WebhookSecrets(self.secrets, CALLBACK_ARN, self.clock),
             clock=self.clock,
             telemetry=self.telemetry,
+            old_urls=OldUrls(secrets, self.ledger, self.clock),
         )
         self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
         self.sweep = Sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)
@@ -81,7 +92,7 @@ class Webhook:
         }
 
 
-def callback(reference, secret=CURRENT):
+def callback(reference, secret=CALLBACK):
     return {"ref": reference, "sig": sign_reference(secret, reference)}
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from cxone_messaging.adapters.cxone_admin import CxoneAdmin
 from cxone_messaging.assembly import templates
 from cxone_messaging.domain.approvals import Approval, Registration
-from cxone_messaging.domain.phone_numbers import mask_numbers_in
+from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.templates import Advice
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
@@ -42,7 +42,7 @@ class ApprovalBody(Body):
     campaign_name: str = Field(pattern=_NOT_BLANK, max_length=200)
     message_class: str = Field(pattern=_NOT_BLANK, max_length=100)
     opt_in_language: str = Field(pattern=_NOT_BLANK, max_length=100)
-    operator_id: str | None = Field(default=None, pattern=_NOT_BLANK, max_length=100)
+    operator_id: str | None = Field(default=None, pattern=_NOT_BLANK, max_length=NAME_LIMIT)
 
     def asked(self) -> ApprovalRequest:
         """Give the request in the domain's words."""
@@ -129,7 +129,7 @@ def _template_id(request: HttpRequest) -> str:
     """Give the id in the path, and have it logged where it looks like one; any other once the template is found."""
     template_id = request.path["templateId"]
     if _PLAIN_ID.fullmatch(template_id):
-        request.name(templateId=mask_numbers_in(template_id))
+        request.name(templateId=template_id)
     return template_id
 
 

@@ -11,6 +11,8 @@ from pydantic import Field
 
 from cxone_messaging.assembly import consents
 from cxone_messaging.domain.consents import Consent, ConsentStatus
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError
+from cxone_messaging.domain.names import NAME_LIMIT, name_fault
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
@@ -26,7 +28,7 @@ class ConsentBody(Body):
 
     status: Literal["opted_in", "opted_out"]
     source: str = Field(min_length=1, max_length=100)
-    campaign_id: str | None = Field(default=None, min_length=1, max_length=100)
+    campaign_id: str | None = Field(default=None, min_length=1, max_length=NAME_LIMIT)
 
 
 @cache
@@ -39,6 +41,9 @@ def put(request: HttpRequest) -> HttpResponse:
     """Record what a recipient said."""
     number = number_in_path(request.path["phoneNumber"])
     body = request.parse(ConsentBody)
+    if body.campaign_id and (fault := name_fault(body.campaign_id)):
+        told = FieldError(Code.INVALID_CHARACTERS, "campaignId", f"a campaign's name {fault}")
+        raise MessagingError(Code.VALIDATION_FAILED, "nothing was recorded", errors=[told])
     given = GivenConsent(ConsentStatus(body.status), body.source, body.campaign_id)
     return _answer(number, use_case().record(number, given))
 

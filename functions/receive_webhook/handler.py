@@ -27,24 +27,29 @@ def _text_of_id(value: object) -> object:
     return cxone_id(value) or value
 
 
-_Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT)]
-_TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT)]
+_Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
+_TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$")]
 
 
 class DeliveryBody(WireBody):
-    """A delivery event as CXone posts it; fields that we don't know are passed over."""
+    """A delivery event as CXone posts it; fields that we don't know are passed over.
 
-    message_id: Annotated[_Id, BeforeValidator(_text_of_id, json_schema_input_type=_Id | int)] = Field(
+    With an `event` it would be a subscription event. Signed as one, it must not pass as this.
+    """
+
+    # Judged by `ReceiveEvent.cxone_id`.
+    message_id: Annotated[object, BeforeValidator(lambda told: told, json_schema_input_type=_Id | int)] = Field(
         alias="messageId"
     )
+    event: None = None
     status: str = Field(min_length=1, max_length=64)
     to: str = Field(default="", max_length=64)
     timestamp: str = Field(max_length=64)
     error: str | None = Field(default=None, max_length=4096)
 
-    def told(self) -> DeliveryEvent:
+    def told(self, cxone_message_id: str) -> DeliveryEvent:
         """Give the event in the domain's words."""
-        return DeliveryEvent(self.message_id, self.status, self.to, self.timestamp, self.error)
+        return DeliveryEvent(cxone_message_id, self.status, self.to, self.timestamp, self.error)
 
 
 class SubscriptionBody(WireBody):
@@ -82,12 +87,13 @@ def use_case() -> ReceiveEvent:
 def sms(request: HttpRequest) -> HttpResponse:
     """Take one delivery event."""
     receive = use_case()
-    message_id = receive.authenticate(request.query, request.headers, request.body)
-    if message_id:
-        request.name(messageId=message_id)
-    told = request.parse(DeliveryBody).told()
+    proof = receive.authenticate(request.query, request.headers, request.body)
+    if proof.message_id:
+        request.name(messageId=proof.message_id)
+    body = request.parse(DeliveryBody)
+    told = body.told(receive.cxone_id(body.message_id, proof))
     request.name(cxoneMessageId=told.cxone_message_id)
-    return _answer(receive.record(told, message_id))
+    return _answer(receive.record(told, proof))
 
 
 def events(request: HttpRequest) -> HttpResponse:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from cxone_messaging.assembly import bulk
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.settings import SendBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
@@ -27,7 +28,7 @@ class RecordBody(Body):
     reference: str = Field(min_length=1, max_length=255)
     to: str
     text: str
-    campaign_id: str | None = Field(default=None, max_length=100)
+    campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
     batch_id: str | None = Field(default=None, min_length=1, max_length=100)
 

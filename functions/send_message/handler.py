@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cxone_messaging.assembly import single
 from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SendMessageSettings
@@ -24,7 +25,7 @@ class MessageBody(Body):
 
     to: str = ""
     text: str = ""
-    campaign_id: str | None = Field(default=None, max_length=100)
+    campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
     def asked(self) -> SmsRequest:

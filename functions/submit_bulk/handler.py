@@ -11,6 +11,7 @@ from pydantic import Field
 from cxone_messaging.assembly import batches
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SubmitBulkSettings
@@ -36,7 +37,7 @@ class BatchBody(Body):
 
     messages: list[MessageInBatch] = Field(min_length=1, max_length=MESSAGES_LIMIT)
     text: str = ""
-    campaign_id: str | None = Field(default=None, max_length=100)
+    campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
     def asked(self) -> list[BatchMessage]:

@@ -20,7 +20,8 @@ def secrets_of(stack: Deployed) -> dict[str, str]:
         for name in ("clientSecret", "accessToken", "current", "previous", "value"):
             if values.get(name):
                 found[f"{secret['Name']}: {name}"] = values[name]
-    assert len(found) in {4, 5}, sorted(found)  # the client's, one token or two, the webhooks', the pepper
+    # The client's, one token or two, the webhook's, the callbacks', the pepper.
+    assert len(found) in {5, 6}, sorted(found)
     assert CLIENT_SECRET in found.values()
     return found
 

@@ -26,19 +26,19 @@ TEMPLATE = "fuzzed"
 
 @pytest.fixture
 def known(client):
-    """Give what there is to be found: a message, a batch, a template, and the secret that callbacks are signed with."""
+    """Give what there is to be found: a message, a batch, a template, and the secrets that sign."""
     for number in NUMBERS:
         client.opt_in(number)
     body = {"to": NUMBERS[0], "text": "To be read by a fuzzer.", "campaignId": CAMPAIGN}
     message = client.send(body).json()
     batch = client.call("POST", "/messages/bulk", {"messages": [{"to": "?"}]}, {"Idempotency-Key": "fuzzing"}).json()
     client.stack.simulator(f"templates/{TEMPLATE}", {"content": "Reply STOP to opt out.", "from_address": "24680"})
-    secret = client.stack.client("secretsmanager").get_secret_value(SecretId=client.stack.outputs["WebhookSecretArn"])
     return {
         "FUZZ_MESSAGE_ID": message["messageId"],
         "FUZZ_BATCH_ID": batch["batchId"],
         "FUZZ_TEMPLATE_ID": TEMPLATE,
-        "FUZZ_WEBHOOK_SECRET": json.loads(secret["SecretString"])["current"],
+        "FUZZ_WEBHOOK_SECRET": client.stack.secret("WebhookSecretArn"),
+        "FUZZ_CALLBACK_SECRET": client.stack.secret("CallbackSecretArn"),
     }
 
 

@@ -31,8 +31,8 @@ def traffic(client, opted_in):
     client.call("GET", f"/consents/{quote(STRANGER, safe='')}")
     client.call("PUT", f"/consents/{quote(STRANGER, safe='')}", {"status": TEXT})
     told = {"messageId": "cx", "status": "sent", "to": OPTED_IN, "timestamp": TEXT, "error": f"{STRANGER} {TEXT}"}
-    client.post_event(told, f"?ref=msg_forged&sig={FORGED}")
-    client.post_event(told, f"?ref=msg_signed&sig={client.stack.signature(b'msg_signed')}")
+    client.post_event(told, f"?ref=msg_{'f' * 32}&sig={FORGED}")
+    client.post_event(told, "?" + client.stack.callback("msg_" + "e" * 32).partition("?")[2])
     client.post_subscription({"event": "message.inbound", "from": STRANGER, "text": TEXT, "timestamp": TEXT})
     client.stack.simulator("faults", {"operation": "send", "action": "status", "status": 400})
     assert client.send({**good, "text": TEXT + " refused"}).status_code == 502

@@ -11,6 +11,7 @@ import requests
 
 from tests.e2e.conftest import CAMPAIGN, OPTED_IN, codes
 
+OTHER = "msg_" + "0" * 32
 FUTURE = "2999-01-01T00:00:00Z"  # later than whatever the simulator says
 
 
@@ -56,7 +57,7 @@ class TestRefused:
 
     def test_another_messages_url(self, client, message):
         signature = url(client, message).partition("sig=")[2]
-        answer = client.post_event(event(message), f"?ref=msg_other&sig={signature}")
+        answer = client.post_event(event(message), f"?ref={OTHER}&sig={signature}")
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
 
     def test_a_good_url_does_not_save_a_wrong_body_signature(self, client, message):
@@ -127,7 +128,11 @@ class TestWhereCxonePosts:
 
     @pytest.mark.parametrize(
         ("path", "status"),
-        [("/webhooks/cxone/sms?ref=msg_1&sig=00", 401), ("/webhooks/cxone/events", 401), ("/messages", 404)],
+        [
+            ("/webhooks/cxone/sms?ref=msg_11111111111111111111111111111111&sig=00", 401),
+            ("/webhooks/cxone/events", 401),
+            ("/messages", 404),
+        ],
     )
     def test_it_lets_in_nobody_else_and_leads_nowhere_else(self, client, path, status):
         answer = requests.post(client.stack.outputs["WebhookUrl"] + path, json={}, timeout=30)
@@ -139,7 +144,7 @@ class TestWhereCxonePosts:
         told = event(message, status="posted-there")
         answers = [requests.post(address + signed, json=told, timeout=30) for _ in range(2)]
         assert [each.json() for each in answers] == [{"status": "accepted"}, {"status": "duplicate"}]
-        doubled = requests.post(f"{address}{signed}&ref=msg_other", json=told, timeout=30)
+        doubled = requests.post(f"{address}{signed}&ref={OTHER}", json=told, timeout=30)
         assert (doubled.status_code, doubled.json()["code"]) == (401, "invalid_signature")
 
 

@@ -329,7 +329,8 @@ def test_a_parameter_of_the_interface(parameter, default):
 
 # BulkQueueUrl and BulkDeadLetterQueueUrl come with the bulk queue.
 @pytest.mark.parametrize(
-    "output", ["ApiUrl", "LedgerTableName", "ConsentsTableName", "CredentialsSecretArn", "WebhookSecretArn"]
+    "output",
+    ["ApiUrl", "LedgerTableName", "ConsentsTableName", "CredentialsSecretArn", "WebhookSecretArn", "CallbackSecretArn"],
 )
 def test_an_output_of_the_interface(output):
     assert TEMPLATE["Outputs"][output]["Value"]
@@ -339,8 +340,9 @@ def test_no_parameter_is_a_secret():
     assert not [name for name in TEMPLATE["Parameters"] if re.search("secret|token|password|pepper", name.lower())]
 
 
-def test_the_webhook_secret_is_32_bytes_in_hex_on_aws_and_on_the_emulator():
-    generated = TEMPLATE["Resources"]["WebhookSecret"]["Properties"]["GenerateSecretString"]
+@pytest.mark.parametrize("secret", ["WebhookSecret", "CallbackSecret"])
+def test_a_secret_that_signs_is_32_bytes_in_hex_on_aws_and_on_the_emulator(secret):
+    generated = TEMPLATE["Resources"][secret]["Properties"]["GenerateSecretString"]
     excluded = set(generated["ExcludeCharacters"])
     assert set(string.ascii_letters + string.digits + string.punctuation) - excluded == set("0123456789abcdef")
     assert (generated["GenerateStringKey"], generated["PasswordLength"]) == ("current", 64)

@@ -14,7 +14,7 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
 from local import stand_ins, template
 from local.processes import Servers, free_port
-from tests.events import PEPPER, WEBHOOK_SECRET, Functions
+from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions
 
 RECIPIENT = "+12025550100"  # whom events are about
 
@@ -79,6 +79,7 @@ def environment(
         "SMS_TOKEN_SECRET_ARN": secret("{}"),
         "ADMIN_TOKEN_SECRET_ARN": secret("{}"),
         "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": WEBHOOK_SECRET, "previous": ""})),
+        "CALLBACK_SECRET_ARN": secret(json.dumps({"current": CALLBACK_SECRET, "previous": ""})),
         "CXONE_SMS_BASE_URL": simulator,
         "CXONE_API_BASE_URL": simulator,
         "CXONE_FROM_NUMBER": "12345",

@@ -170,6 +170,28 @@ def test_a_subject_is_found_by_cxones_id(ledger):
     assert ledger.subject_of_cxone_message("cx-2") is None
 
 
+@pytest.mark.parametrize("sender", ["message#msg_a", "message#msg_b"])
+def test_of_two_subjects_with_the_same_id_the_senders_is_found(ledger, sender):
+    for subject in ("message#msg_b", "message#msg_a"):
+        types = [EntryType.SENDING, EntryType.DISPATCHED] if subject == sender else [EntryType.DELIVERY]
+        previous = None
+        for type_ in types:
+            index = {} if type_ == EntryType.SENDING else {"cxoneMessageId": "cx-1"}
+            previous = Entry.following(previous, subject=subject, type=type_, timestamp=at(1), data={}, index=index)
+            inserted(ledger, [previous])
+    assert ledger.subject_of_cxone_message("cx-1") == sender
+
+
+def test_an_index_key_may_have_characters_that_no_id_has(ledger):
+    entry = Entry.following(
+        None, subject=SUBJECT, type=EntryType.DELIVERY, timestamp=at(1), data={}, index={"cxoneMessageId": "≈cx-1"}
+    )
+    inserted(ledger, [entry])
+    assert ledger.subject_of_cxone_message("≈cx-1") == SUBJECT
+    assert ledger.subject_of_cxone_message("cx-1") is None
+    assert first_broken(SUBJECT, ledger.read(SUBJECT)) is None
+
+
 def test_an_id_that_is_no_index_key_is_not_found(ledger):
     inserted(ledger, chain(sending(), dispatched("cx-1")))
     assert ledger.subject_of_cxone_message("cx-1") is None

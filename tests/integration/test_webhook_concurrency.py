@@ -41,7 +41,7 @@ def together(tasks):
 def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     rng = random.Random(20261122)
     now = webhook.clock.now()
-    tasks, messages = [], {f"msg_{number}": f"cx-{number}" for number in range(4)}
+    tasks, messages = [], {f"msg_{number:032}": f"cx-{number}" for number in range(4)}
     for message_id, cxone_id in messages.items():
         begun = Draft(*sending())
         append(ledger, webhook.clock, subject_of(message_id), lambda _, begun=begun: begun)

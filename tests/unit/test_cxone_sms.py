@@ -39,7 +39,7 @@ def outcome(body):
     return CxoneSms("https://cxone.test", Tokens(), Session(body), FakeClock(), 20).send(SMS, "https://us.test", 28)
 
 
-@pytest.mark.parametrize("id_", ["ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "1", "id with spaces", "Ä" * 250])
+@pytest.mark.parametrize("id_", ["ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "1", "id with spaces", "~" * 128])
 def test_an_id_that_an_event_may_bear_is_an_acceptance(id_):
     assert outcome(json.dumps({"id": id_}).encode()) == Accepted(id_)
     DeliveryBody.model_validate({"messageId": id_, "status": "sent", "timestamp": "2026-11-22T13:12:00Z"})

@@ -17,7 +17,7 @@ SEND = {
     "PEPPER_SECRET_ARN": "arn:pepper",
     "CREDENTIALS_SECRET_ARN": "arn:credentials",
     "SMS_TOKEN_SECRET_ARN": "arn:token",
-    "WEBHOOK_SECRET_ARN": "arn:webhook",
+    "CALLBACK_SECRET_ARN": "arn:callback",
     "CXONE_SMS_BASE_URL": "https://acme.my.cxone.com",
     "WEBHOOK_BASE_URL": "https://api.example/live",
 }
@@ -108,5 +108,5 @@ def test_a_setting_out_of_its_bounds_is_named(name, value):
 
 
 def test_what_cxones_events_need():
-    needed = {"LEDGER_TABLE", "CONSENTS_TABLE", "PEPPER_SECRET_ARN", "WEBHOOK_SECRET_ARN"}
+    needed = {"LEDGER_TABLE", "CONSENTS_TABLE", "PEPPER_SECRET_ARN", "WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN"}
     assert set(required(ReceiveWebhookSettings)) == needed

@@ -14,8 +14,8 @@ from cxone_messaging.domain.signatures import (
 
 # All made by `openssl dgst -sha256 -hmac aa11`.
 SECRET = "aa11"
-REFERENCE = "msg_0123456789abcdef"
-REFERENCE_SIGNATURE = "192fa72eb52692b4881c0d7a06f1a2a8ced138211f20ab718938d686f0adbf0c"
+REFERENCE = "msg_0123456789abcdef0123456789abcdef"  # of "callback-url:/webhooks/cxone/sms:" and this
+REFERENCE_SIGNATURE = "6eeef466412ff5a9f30184cc882bf981034ca39c0a84ea6f9c6569dd042f598e"
 BODY = b'{"messageId":"cx-1"}'
 BODY_SIGNATURE = "6242b54da762eecb97dfa19ff462f6bd04ec92a2fcb0717be3ef1081068d8550"
 TIMESTAMP = 1_795_000_000

@@ -17,7 +17,7 @@ import pytest
 
 from cxone_messaging.platform.telemetry import SERVICE
 from functions.receive_webhook import handler as function
-from tests.webhooks import CURRENT, EVENTS, PREVIOUS, SMS, Context, Webhook, proxy_event
+from tests.webhooks import CALLBACK, CALLBACK_PREVIOUS, CURRENT, EVENTS, PREVIOUS, SMS, Context, Webhook, proxy_event
 
 REQUESTS = int(os.environ.get("FUZZ", "5000"))
 NUMBER = "+15551234567"
@@ -105,8 +105,9 @@ class Fuzzer:
         timestamp = str(self.now + rng.choice([0, 0, 0, 299, -299, 301, -301]))
         scheme = rng.choice(["url", "body", "timed", "standard", "none", "both"])
         if scheme == "url" or (path == SMS and rng.random() < 0.2):
-            query = {"ref": rng.choice(["msg_1", "msg_2"])}
-            query["sig"] = hex_of(secret, query["ref"].encode())
+            query = {"ref": rng.choice(["msg_" + "1" * 32, "msg_" + "2" * 32])}
+            key = rng.choice([CALLBACK, CALLBACK, CALLBACK_PREVIOUS, "ab" * 32, CURRENT])
+            query["sig"] = hex_of(key, b"callback-url:/webhooks/cxone/sms:" + query["ref"].encode())
         if scheme in {"body", "both"}:
             headers["X-CXone-Signature"] = "sha256=" + hex_of(secret, body)
         if scheme == "timed":
@@ -170,13 +171,12 @@ class Fuzzer:
         sent = {name.lower(): value for name, value in headers.items()}
         claims = {name for name in sent if name.startswith(("x-cxone-", "webhook-"))}
         reference, signature = query.get("ref", ""), query.get("sig", "")
-        if path == SMS and (len(reference) > 100 or len(signature) > 512):
-            return False
         if claims:
             return self.body_is_signed(sent, body)
-        encoded = reference.encode("utf-8", "surrogatepass")
-        signed = signature in {hex_of(secret, encoded) for secret in (CURRENT, PREVIOUS)}
-        return path == SMS and bool(reference) and signed
+        encoded = b"callback-url:/webhooks/cxone/sms:" + reference.encode("utf-8", "surrogatepass")
+        signed = signature in {hex_of(secret, encoded) for secret in (CALLBACK, CALLBACK_PREVIOUS)}
+        is_id = reference.startswith("msg_") and len(reference) == 36 and set(reference[4:]) <= set("0123456789abcdef")
+        return path == SMS and is_id and signed
 
     def body_is_signed(self, sent, body):
         cxone = [sent.get("x-cxone-signature"), sent.get("x-cxone-timestamp")]

@@ -1,4 +1,4 @@
-"""What schemathesis can't know: the secret that a webhook's callback URL or body is signed with."""
+"""What schemathesis can't know: the secrets that a webhook's callback URL and body are signed with."""
 
 import hmac
 import json
@@ -6,7 +6,7 @@ import os
 
 import schemathesis
 
-SECRET = os.environ["FUZZ_WEBHOOK_SECRET"].encode()
+SECRET, CALLBACK_SECRET = (os.environ[f"FUZZ_{name}_SECRET"] for name in ("WEBHOOK", "CALLBACK"))
 
 
 CLAIMS = ("X-CXone-Signature", "X-CXone-Timestamp", "webhook-id", "webhook-timestamp", "webhook-signature")
@@ -17,12 +17,12 @@ def before_call(context, case, kwargs):
     """Sign an event's URL where it names a message, else an object's body; all others are strangers'."""
     reference = case.query.get("ref")
     if isinstance(reference, str):
-        case.query["sig"] = _signature(reference.encode())
+        case.query["sig"] = _signature(CALLBACK_SECRET, b"callback-url:/webhooks/cxone/sms:" + reference.encode())
         _claim_nothing(case)
     elif isinstance(case.body, dict) and case.path == "/webhooks/cxone/events":
         _claim_nothing(case)
         # As requests will write it; a body of bytes would pass for one that breaks the schema.
-        case.headers["X-CXone-Signature"] = f"sha256={_signature(json.dumps(case.body).encode())}"
+        case.headers["X-CXone-Signature"] = f"sha256={_signature(SECRET, json.dumps(case.body).encode())}"
 
 
 def _claim_nothing(case):
@@ -30,5 +30,5 @@ def _claim_nothing(case):
         case.headers.pop(name, None)
 
 
-def _signature(signed):
-    return hmac.new(SECRET, signed, "sha256").hexdigest()
+def _signature(secret, signed):
+    return hmac.new(secret.encode(), signed, "sha256").hexdigest()

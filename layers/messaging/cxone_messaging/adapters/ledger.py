@@ -101,7 +101,10 @@ class Ledger(Protocol):
         ...
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment."""
+        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment.
+
+        Of several, it is the one whose sender got the id from CXone.
+        """
         ...
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
@@ -172,14 +175,19 @@ class DynamoLedger:
         ]
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment."""
+        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment.
+
+        Of several, it is the one whose sender got the id from CXone.
+        """
         items = self._query(
             IndexName=CXONE_MESSAGE_INDEX,
             KeyConditionExpression=f"{CXONE_MESSAGE_KEY} = :id",
             ExpressionAttributeValues={":id": {"S": cxone_message_id}},
-            Limit=1,
         )
-        return next((item["subject"]["S"] for item in items), None)
+        subjects: list[str] = list(dict.fromkeys(item["subject"]["S"] for item in items))
+        if len(subjects) > 1:
+            return next((each for each in subjects if sent_as(self.read(each), cxone_message_id)), subjects[0])
+        return subjects[0] if subjects else None
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss.
@@ -289,6 +297,14 @@ class DynamoLedger:
             except StorageError as error:
                 failure = error
         raise failure
+
+
+def sent_as(entries: Sequence[Entry], cxone_message_id: str) -> bool:
+    """Whether the sender of a message with these entries got this id from CXone."""
+    return any(
+        entry.type == EntryType.DISPATCHED and entry.index.get(CXONE_MESSAGE_KEY) == cxone_message_id
+        for entry in entries
+    )
 
 
 def append(

@@ -68,14 +68,18 @@ def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
 
 
 class WebhookSecrets:
-    """The webhook secret's current and previous value, kept in memory for a minute.
+    """The current and previous value of a secret that signs, kept in memory for a minute.
 
-    Who meets a signature that fits neither may ask for them anew, so that a rotation loses no event; a flood of forged
-    ones makes that one read a second.
+    A signature that fits neither may be of a value that is newer, so they can be read anew before the minute is over:
+    the first time at once. While that finds nothing new, the next such read waits for 30 seconds, then twice as long,
+    and so on. A flood of forged events so costs little more than the one read a minute. Whatever was forged, no value
+    is unknown for more than a minute.
     """
 
     MAX_AGE_SECONDS = 60
     REREAD_SECONDS = 1
+    REREAD_IN_VAIN_SECONDS = 30
+    MAX_PAUSE_SECONDS = 600
 
     def __init__(self, store: SecretStore, arn: str, clock: "Clock") -> None:
         self._store = store
@@ -83,6 +87,7 @@ class WebhookSecrets:
         self._clock = clock
         self._values: tuple[str, ...] = ()
         self._read_at = self._reread_at = float("-inf")
+        self._pause = float(self.REREAD_SECONDS)
 
     @property
     def current(self) -> str:
@@ -96,15 +101,21 @@ class WebhookSecrets:
         return self._values
 
     def reread(self) -> tuple[str, ...]:
-        """Give them as they are now, or as they were when somebody asked moments ago."""
-        if self._clock.monotonic() - self._reread_at >= self.REREAD_SECONDS:
+        """Give them as they are now, or as they were at the last read where another is not due yet."""
+        now = self._clock.monotonic()
+        if now - self._reread_at >= self.MAX_PAUSE_SECONDS:
+            self._pause = self.REREAD_SECONDS
+        if now - self._read_at >= self._pause:
+            known = self._values
             self._read()
-            self._reread_at = self._clock.monotonic()
+            in_vain = min(max(self.REREAD_IN_VAIN_SECONDS, 2 * self._pause), self.MAX_PAUSE_SECONDS)
+            self._pause = in_vain if self._values == known else self.REREAD_SECONDS
+        self._reread_at = now
         return self._values
 
     def _read(self) -> None:
         document = read_object(self._store, self._arn)
         values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
         if not values:
-            raise StorageError("the webhook secret is empty")
+            raise StorageError("a secret that signs is empty")
         self._values, self._read_at = values, self._clock.monotonic()

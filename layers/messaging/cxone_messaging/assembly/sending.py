@@ -73,7 +73,7 @@ def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
 
 def callback_urls(settings: SenderSettings) -> Callable[[str], str]:
     """Put together what makes the URLs that messages' delivery events are posted to."""
-    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, SystemClock())
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.callback_secret_arn, SystemClock())
 
     def callback_url(message_id: str) -> str:
         signature = sign_reference(secrets.current, message_id)

@@ -12,6 +12,7 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.manage_consents import ManageConsents
+from cxone_messaging.use_cases.old_urls import OldUrls
 from cxone_messaging.use_cases.receive_event import ReceiveEvent
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from cxone_messaging.use_cases.record_event import RecordEvent
@@ -30,11 +31,15 @@ def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> Rec
         store = DynamoConsentStore(aws.dynamodb(), settings.consents_table)
         return ManageConsents(ledger=ledger, consents=store, pseudonyms=names(), clock=clock)
 
+    store = SecretsManagerStore(aws.secrets_manager())
+    secrets = WebhookSecrets(store, settings.webhook_secret_arn, clock)
     return ReceiveEvent(
         record_delivery=RecordDelivery(ledger, clock, telemetry),
         record_event=cache(lambda: RecordEvent(ledger, consents(), names(), clock)),
         consents=consents,
-        secrets=WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock),
+        secrets=secrets,
+        callback_secrets=WebhookSecrets(store, settings.callback_secret_arn, clock),
         clock=clock,
         telemetry=telemetry,
+        old_urls=OldUrls(secrets, ledger, clock),
     )

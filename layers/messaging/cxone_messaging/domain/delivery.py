@@ -10,9 +10,8 @@ from cxone_messaging.domain.times import format_time, parse_time
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
 FINAL_WORDS = FAILED_WORDS | {DELIVERED_WORD}
-# So many characters an id of CXone's may have: with what stands before it, it must fit into an index key of the ledger,
-# which has 1,024 bytes.
-CXONE_ID_LIMIT = 250
+# So many characters an id of CXone's may have: it stands in the ledger for good, and in log lines.
+CXONE_ID_LIMIT = 128
 
 # A double holds every integer up to this one; a larger number with a fraction part may not be the one that CXone wrote.
 _EXACT = 2.0**53
@@ -37,7 +36,8 @@ def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = 
 def cxone_id(value: object) -> str | None:
     """Return an id of CXone's that stands in JSON as a text or a whole number; None for whatever is no id.
 
-    A number is its digits: 12345 and 12345.0 are "12345". An id has 1 to `CXONE_ID_LIMIT` characters.
+    A number is its digits: 12345 and 12345.0 are "12345". An id has 1 to `CXONE_ID_LIMIT` characters, all of them
+    printable ASCII.
     """
     match value:
         case bool():
@@ -53,7 +53,7 @@ def cxone_id(value: object) -> str | None:
             text = value
         case _:
             return None
-    return text if 0 < len(text) <= CXONE_ID_LIMIT else None
+    return text if 0 < len(text) <= CXONE_ID_LIMIT and text.isascii() and text.isprintable() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ _WORDS = {
     Code.INVALID_CHARACTERS: "the text has a character that can't be sent in a message",
     Code.IDEMPOTENCY_KEY_REUSED: "an earlier message of this batch has the same reference",
 }
+_CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and no phone number among them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ class FieldError:
 
     @classmethod
     def by_code(cls, code: Code, field: str) -> Self:
-        """Say of a message that breaks a rule what can be said by the rule's code alone."""
-        return cls(code, field, _WORDS[code])
+        """Say of a message that breaks a rule what can be said by the rule's code and the field alone."""
+        is_name = code is Code.INVALID_CHARACTERS and field == "campaignId"
+        return cls(code, field, _CAMPAIGN_FAULT if is_name else _WORDS[code])
 
 
 class MessagingError(Exception):

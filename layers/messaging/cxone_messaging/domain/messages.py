@@ -12,6 +12,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
@@ -88,6 +89,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
     if not campaign_id.strip():
         errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
+    elif fault := name_fault(campaign_id):
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "campaignId", f"a campaign's name {fault}"))
     sender = rules.default_sender if request.sender is None else request.sender
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
@@ -169,7 +172,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         campaign_id=text_at(asked, "campaignId"),
         encoding=text_at(asked, "encoding"),
         segments=number_at(asked, "segments"),
-        cxone_message_id=next((id_ for entry in entries if (id_ := text_at(entry.data, "cxoneMessageId"))), None),
+        cxone_message_id=_cxone_message_id(entries, dispatched),
         created_at=entries[0].timestamp,
         updated_at=entries[-1].timestamp,
         dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
@@ -180,6 +183,12 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         attempts=len(sending),
         tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
     )
+
+
+def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:
+    """Return CXone's id as the sender got it, else as the first event has it."""
+    known = [dispatched, *entries] if dispatched else entries
+    return next((id_ for entry in known if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
 
 
 def final_event(entries: Sequence[Entry]) -> Entry | None:

@@ -1,5 +1,8 @@
 """How an event proves that it is CXone's: a signed callback URL or a signed body.
 
+The two have a secret each, and what a signature of a URL covers begins with its purpose. So no signature of a body is
+one of a URL, even where both secrets are the same.
+
 Two schemes for a body: CXone's own headers, whose key is the secret's hex text as ASCII bytes, and Standard Webhooks,
 whose key is the 32 bytes that the hex encodes. During a rotation the previous secret still counts. Comparisons take the
 same time whatever is compared.
@@ -7,10 +10,16 @@ same time whatever is compared.
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 TOLERANCE_SECONDS = 300
+
+# What the signature of a callback URL is good for; the message's id follows.
+_CALLBACK_PURPOSE = "callback-url:/webhooks/cxone/sms:"
+_MESSAGE_ID = re.compile(r"msg_[0-9a-f]{32}")
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _BODY_SIGNATURE = "x-cxone-signature"
 _BODY_TIMESTAMP = "x-cxone-timestamp"
@@ -32,15 +41,23 @@ _TIMESTAMP_DIGITS = 11
 
 
 def sign_reference(secret: str, message_id: str) -> str:
-    """Sign a message's id for its callback URL: 64 hex digits."""
-    return _sign(secret, message_id.encode())
+    """Return the signature of a message's callback URL, 64 hex digits. `secret` is the callback secret."""
+    return _sign(secret, (_CALLBACK_PURPOSE + message_id).encode())
 
 
-def reference_is_signed(secrets: Sequence[str], message_id: str, signature: str) -> bool:
-    """Whether a callback URL is one that we gave away."""
-    # Anybody may ask for any reference, one with a lone surrogate too.
-    signed = message_id.encode("utf-8", "surrogatepass")
-    return _matches([_sign(secret, signed) for secret in secrets], [signature])
+def could_be_signed(reference: str, signature: str) -> bool:
+    """Whether a callback URL names a message's id, and nothing else, beside 64 hex digits.
+
+    Any other URL is none of ours, and nothing is computed from it.
+    """
+    return bool(_MESSAGE_ID.fullmatch(reference) and _HEX_DIGEST.fullmatch(signature))
+
+
+def reference_is_signed(secrets: Sequence[str], reference: str, signature: str) -> bool:
+    """Whether a callback URL is one that a sender signed. `secrets` are the values of the callback secret."""
+    if not could_be_signed(reference, signature):
+        return False
+    return _matches([sign_reference(secret, reference) for secret in secrets], [signature])
 
 
 def carries_signature(headers: Mapping[str, str]) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ValidationError
 
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
+from cxone_messaging.domain.names import loggable
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Metric, make_logger
 
 KIBIBYTE = 1024
@@ -64,8 +65,8 @@ class HttpRequest:
     ids: dict[str, str] = field(default_factory=dict)
 
     def name(self, **ids: str) -> None:
-        """Have the request's log line name what it is about; only ids, never a caller's own words."""
-        self.ids.update(ids)
+        """Have the request's log line name what it is about; what does not look like an id is named by a short hash."""
+        self.ids.update({name: loggable(id_) for name, id_ in ids.items()})
 
     def idempotency_key(self) -> str | None:
         """Give the caller's key for this request. Raises `malformed_request` for one that is empty or too long."""
@@ -146,7 +147,7 @@ class HttpApi:
             response = problem(MessagingError(Code.INTERNAL_ERROR, "the error is in the function's log"))
         finally:
             self._metrics.flush()
-        ids |= {name: response.body[name] for name in _IDS if response.body.get(name)}
+        ids |= {name: loggable(str(response.body[name])) for name in _IDS if response.body.get(name)}
         self._logger.info(
             "answered",
             route=route,

@@ -75,7 +75,7 @@ class SenderSettings(Settings):
     pepper_secret_arn: str
     credentials_secret_arn: str
     sms_token_secret_arn: str
-    webhook_secret_arn: str
+    callback_secret_arn: str
     cxone_sms_base_url: BaseUrl
     cxone_from_number: Sender = ""
     cxone_campaign_id: Identifier = ""
@@ -132,6 +132,7 @@ class ReceiveWebhookSettings(Settings):
     consents_table: str
     pepper_secret_arn: str
     webhook_secret_arn: str
+    callback_secret_arn: str
 
 
 class ApproveTemplateSettings(Settings):

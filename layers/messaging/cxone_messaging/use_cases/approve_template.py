@@ -15,6 +15,7 @@ from cxone_messaging.domain import approvals
 from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, MessagingError
+from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.steps import Step, StepState, request_key
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
 from cxone_messaging.platform.clock import Clock, milliseconds_since
@@ -97,8 +98,9 @@ class ApproveTemplate:
 
     def _operator(self, request: ApprovalRequest) -> str:
         operator = request.operator or self._default_operator
-        if not operator:
-            told = FieldError(Code.MALFORMED_REQUEST, "operatorId", "name the operator: the stack has no default")
+        fault = name_fault(operator) if operator else "is missing: the stack has no default"
+        if fault:
+            told = FieldError(Code.MALFORMED_REQUEST, "operatorId", f"the operator's name {fault}")
             raise MessagingError(Code.MALFORMED_REQUEST, "it must be known who approves", errors=[told])
         return operator
 

@@ -93,6 +93,10 @@ class ManageConsents:
         self._put_in_force(append(self._ledger, self._clock, subject, decide))
         return is_new
 
+    def recipient_hash(self, number: PhoneNumber) -> str:
+        """Return the hash that a recipient has in the ledger."""
+        return self._pseudonyms.recipient_hash(number)
+
     def find(self, number: PhoneNumber) -> Consent:
         """Read a recipient's consent. Raises `consent_not_found`, and `StorageError`."""
         consent = self._consents.find(self._pseudonyms.recipient_hash(number))

@@ -7,15 +7,18 @@ from enum import StrEnum
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, Ledger, append
 from cxone_messaging.domain.bulk import batch_index, batch_of
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant, stray_subject
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
 from cxone_messaging.domain.messages import Status, fold, subject_of
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
+from cxone_messaging.use_cases.cxone_ids import bearer_of, belongs, index_key
 
 _ERROR_LIMIT = 200
+# Of the recipient that an event names, where it is kept until its message is known.
+_RECIPIENT_HASH = "recipientHash"
 
 
 class Recorded(StrEnum):
@@ -27,10 +30,14 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What became of an event, and all entries of the subject that it is under."""
+    """What became of an event, and all entries of the subject that it is under.
+
+    `certain` is False where nothing but somebody's claim says that it belongs there.
+    """
 
     recorded: Recorded
     entries: list[Entry]
+    certain: bool = True
 
 
 def record_once(
@@ -65,35 +72,62 @@ class RecordDelivery:
         self._clock = clock
         self._telemetry = telemetry
 
-    def __call__(self, event: DeliveryEvent, message_id: str | None) -> Recording:
+    def __call__(
+        self,
+        event: DeliveryEvent,
+        message_id: str | None,
+        *,
+        signed: bool = False,
+        recipient_hash: Callable[[], str | None] = lambda: None,
+    ) -> Recording:
         """Record an event under the message that its callback URL names, else under the one with CXone's id.
 
         An event of a message that we don't know is kept under `delivery#<CXone's id>` until `join` finds it there.
+        `signed` says whether the body is signed beside the URL; `recipient_hash` gives that of the event's recipient.
         Raises `ValueError` where the event's timestamp is no instant, and `StorageError`.
         """
         data = self._data(event)
         if message_id is None:
-            subject = self._ledger.subject_of_cxone_message(event.cxone_message_id)
-            if subject is None:
-                return self._keep(event.cxone_message_id, data)
-            under = self._record(subject, data)
-            return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
+            return self._record_by_id(event.cxone_message_id, data, recipient_hash)
         subject = subject_of(message_id)
-        under = self._record(subject, data)
+        under = self._record(subject, data, signed=signed)
         entered = next(entry for entry in under.entries if entry.data.get("eventId") == event.identity)
-        if entered.index.get(CXONE_MESSAGE_KEY) == event.cxone_message_id:
+        if CXONE_MESSAGE_KEY in entered.index:
             # This event is the first to name CXone's id for this message: events without our own id may wait for it.
             return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
         return under
 
+    def _record_by_id(
+        self, cxone_message_id: str, data: Mapping[str, Value], recipient_hash: Callable[[], str | None]
+    ) -> Recording:
+        bearer = bearer_of(self._ledger, cxone_message_id)
+        if bearer and bearer.certain:
+            under = self._record(bearer.subject, data)
+            return Recording(under.recorded, self.join(bearer.subject, cxone_message_id, under.entries))
+        told = recipient_hash()
+        known = self._ledger.read(bearer.subject) if bearer else []
+        if bearer and belongs(known, cxone_message_id, told):
+            under = self._record(bearer.subject, data, known=known)
+            entries = self.join(bearer.subject, cxone_message_id, under.entries)
+            return Recording(under.recorded, entries, certain=told is not None)
+        return self._keep(cxone_message_id, {**data, _RECIPIENT_HASH: told} if told else data)
+
+    def lacks_id(self, message_id: str) -> bool:
+        """Whether a message was sent and its sender got no id of CXone's for it. Raises `StorageError`."""
+        types = {entry.type for entry in self._ledger.read(subject_of(message_id))}
+        return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
+
     def join(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
         """Enter under a message what was kept of CXone's id for it; gives the message's entries as they are then.
 
-        Those that were kept stay where they are, too. Raises `StorageError`.
+        Those that were kept stay where they are, too, and so do those that can't be the message's. Raises
+        `StorageError`.
         """
         for stray in self._ledger.read(stray_subject(cxone_message_id)):
-            if not _has(entries, stray.data["eventId"]):
-                entries = self._record(subject, stray.data, known=entries).entries
+            is_ours = belongs(entries, cxone_message_id, text_at(stray.data, _RECIPIENT_HASH))
+            if is_ours and not _has(entries, stray.data["eventId"]):
+                data = {name: value for name, value in stray.data.items() if name != _RECIPIENT_HASH}
+                entries = self._record(subject, data, known=entries).entries
         # Where all are in, whoever entered the last one may have broken off before batches counted it.
         return count_in_batches(self._ledger, self._clock, subject, entries)
 
@@ -113,12 +147,21 @@ class RecordDelivery:
             data["error"] = mask_numbers_in(event.error)[:_ERROR_LIMIT]
         return data
 
-    def _record(self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None) -> Recording:
+    def _record(
+        self,
+        subject: str,
+        data: Mapping[str, Value],
+        *,
+        known: Sequence[Entry] | None = None,
+        signed: bool | None = None,
+    ) -> Recording:
+        """Enter an event under a message; `signed` is None where its callback URL did not name the message."""
+
         def draft(known: Sequence[Entry]) -> Draft:
             index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
-            # Its sender may be dead, or never have got the answer with this id; no later entry needs to bear it.
-            if not any(entry.index.get(CXONE_MESSAGE_KEY) == data["cxoneMessageId"] for entry in known):
-                index[CXONE_MESSAGE_KEY] = str(data["cxoneMessageId"])
+            if signed is not None:
+                # The message's sender may be dead, or never have got the answer with this id.
+                index |= index_key(self._ledger, subject, known, str(data["cxoneMessageId"]), signed=signed)
             return Draft(EntryType.DELIVERY, data, index)
 
         recording = record_once(self._ledger, self._clock, subject, draft, data["eventId"], known=known)

@@ -20,6 +20,7 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.cxone_ids import bearer_of
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 
 _DAY = 86_400.0
@@ -104,11 +105,11 @@ class Sweep:
         return joined
 
     def _join_one(self, cxone_message_id: str) -> int:
-        subject = self._ledger.subject_of_cxone_message(cxone_message_id)
-        if subject is None:
+        bearer = bearer_of(self._ledger, cxone_message_id)
+        if bearer is None:
             return 0
-        known = self._ledger.read(subject)
-        return len(self._deliveries.join(subject, cxone_message_id, known)) - len(known)
+        known = self._ledger.read(bearer.subject)
+        return len(self._deliveries.join(bearer.subject, cxone_message_id, known)) - len(known)
 
     def _in_random_order(self, why: Unsettled, since: float, until: float) -> Iterator[str]:
         """Name the subjects of an interval, given in seconds ago, some twice; where it begins is left to chance."""

@@ -1,0 +1,239 @@
+"""Claim: whoever has a callback URL can say what became of that message, and nothing about anything else.
+
+The attacker has the URL of a message of their own, which is `unknown`, and knows CXone's id of another customer's.
+"""
+
+import itertools
+import json
+
+import pytest
+
+from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.domain.unsettled import Unsettled
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.manage_consents import GivenConsent
+from tests.building import dispatched, outcome, sending
+from tests.fakes import FakeLedger
+from tests.webhooks import SMS, Webhook, callback
+
+MINE, THEIRS = "msg_" + "a" * 32, "msg_" + "b" * 32
+MY_NUMBER, THEIR_NUMBER = PhoneNumber.parse("+12025550101"), PhoneNumber.parse("+12025550102")
+THEIR_ID = "cx-theirs"
+STRANGERS = [PhoneNumber.parse(f"+120255502{number:02}") for number in range(100)]
+REFUSAL = "21610 unsubscribed recipient"
+
+
+class Lagging(FakeLedger):
+    """Its index of CXone's ids shows what was there when it last caught up."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = FakeLedger()
+
+    def catch_up(self):
+        self.shown._rows = dict(self._rows)
+
+    def subject_of_cxone_message(self, cxone_message_id):
+        return self.shown.subject_of_cxone_message(cxone_message_id)
+
+
+class Attack:
+    def __init__(self, monkeypatch, *, lagging=False, their_sender_dies=False):
+        self.webhook = Webhook(monkeypatch, ledger=Lagging() if lagging else None)
+        self.lagging = lagging
+        self.their_sender_dies = their_sender_dies
+        for number in (MY_NUMBER, THEIR_NUMBER):
+            self.webhook.manage.record(number, GivenConsent(ConsentStatus.OPTED_IN, "form", None))
+        for message_id, number in ((MINE, MY_NUMBER), (THEIRS, THEIR_NUMBER)):
+            type_, data = sending(recipient=number.masked, recipientHash=self.hash_of(number))
+            self.append(message_id, Draft(type_, data))
+        self.append(MINE, Draft(*outcome(EntryType.UNKNOWN, "outcome_unknown"), Unsettled.UNKNOWN.as_index()))
+
+    def hash_of(self, number):
+        return self.webhook.pseudonyms.recipient_hash(number)
+
+    def append(self, message_id, draft):
+        append(self.webhook.ledger, self.webhook.clock, f"message#{message_id}", lambda _: draft)
+
+    def do(self, step):  # noqa: C901  a line of the story each
+        self.webhook.clock.advance(0.1)
+        time = format_time(instant(self.webhook.clock.now()))
+        told = {"messageId": THEIR_ID, "to": THEIR_NUMBER.e164, "timestamp": time}
+        match step:
+            case "claim":  # the attacker's own event, at their own URL
+                told |= {"status": "my word", "to": MY_NUMBER.e164}
+                assert self.webhook.delivery(told, MINE)[0] == 200
+            case "their sender":
+                if not self.their_sender_dies:
+                    type_, data = dispatched(THEIR_ID)
+                    self.append(THEIRS, Draft(type_, data, {"cxoneMessageId": THEIR_ID}))
+            case "delivered":
+                assert self.webhook.delivery(told | {"status": "delivered"})[0] == 200
+            case "refused":
+                assert self.webhook.delivery(told | {"status": "failed", "error": REFUSAL})[0] == 200
+            case "their url":
+                assert self.webhook.delivery(told | {"status": "their word"}, THEIRS)[0] == 200
+            case "read":
+                self.webhook.read(MINE)
+            case "caught up":
+                if self.lagging:
+                    self.webhook.ledger.catch_up()
+            case "sweep":
+                self.webhook.sweep(lambda: 60.0)
+
+    def words_of(self, message_id):
+        entries = self.webhook.ledger.read(f"message#{message_id}")
+        assert first_broken(f"message#{message_id}", entries) is None
+        return {entry.data["status"] for entry in entries if entry.type == EntryType.DELIVERY}
+
+    def status_of(self, message_id):
+        return fold(message_id, self.webhook.ledger.read(f"message#{message_id}")).status
+
+    def consent_of(self, number):
+        found = self.webhook.consents.find(self.hash_of(number))
+        return found and found.status
+
+
+@pytest.mark.parametrize("their_sender_dies", [False, True])
+@pytest.mark.parametrize("lagging", [False, True])
+@pytest.mark.parametrize("other", ["their url", "read", "sweep", "caught up"])
+def test_no_order_lets_a_claimed_id_move_another_message_or_opt_anybody_else_out(
+    monkeypatch, lagging, their_sender_dies, other
+):
+    for order in itertools.permutations(["claim", "their sender", "delivered", "refused", other]):
+        attack = Attack(monkeypatch, lagging=lagging, their_sender_dies=their_sender_dies)
+        for step in order:
+            attack.do(step)
+            attack.do("caught up") if not lagging else None
+            assert attack.words_of(MINE) <= {"my word"}, order
+            assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_IN, order
+        for step in ("caught up", "read", "sweep"):
+            attack.do(step)
+        assert attack.words_of(MINE) == {"my word"}, order
+        assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_IN, order
+        assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_OUT, order
+        if not their_sender_dies:
+            assert {"delivered", "failed"} <= attack.words_of(THEIRS), order
+            assert attack.status_of(THEIRS) in {Status.DELIVERED, Status.FAILED}, order
+
+
+NAMES_NOBODY = {"messageId": THEIR_ID, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}
+
+
+def test_a_message_whose_sender_knows_its_id_claims_no_other(monkeypatch):
+    attack = Attack(monkeypatch)
+    type_, data = dispatched("cx-mine")
+    attack.append(MINE, Draft(type_, data, {"cxoneMessageId": "cx-mine"}))
+    attack.do("claim")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
+    for step in ("delivered", "refused", "sweep"):
+        attack.do(step)
+    assert attack.words_of(MINE) == {"my word"}
+
+
+def test_a_message_is_shown_with_the_id_that_its_sender_got_whatever_was_claimed_before(monkeypatch):
+    attack = Attack(monkeypatch)
+    attack.do("claim")
+    type_, data = dispatched("cx-mine")
+    attack.append(MINE, Draft(type_, data, {"cxoneMessageId": "cx-mine"}))
+    assert attack.webhook.read(MINE).message.cxone_message_id == "cx-mine"
+
+
+def test_a_message_claims_one_id_at_most(monkeypatch):
+    attack = Attack(monkeypatch)
+    told = {"messageId": "cx-other", "status": "an earlier word", "timestamp": "2026-11-22T14:14:00Z"}
+    assert attack.webhook.delivery(told, MINE)[0] == 200
+    attack.do("claim")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"an earlier word", "my word"}
+
+
+def test_an_id_that_a_sender_has_is_claimed_by_nobody_else(monkeypatch):
+    attack = Attack(monkeypatch, lagging=True)
+    attack.do("their sender")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200  # kept, for the index does not show their message yet
+    attack.do("caught up")
+    attack.do("claim")
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"my word"}
+    assert attack.words_of(THEIRS) == {"delivered"}
+
+
+def test_two_urls_that_claim_one_id_leave_its_events_where_they_are(monkeypatch):
+    attack = Attack(monkeypatch, their_sender_dies=True)
+    attack.do("claim")
+    attack.do("their url")
+    assert attack.webhook.delivery(NAMES_NOBODY)[0] == 200
+    attack.do("sweep")
+    assert "delivered" not in attack.words_of(MINE) | attack.words_of(THEIRS)
+    assert len(attack.webhook.ledger.read(f"delivery#{THEIR_ID}")) == 1
+
+
+def test_nobody_is_opted_out_by_a_refusal_that_names_nobody_and_whose_message_is_only_claimed(monkeypatch):
+    attack = Attack(monkeypatch)
+    attack.do("claim")
+    told = {"messageId": THEIR_ID, "status": "failed", "error": REFUSAL, "timestamp": "2026-11-22T14:14:00Z"}
+    assert attack.webhook.delivery(told)[0] == 200
+    assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_IN
+
+
+class TestRefusals:
+    def refusal(self, number, **changes):
+        told = {"messageId": "cx-1", "status": "failed", "to": number.e164, "error": REFUSAL}
+        return {**told, "timestamp": "2026-11-22T14:14:00Z", **changes}
+
+    def test_one_url_opts_out_its_own_recipient_whatever_the_body_names(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        for number in STRANGERS:
+            assert attack.webhook.delivery(self.refusal(number), MINE)[0] == 200
+        assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_OUT
+        assert {attack.consent_of(number) for number in STRANGERS} == {None}
+
+    def test_the_url_of_a_message_that_is_not_known_opts_out_nobody(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        for place, number in enumerate(STRANGERS):
+            told = self.refusal(number, messageId=f"cx-{place}")
+            assert attack.webhook.delivery(told, f"msg_{place:032x}") == (200, {"status": "accepted"})
+        assert {attack.consent_of(number) for number in STRANGERS} == {None}
+
+    def test_with_a_signed_body_the_number_counts_where_no_message_is_known(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        body = json.dumps(self.refusal(STRANGERS[0])).encode()
+        headers = attack.webhook.signed(body)
+        query = callback("msg_" + "c" * 32)
+        assert attack.webhook.post(SMS, body, query=query, headers=headers)[0] == 200
+        assert attack.consent_of(STRANGERS[0]) is ConsentStatus.OPTED_OUT
+
+    def test_and_where_the_message_is_known_its_own_recipient_does(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        body = json.dumps(self.refusal(STRANGERS[0])).encode()
+        assert attack.webhook.post(SMS, body, query=callback(MINE), headers=attack.webhook.signed(body))[0] == 200
+        assert attack.consent_of(STRANGERS[0]) is None
+        assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_OUT
+
+
+UNKEEPABLE = {"messageId": "Ä" * 300, "status": "sent", "to": MY_NUMBER.e164, "timestamp": "2026-11-22T14:14:00Z"}
+
+
+class TestAnIdThatCanNotBeKept:
+    """CXone accepted a message under an id that is none of ours to keep: it is `unknown`, and its URL settles it."""
+
+    def test_its_events_at_its_url_settle_it(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        assert attack.webhook.delivery(UNKEEPABLE, MINE)[0] == 200
+        assert attack.status_of(MINE) is Status.DISPATCHED
+        assert attack.webhook.delivery(UNKEEPABLE | {"status": "delivered"}, MINE)[0] == 200
+        assert attack.status_of(MINE) is Status.DELIVERED
+        assert "Ä" not in str(attack.webhook.ledger.read(f"message#{MINE}"))
+
+    @pytest.mark.parametrize("reference", [None, THEIRS, "msg_" + "c" * 32])
+    def test_anywhere_else_they_are_refused(self, monkeypatch, reference):
+        attack = Attack(monkeypatch)
+        attack.do("their sender")
+        assert attack.webhook.delivery(UNKEEPABLE, reference)[0] == 400

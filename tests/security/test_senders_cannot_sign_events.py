@@ -1,0 +1,38 @@
+"""Claim: no sender holds what signs an event's body, by its environment, its settings or its role."""
+
+import json
+
+import pytest
+
+from cxone_messaging.platform import settings
+from local import template
+
+FUNCTIONS = template.resources("AWS::Serverless::Function")
+READERS = {
+    "WebhookSecret": {"ReceiveWebhookFunction", "ApproveTemplateFunction"},
+    "CallbackSecret": {"ReceiveWebhookFunction", "SendMessageFunction", "SendBulkFunction"},
+}
+
+
+@pytest.mark.parametrize("secret", READERS)
+def test_a_secret_that_signs_is_named_by_its_readers_only(secret):
+    assert {name for name, each in FUNCTIONS.items() if secret in json.dumps(each)} == READERS[secret]
+
+
+def test_so_it_is_in_their_settings():
+    models = [
+        each for each in vars(settings).values() if isinstance(each, type) and each.__module__ == settings.__name__
+    ]
+    reading = {
+        variable: {model.__name__ for model in models if variable in model.variables()}
+        for variable in ("WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN")
+    }
+    assert reading == {
+        "WEBHOOK_SECRET_ARN": {"ReceiveWebhookSettings", "ApproveTemplateSettings"},
+        "CALLBACK_SECRET_ARN": {
+            "ReceiveWebhookSettings",
+            "SenderSettings",
+            "SendMessageSettings",
+            "SendBulkSettings",
+        },
+    }
