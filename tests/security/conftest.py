@@ -1,5 +1,5 @@
-"""What the tests of the threat model's claims stand on: as unit tests, they talk to nobody."""
+"""What the tests of the threat model's claims stand on."""
 
-from tests.unit.conftest import _no_sockets, log
+from tests.unit.conftest import log
 
-__all__ = ["_no_sockets", "log"]
+__all__ = ["log"]

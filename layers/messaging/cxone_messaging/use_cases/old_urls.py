@@ -1,7 +1,7 @@
 """Callback URLs of messages that were sent before callback URLs had a secret of their own.
 
 TO BE DELETED 30 days after all senders of a deployment sign with the callback secret: this module, its test
-`tests/security/test_old_urls_count_for_30_days.py`, and each line that names `OldUrls` (docs/decisions.md K1).
+`tests/security/test_old_urls_count_for_30_days.py`, and each line that names `OldUrls` (docs/decisions.md 72).
 
 Their signature is an HMAC under the webhook secret of the bare message id.
 """
