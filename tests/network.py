@@ -89,6 +89,8 @@ class Proxy:
 
     def __init__(self, port, rng):
         self._upstream = port
+        # The simulator answers to its own name only.
+        self._rewritten = {b"connection": b"Connection: close\r\n", b"host": b"Host: 127.0.0.1:%d\r\n" % port}
         self._rng = rng
         self._lock = threading.Lock()
         self.written = {}
@@ -112,7 +114,7 @@ class Proxy:
                 while (line := stream.readline()) not in {b"\r\n", b""}:
                     name, _, value = line.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
-                    head.append(b"Connection: close\r\n" if name.lower() == b"connection" else line)
+                    head.append(self._rewritten.get(name.lower(), line))
                 body = stream.read(length)
                 if len(body) < length:
                     return
