@@ -56,14 +56,15 @@ audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, 
 test: $(READY) ## all tests
 	$(BIN)/pytest -n 3
 
-histories: $(READY) ## 10,000 random histories of faults around a send
-	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) tests/unit/test_send_histories.py
+histories: $(READY) ## 10,000 random histories of faults around a send, and as many in bulk
+	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) -n 2 tests/unit/test_send_histories.py tests/unit/test_bulk_histories.py
 
 fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 	FUZZ=50000 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_webhook_fuzz.py
 
-proof: $(READY) histories fuzz ## senders and bulk workers killed, racing, paced, stopped and cold, at full size
-	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py tests/integration/test_bulk_processes.py
+proof: $(READY) histories fuzz ## senders and bulk workers killed, frozen, racing, paced, stopped and cold, at full size
+	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py \
+	  tests/integration/test_bulk_processes.py tests/integration/test_frozen_processes.py
 
 # SECONDS is a variable of the shell's own.
 fuzzapi: export FUZZ_SECONDS := $(or $(value SECONDS),300)
