@@ -25,7 +25,7 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         self.requests, self.connections = [], []
-        self.heads = 0
+        self.heads, self.last_head = 0, b""
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -49,9 +49,10 @@ class Server:
             if self._tls:
                 connection = self._tls(connection)
             stream = connection.makefile("rb")
-            while stream.readline():
-                length = 0
+            while line := stream.readline():
+                length, self.last_head = 0, line
                 while (line := stream.readline()) not in {b"\r\n", b""}:
+                    self.last_head += line
                     name, _, value = line.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
                 self.heads += 1

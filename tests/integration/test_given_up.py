@@ -17,7 +17,7 @@ from cxone_messaging.adapters.cxone_http import CxoneSession, WatchedBody
 from cxone_messaging.adapters.cxone_sms import CxoneSms
 from cxone_messaging.adapters.token_cache import Token
 from cxone_messaging.domain.messages import Sms
-from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown
+from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.platform.clock import SystemClock
 from tests.network import NAME, Certificates, Names, Server, accept, answer, reset
@@ -183,6 +183,45 @@ class TestBeforeTheBody:
         assert isinstance(gateway(server, clock).send(sms(), "https://us.test", 5, thaw_later), NotAccepted)
         time.sleep(0.2)
         assert server.requests == []
+
+
+class TestOddAnswers:
+    def test_cookies_are_not_kept(self, serve, clock):
+        heads = []
+
+        def bake(connection, number, body):
+            heads.append(server.last_head)
+            cookie = b"Set-Cookie: c%d=%b\r\n" % (len(heads), b"x" * 2_000)
+            connection.sendall(answer(b'{"id": "taken"}', head=cookie))
+
+        server = serve(bake)
+        sender = gateway(server, clock)
+        for _ in range(3):
+            assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert b"Cookie" not in b"".join(heads)
+
+    def test_a_redirects_body_is_not_read(self, serve, clock):
+        def endless(connection, number, body):
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://[bad\r\nContent-Length: 99999999\r\n\r\n")
+            for _ in range(20):
+                connection.sendall(b"x" * 10_000)
+                time.sleep(0.1)
+
+        began = time.monotonic()
+        outcome = gateway(serve(endless), clock).send(sms(), "https://us.test", 5)
+        assert (type(outcome), outcome.http_status) == (Rejected, 302)
+        assert time.monotonic() - began < 1
+
+    def test_a_machine_without_room_for_a_thread_looks_names_up_again_later(self, serve, clock, monkeypatch):
+        def full(_):
+            raise RuntimeError("can't start new thread")
+
+        server = serve()
+        sender = gateway(server, clock)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", full)
+            assert isinstance(sender.send(sms(), "https://us.test", 5), NotAccepted)
+        assert sender.send(sms(), "https://us.test", 5) == TAKEN
 
 
 class TestTls:

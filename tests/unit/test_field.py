@@ -1,20 +1,25 @@
 """What the field does to a send: odd waits, slow claims, holds without end, a recipient's word in between."""
 
 import json
+import random
 import time
 from email.utils import formatdate
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
+from cxone_messaging.adapters.ledger import DynamoLedger
 from cxone_messaging.domain.bulk import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import MOST_TRIES, pause_after
 from cxone_messaging.use_cases.manage_consents import HeardConsent
 from local.simulator import Fault, Settings
 from local.simulator.wire import Response
-from tests.fakes import EPOCH
+from tests.dynamo import FakeDynamo
+from tests.fakes import EPOCH, InlineExecutor
 from tests.worlds import RECIPIENT, Killed, World
 
 REQUEST = SmsRequest(RECIPIENT.e164, "Your code is 849201")
@@ -109,6 +114,27 @@ class TestRetryAfter:
         world.work_off()
         assert trail(world, "r0")[-1] == "dispatched"
 
+    @pytest.mark.parametrize("answers", [[401], [401, 503], [401, 429], [503], [429]])
+    def test_a_message_is_posted_eight_times_in_half_a_minute_at_most_whoever_tries(self, world, answers):
+        """A try whose token is refused takes two posts."""
+        posts, handle = [], world.simulator.handle
+
+        def answer(request):
+            if not request.path.endswith("/sms/send"):
+                return handle(request)
+            posts.append(world.clock.now())
+            return Response(answers[(len(posts) - 1) % len(answers)])
+
+        senders = [world.sender(), world.sender()]
+        send(world, "first", sender=senders[0])
+        world.simulator.handle = answer
+        began = world.clock.now()
+        for number in range(200):
+            send(world, sender=senders[number % 2])
+            world.clock.advance(0.5)
+        assert max(sum(begin <= post < begin + 30 for post in posts) for begin in posts) <= 8
+        assert posts[-1] > began + 60, "nor is it given up"
+
     def test_the_shortest_pauses_double_up_to_ten_seconds(self):
         assert [pause_after(tries) for tries in (1, 2, 3, 4, 5, 6, 1_000_000)] == [0.5, 1, 2, 4, 8, 10, 10]
 
@@ -189,7 +215,150 @@ class TestOneDeadline:
         assert Status.SENDING not in statuses(world, 25)
 
 
+class TestTheClockIsSet:
+    """Back, between a slot's reservation and its time: no slot lies so far ahead that anybody should wait for it."""
+
+    @pytest.fixture(params=[20, 600, 3_600])
+    def set_back(self, world, request):
+        governor, clock = world.governor, world.clock
+        reserve, now = governor.reserve, clock.now
+
+        def reserve_and_set_back(count, horizon):
+            slots = reserve(count, horizon)
+            clock.now = lambda: now() - request.param
+            governor.reserve, governor.next_slot = reserve, 0.0
+            return slots
+
+        governor.reserve = reserve_and_set_back
+        return clock.monotonic()
+
+    def test_a_single_send_waits_for_nothing(self, world, set_back):
+        assert send(world).message.status is Status.DISPATCHED
+        assert world.clock.monotonic() - set_back < 5
+
+    def test_nor_does_a_bulk_worker(self, world, set_back):
+        world.batch_sender()([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(2)], lambda: 60.0)
+        assert statuses(world, 2) == [Status.DISPATCHED] * 2
+        assert world.clock.monotonic() - set_back < 5
+
+
+class TestLostClaims:
+    """The answer of a bulk claim is lost, and DynamoDB goes on failing for a while."""
+
+    @pytest.mark.parametrize("which", [None, 0, 24])
+    @pytest.mark.parametrize("slow", [0.01, 6.0])
+    def test_no_message_ends_unknown_that_nobody_posted(self, world, which, slow):
+        dynamo = FakeDynamo()
+        world.ledger = DynamoLedger(dynamo, "ledger", clock=world.clock, rng=random.Random(1))
+        put(world, 25)
+        failing = None if which is None else subject_of(world.pseudonyms.message_id(f"r{which}"))
+        insert, query, until = dynamo.batch_execute_statement, dynamo.query, []
+
+        def lose_first(**asked):
+            answer = insert(**asked)
+            if not until:
+                until.append(world.clock.now() + 6)
+                raise ReadTimeoutError(endpoint_url="dynamodb")
+            return answer
+
+        def fail_for_a_while(**asked):
+            subject = asked["ExpressionAttributeValues"].get(":subject", {}).get("S")
+            if until and world.clock.now() < until[0] and failing in {None, subject}:
+                world.clock.advance(slow)
+                raise ReadTimeoutError(endpoint_url="dynamodb")
+            return query(**asked)
+
+        dynamo.batch_execute_statement, dynamo.query = lose_first, fail_for_a_while
+        world.work_off()
+        assert statuses(world, 25) == [Status.DISPATCHED] * 25
+        assert len(world.simulator.accepted_messages()) == 25
+
+    def test_a_single_sends_lost_claim_is_read_back_for_as_long_as_there_is_time(self, world):
+        insert, read, lost = world.ledger.insert, world.ledger.read, []
+
+        def lose(entry):
+            insert(entry)
+            if entry.type == "sending" and not lost:
+                lost.append(world.clock.now() + 6)
+                raise StorageError("the answer was lost")
+
+        def fail_for_a_while(subject):
+            if lost and world.clock.now() < lost[0]:
+                raise StorageError("not now")
+            return read(subject)
+
+        world.ledger.insert, world.ledger.read = lose, fail_for_a_while
+        assert send(world).message.status is Status.DISPATCHED
+
+
+def test_a_bulk_sender_without_room_for_threads_sends_one_after_the_other(world):
+    class Full(InlineExecutor):
+        def submit(self, *args, **options):
+            raise RuntimeError("can't start new thread")
+
+    worker = world.batch_sender(executor=Full())
+    worker([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(5)], lambda: 60.0)
+    assert statuses(world, 5) == [Status.DISPATCHED] * 5
+
+
+def test_a_consent_that_cannot_be_made_sense_of_holds_the_message_back(world):
+    find, looks = world.consents.find, []
+
+    def damaged(recipient_hash):
+        looks.append(recipient_hash)
+        if len(looks) > 1:
+            raise KeyError("status")
+        world.clock.advance(1)
+        return find(recipient_hash)
+
+    world.consents.find = damaged
+    sender = world.sender()
+    wait_for = sender._dispatcher.wait_for
+    sender._dispatcher.wait_for = lambda slot, deadline: (world.clock.advance(3), wait_for(slot, deadline))[1]
+    assert send(world, sender=sender, seconds=12).code is Code.CXONE_UNAVAILABLE
+    assert (trail(world, "k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
+
+
 class TestWordsThatComeBetween:
+    @pytest.mark.parametrize("what", ["find_many", "reject"])
+    def test_a_bulk_entry_never_cites_a_consent_that_was_read_too_long_ago(self, world, what):
+        """Reading it again, or recording what is refused meanwhile, may take long itself."""
+        other = PhoneNumber.parse("+15559998888")
+        world.opt(ConsentStatus.OPTED_IN, other)
+        worker = world.batch_sender()
+        worker._make_ready, ready = lambda count: (world.clock.advance(3), ready(count))[1], worker._make_ready
+        find_many, slow = world.consents.find_many, []
+
+        def slowly(hashes):
+            found = find_many(hashes)
+            if what == "find_many" and len(slow) == 1:
+                world.opt(ConsentStatus.OPTED_OUT)
+                world.clock.advance(3)
+            slow.append(hashes)
+            return found
+
+        reject = worker._claims.reject
+
+        def reject_slowly(items):
+            reject(items)
+            if what == "reject" and items:
+                world.opt(ConsentStatus.OPTED_OUT)
+                world.clock.advance(3)
+
+        world.consents.find_many, worker._claims.reject = slowly, reject_slowly
+        if what == "reject":
+            inner = worker._make_ready
+
+            def leave(count):
+                world.opt(ConsentStatus.OPTED_OUT, other)
+                return inner(count)
+
+            worker._make_ready = leave
+        records = [BulkRecord("a", REQUEST, None), BulkRecord("b", SmsRequest(other.e164, "Hi"), None)]
+        worker(records if what == "reject" else records[:1], lambda: 60.0)
+        world.check_posts()
+        assert "sending" not in trail(world, "a")
+
     def stop(self, world):
         heard = HeardConsent(ConsentStatus.OPTED_OUT, "message.inbound", "event", "2026-11-18T00:00:00.000Z")
         world._manage.hear(RECIPIENT, heard)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, NamedTuple, override
 
 import requests
 from urllib3.util import Timeout
@@ -47,9 +48,14 @@ class CxoneSession(requests.Session):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.trust_env = False  # a .netrc would replace the bearer token
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would grow all later requests
         self._clock = clock
         for scheme in ("https://", "http://"):
             self.mount(scheme, BoundedAdapter(clock, _CONNECTIONS))
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow none: requests would look at where a redirect leads, and read its whole body for that."""
 
     def exchange(
         self,

@@ -59,8 +59,14 @@ class Resolver:
         with self._lock:
             future = self._under_way.get((host, port))
             if future is None:
-                future = self._under_way[host, port] = Future()
-                threading.Thread(target=self._look_up, args=(host, port, future), name="resolver", daemon=True).start()
+                future = Future()
+                thread = threading.Thread(target=self._look_up, args=(host, port, future), name="resolver", daemon=True)
+                self._under_way[host, port] = future
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the machine has no room for another one
+                    del self._under_way[host, port]
+                    raise OSError("no thread to look a name up in") from error
             return future
 
     def _look_up(self, host: str, port: int, future: Future[list[Address]]) -> None:

@@ -17,6 +17,8 @@ from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneN
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
 _PREFIX = "message#"
+# How many requests a try took, in the entry of a message that may be tried again; absent where it was one.
+POSTS_KEY = "posts"
 # Entries in a message's chain that are there for batches which did not bring it.
 TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
@@ -116,7 +118,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
 class Message:
     """What a message's entries amount to. Latencies are in milliseconds, instants as the ledger writes them.
 
-    `attempts` counts its tries; `tried_at` is when the last one ended, where another one may follow.
+    `attempts` counts its tries; `tried_at` is when the last one ended, where another one may follow, and `posts` how
+    many requests that one took.
     """
 
     message_id: str
@@ -135,6 +138,7 @@ class Message:
     deadline: str | None
     attempts: int
     tried_at: str | None
+    posts: int
 
 
 def subject_of(message_id: str) -> str:
@@ -182,6 +186,7 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         deadline=text_at(sending[-1].data, "deadline") if sending else None,
         attempts=len(sending),
         tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
+        posts=(number_at(sent[-1].data, POSTS_KEY) or 1) if sent else 0,
     )
 
 

@@ -27,7 +27,8 @@ class Rejected:
 class NotAccepted:
     """CXone certainly did not take the message: throttled, unavailable, never reached, or never `tried`.
 
-    `retry_after` is in seconds, where it is known; `http_status` is None when there was no answer.
+    `retry_after` is in seconds, where it is known; `http_status` is None when there was no answer. `posts` counts the
+    requests that it took: a second one with a new token, where the first token was refused.
     """
 
     code: Literal["rate_limited", "cxone_unavailable", "cxone_auth_failed"]
@@ -35,6 +36,7 @@ class NotAccepted:
     http_status: int | None = None
     retry_after: float | None = None
     tried: bool = True
+    posts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,20 @@ from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Message, Status, fold
+from cxone_messaging.domain.outcomes import NotAccepted
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.retries import seconds_to_wait
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chunk import Item, Unusable, later
 from cxone_messaging.use_cases.counting import count_as_refused, count_in_batches
-from cxone_messaging.use_cases.dispatch import sending
+from cxone_messaging.use_cases.dispatch import result, sending
 from cxone_messaging.use_cases.settle import settle_overdue
+
+_PAUSE_SECONDS = 0.5
+_UNCONFIRMED = NotAccepted("cxone_unavailable", "claim_unconfirmed", tried=False)
 
 
 class Claims:
@@ -30,6 +35,30 @@ class Claims:
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
+        self._unconfirmed: list[tuple[Item, Entry]] = []
+
+    def take_back(self, deadline: Deadline) -> None:
+        """Record of claims that may be in, though nobody could find out, that nothing was sent under them.
+
+        Their messages would end `unknown` otherwise. What cannot be found out before the deadline stays as it is.
+        """
+        unconfirmed, self._unconfirmed = self._unconfirmed, []
+        while unconfirmed:
+            unconfirmed = [each for each in unconfirmed if not self._is_taken_back(*each)]
+            if not unconfirmed or deadline.left < _PAUSE_SECONDS:
+                return
+            self._clock.sleep(_PAUSE_SECONDS)
+
+    def _is_taken_back(self, item: Item, claim: Entry) -> bool:
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            is_ours = bool(known) and known[-1].hash == claim.hash and claim.type == EntryType.SENDING
+            return item.in_batch(result(_UNCONFIRMED, 0)) if is_ours else None
+
+        try:
+            append(self._ledger, self._clock, item.subject, decide)
+        except StorageError:
+            return False
+        return True
 
     def reject(self, items: Sequence[Item]) -> None:
         """Enter of items that break a rule which ones; what was sent earlier stays sent, whatever was said since."""
@@ -80,6 +109,7 @@ class Claims:
                     self._meet(item, draft)
                 case Insertion.FAILED:
                     item.disposition = later(self._rng)
+                    self._unconfirmed.append((item, first))
         return [item for item in items if item.disposition is None]
 
     def _meet(self, item: Item, draft: Draft) -> None:

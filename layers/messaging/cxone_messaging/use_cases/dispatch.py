@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 
 from cxone_messaging.adapters.cxone_sms import SmsGateway
@@ -10,7 +11,7 @@ from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import EntryType, Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import Sms
+from cxone_messaging.domain.messages import POSTS_KEY, Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import (
@@ -28,6 +29,8 @@ from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 # How far ahead a slot may lie that is exchanged for a missed one, or needed after a refused token; in seconds.
 _HORIZON_SECONDS = 5.0
+# No slot lies further ahead when it is given: a horizon, and a chunk of slots of the slowest account that bulk serves.
+_FURTHEST_SECONDS = 2 * _HORIZON_SECONDS
 SCHEDULE_UNREADABLE = NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
 NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
 
@@ -61,6 +64,8 @@ def result(outcome: SendOutcome, latency_ms: int) -> Draft:
         data["reason"] = outcome.reason
         if outcome.http_status is not None:
             data["httpStatus"] = int(outcome.http_status)
+    if isinstance(outcome, NotAccepted) and outcome.posts > 1:
+        data[POSTS_KEY] = outcome.posts
     match outcome:
         case Accepted():
             key = {CXONE_MESSAGE_KEY: outcome.cxone_message_id}
@@ -126,6 +131,8 @@ class Dispatcher:
         outcome = self._send_once(sms, callback_url, deadline, may_send)
         if isinstance(outcome, TokenRefused):
             outcome = NotAccepted("cxone_auth_failed", "a_new_token_was_refused_too", HTTPStatus.UNAUTHORIZED)
+        if isinstance(outcome, NotAccepted) and outcome.tried:
+            outcome = replace(outcome, posts=2)
         return slot, outcome
 
     def wait_for(self, slot: Slots, deadline: Deadline) -> Slots:
@@ -135,8 +142,8 @@ class Dispatcher:
         `StorageError`.
         """
         while True:
-            wait_until(slot, deadline, self._clock)
             try:
+                wait_until(slot, deadline, self._clock)
                 self._governor.check(slot)
             except SlotMissedError:
                 slot = self._governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
@@ -180,7 +187,7 @@ class Dispatcher:
             nonlocal ended
             try:
                 ended = may_send()
-            except StorageError:
+            except Exception:  # whatever it is, nothing was sent, and nothing may be
                 ended = NotAccepted("cxone_unavailable", "consent_unreadable", tried=False)
             if deadline.has_passed:
                 ended = NO_TIME_LEFT
@@ -191,8 +198,14 @@ class Dispatcher:
 
 
 def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
-    """Wait for a slot's time. Raises `RateUsedUpError` where the deadline comes first."""
+    """Wait for a slot's time.
+
+    Raises `RateUsedUpError` where the deadline comes first, and `SlotMissedError` where the slot lies further ahead
+    than any slot is given: then the clock was set back since.
+    """
     wait = max(0.0, slot.start - clock.now())
+    if wait > _FURTHEST_SECONDS:
+        raise SlotMissedError
     if wait > deadline.left:
         raise RateUsedUpError(wait)
     clock.sleep(wait)

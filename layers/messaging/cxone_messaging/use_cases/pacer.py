@@ -38,7 +38,10 @@ class Pacer:
                 self._exchange(still_needed)
             number, self._next = self._next, self._next + 1
             slot = replace(self._slots, start=self._slots.start + number * self._slot_seconds, count=1)
-            wait_until(slot, self._deadline, self._clock)
+            try:
+                wait_until(slot, self._deadline, self._clock)
+            except SlotMissedError:
+                continue
             if not slot.probe and slot.is_missed(self._clock.now()):
                 continue  # those behind it may be in time
             try:

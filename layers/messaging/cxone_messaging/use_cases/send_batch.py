@@ -38,6 +38,8 @@ HORIZON_SECONDS = 1.0
 _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
 ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
 _CLOCK_SKEW_SECONDS = 5.0
+# Consents are read so often where each reading or refusal takes too long.
+_READS = 4
 
 
 class SendBatch:
@@ -137,10 +139,7 @@ class SendBatch:
         """Claim items and send them; one deadline, made before the claim, is for all of it."""
         deadline = Deadline.after(self._clock, _SEND_SECONDS)
         try:
-            if not all(item.allowed.is_fresh for item in items):
-                self._look_up_consents(items)
-                self._claims.reject([item for item in items if item.errors])
-            allowed = [item for item in items if item.disposition is None]
+            allowed = self._still_allowed(items)
             claimed = self._claims.claim(allowed, deadline.at + _OUTCOME_SECONDS + _CLOCK_SKEW_SECONDS)
         except StorageError:
             self._governor.give_back(slots)
@@ -148,6 +147,18 @@ class SendBatch:
         if not claimed:
             self._governor.give_back(slots)
         self._record(self._pace(claimed, slots, deadline))
+        self._claims.take_back(deadline)
+
+    def _still_allowed(self, items: Sequence[Item]) -> list[Item]:
+        """Return the items that may be sent by consents that are fresh. Raises `StorageError` where reading is slow."""
+        for _ in range(_READS):
+            allowed = [item for item in items if item.disposition is None]
+            if all(item.allowed.is_fresh for item in allowed):
+                return allowed
+            self._look_up_consents(allowed)
+            if refused := [item for item in allowed if item.errors]:
+                self._claims.reject(refused)
+        raise StorageError("the consents could not be read in time")
 
     def _look_up_consents(self, items: Sequence[Item]) -> None:
         """Read the consents of items together, in one call."""
@@ -198,7 +209,10 @@ class SendBatch:
         return items[0].allowed.withdrawn()
 
     def _start(self, item: Item, slot: Slots, deadline: Deadline) -> Future[Sent]:
-        return self._executor.submit(self._send, item, slot, deadline)
+        try:
+            return self._executor.submit(self._send, item, slot, deadline)
+        except RuntimeError:  # the machine has no room for another thread
+            return _done(self._send(item, slot, deadline))
 
     def _send(self, item: Item, slot: Slots, deadline: Deadline) -> Sent:
         started = self._clock.monotonic()

@@ -42,6 +42,7 @@ _CLOCK_SKEW_SECONDS = 5.0
 # A pause is up to so many times the shortest one, so that what failed together does not come back together.
 _JITTER = 1.5
 _ROUNDING_SECONDS = 0.002
+_READ_PAUSE_SECONDS = 0.5
 
 
 class SendMessage:
@@ -209,10 +210,20 @@ class SendMessage:
             return append(self._ledger, self._clock, subject_of(attempt.message_id), decide, known=attempt.entries)
         except StorageError:
             # Only the answer may have been lost: what stands there decides, and if it is ours, we go on.
-            written = self._ledger.read(subject_of(attempt.message_id))
+            written = self._read_back(attempt)
             if not written or written[-1].data.get("owner") != attempt.owner:
                 raise
             return written
+
+    def _read_back(self, attempt: "_Attempt") -> list[Entry]:
+        """Read a message's entries, for as long as there is time: unread, a claim of ours would end `unknown`."""
+        while True:
+            try:
+                return self._ledger.read(subject_of(attempt.message_id))
+            except StorageError:
+                if attempt.deadline.left < _READ_PAUSE_SECONDS:
+                    raise
+                self._clock.sleep(_READ_PAUSE_SECONDS)
 
     def _may_retry(self, attempt: "_Attempt", entries: Sequence[Entry]) -> bool:
         """Whether this very message was tried before, certainly not taken, and its pause is over."""
@@ -266,7 +277,7 @@ class SendMessage:
     def _back_off(self, attempt: "_Attempt", outcome: NotAccepted, number: int) -> None:
         """Wait before the next try, or raise where the time left or the number of tries doesn't allow for one."""
         tries = fold(attempt.message_id, attempt.entries).attempts
-        delay = max(outcome.retry_after or 0.0, pause_after(tries) * self._rng.uniform(1.0, _JITTER))
+        delay = max(outcome.retry_after or 0.0, pause_after(tries, outcome.posts) * self._rng.uniform(1.0, _JITTER))
         hopeless = outcome.code == "cxone_auth_failed" or number == MOST_TRIES
         if hopeless or attempt.deadline.left < delay + _LEAST_SECONDS:
             raise answers.not_now(replace(outcome, retry_after=delay), attempt.message_id)
