@@ -11,7 +11,7 @@ import pytest
 
 from cxone_messaging.adapters.ledger import BrokenChainError, Draft, DynamoLedger, append
 from cxone_messaging.domain.bulk import BulkRecord
-from cxone_messaging.domain.consents import Consent, ConsentStatus
+from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.messages import SmsRequest, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -105,8 +105,10 @@ def test_an_opt_out_counts_even_where_a_consent_of_the_far_sequence_was_in_force
     """As a repeated event would have put it there, before events put only their own entries in force."""
     break_chain(desk.ledger, desk.clock, SUBJECT)
     desk.consents.store(Consent(HASH, NUMBER.masked, IN, "forged", None, INSTANT, FAR))
+    before = desk.clock.now()
     assert desk.hear(OUT, "stop")
-    assert desk.consents.find(HASH).status is OUT
+    assert (desk.consents.find(HASH).status, desk.consents.find(HASH).sequence) == (OUT, 2)
+    assert desk.clock.now() == before + IN_FORCE_SECONDS
 
 
 def test_every_stop_is_obeyed_however_often_somebody_breaks_the_chain_anew(desk):

@@ -18,7 +18,7 @@ from cxone_messaging.domain.consents import (
     is_passed_over,
     last_word,
 )
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType, Value, unbroken
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -89,6 +89,8 @@ class ManageConsents:
             if is_passed_over(heard.status, heard.instant, known):
                 return Draft(EntryType.CONSENT, {**data, "passedOver": True})
             draft = Draft(EntryType.CONSENT, data)
+            if unbroken(known) is not known:
+                return draft  # which is refused: it has no place behind a gap
             if heard.status is ConsentStatus.OPTED_OUT and (before_gap or not is_in_force_everywhere(known)):
                 # Senders may have read the consent just before. Once this is stored, none of them goes by that.
                 consent = consent_in(draft.following(known, subject, self._clock))
