@@ -20,6 +20,9 @@ override BIN := .venv/bin
 # checkov and pip-audit, which need other versions of what the rest uses.
 override CHECKS_READY := .venv-checks/.ready
 override CHECKS_BIN := .venv-checks/bin
+# The IAM evaluator that a test compares roles with. It needs npm; where there is none, that test is skipped.
+override IAM := tests/security/iam
+override IAM_READY := $(if $(shell command -v npm),$(IAM)/node_modules/.ready)
 # The machine's own uv, or one of our own where there is none. A uv on PATH that can't run (a version manager's shim)
 # is none.
 override UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
@@ -53,7 +56,7 @@ campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}',
 audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, CAMPAIGN=…, TEMPLATE=…, RECIPIENT=… of it
 	@$(BIN)/python -m local.verbs audit
 
-test: $(READY) ## all tests
+test: $(READY) $(IAM_READY) ## all tests
 	$(BIN)/pytest -n 3
 
 histories: $(READY) ## 10,000 random histories of faults around a send, and as many in bulk
@@ -104,7 +107,7 @@ lock: $(READY) ## lock the dependencies, for this project and for the layer; UPG
 override LOCK_FLAGS := --quiet $(if $(value UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 clean: ## remove everything that was installed or built here
-	rm -rf .venv .venv-checks .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-checks $(IAM)/node_modules .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements.lock | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"
@@ -116,6 +119,11 @@ $(CHECKS_READY): requirements-checks.lock | $(READY)
 	@echo "installing checkov and pip-audit into .venv-checks"
 	@$(UV) venv --quiet --allow-existing --python 3.13 .venv-checks
 	@$(UV) $(SYNC) $(WHEELS) --python $(CHECKS_BIN)/python requirements-checks.lock
+	@touch $@
+
+$(IAM)/node_modules/.ready: $(IAM)/package-lock.json
+	@echo "installing the IAM evaluator into $(IAM)"
+	@npm ci --prefix $(IAM) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 .tools/bin/uv: requirements-uv.lock

@@ -5,20 +5,24 @@ import io
 import json
 import random
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import pytest
 
 from cxone_messaging.adapters.governor import DynamoGovernor
-from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, append
+from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, DynamoLedger, append
+from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Pace
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.read_message import ReadMessage
@@ -36,6 +40,7 @@ from functions.sweep_ledger import handler as sweep_ledger
 from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
 from tests.building import MESSAGE_ID, SUBJECT, sending
+from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock
 from tests.schedules import SetClock, TableOfOneItem, governor
 from tests.webhooks import Context, Webhook
@@ -93,7 +98,7 @@ def all_series() -> frozenset[Series]:
     """Have every function report all that it can, and give what CloudWatch would make of it."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        for drive in (_single, _bulk, _read, _webhook, _sweep, _checkpoint, _approval, _defects):
+        for drive in (_single, _bulk, _read, _webhook, _sweep, _checkpoint, _approval, _defects, _broken_chains):
             drive(patch)
     return frozenset(read_lines(printed.getvalue()))
 
@@ -256,6 +261,42 @@ def _defects(patch: pytest.MonkeyPatch) -> None:
     ):
         patch.setattr(module, name, fail)
         assert call(module, route, body, headers={"Idempotency-Key": "key"}, path=path)["statusCode"] == 500
+
+
+def _broken_chains(patch: pytest.MonkeyPatch) -> None:
+    """Have each function's ledger, as its assembly makes it, read a chain with a gap."""
+    ledgers: list[DynamoLedger] = []
+
+    class Noted(DynamoLedger):
+        def __init__(self, *_: object, **options: Any) -> None:
+            super().__init__(FakeDynamo(), "ledger", **options)  # type: ignore[arg-type]
+            ledgers.append(self)
+
+    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "pepper"}})
+    patch.setattr(aws, "dynamodb", MagicMock)
+    patch.setattr(aws, "sqs", MagicMock)
+    patch.setattr(aws, "secrets_manager", lambda: secrets)
+    settings = MagicMock(cxone_requests_per_second=1, rate_utilisation_percent=100, unknown_patience_minutes=1)
+    settings.cxone_sms_base_url = settings.webhook_base_url = "http://127.0.0.1:9"
+    for assembly, build, function in (
+        (single, single.send_message, send_message),
+        (bulk, bulk.work_queue, send_bulk),
+        (batches, batches.submit_batch, submit_bulk),
+        (messages, messages.read_message, read_ledger),
+        (consents, consents.manage_consents, manage_consents),
+        (templates, partial(templates.approve_template, gateway=MagicMock()), approve_template),
+        (webhooks, webhooks.receive_event, receive_webhook),
+        (upkeep, upkeep.sweep, sweep_ledger),
+        (upkeep, upkeep.checkpoint_ledger, checkpoint_ledger),
+    ):
+        patch.setattr(assembly, "DynamoLedger", Noted)
+        build(settings, telemetry=function.metrics)
+        ledger = ledgers.pop()
+        first = Draft(EntryType.SENDING, {}).following([], SUBJECT, FakeClock())
+        ledger.insert(first)
+        ledger.insert(replace(first, sequence=3))
+        ledger.read(SUBJECT)
+        function.metrics.flush()
 
 
 def _once(use_case: object) -> Callable[[], object]:

@@ -37,10 +37,14 @@ class Functions:
 
     def play(self, name: str) -> dict[str, Any]:
         """Hand an event to its function; gives the function's answer."""
-        function = name.partition("/")[0]
+        return self.hand(name.partition("/")[0], read(name))
+
+    @staticmethod
+    def hand(function: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Hand any event to a function; gives its answer."""
         milliseconds = FUNCTIONS[function]["Timeout"] * 1000
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds, aws_request_id="test")
-        answer: dict[str, Any] = _module(function).handler(read(name), context)
+        answer: dict[str, Any] = _module(function).handler(event, context)
         return answer
 
     @staticmethod

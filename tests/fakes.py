@@ -136,9 +136,9 @@ class FakeConsentStore:
     def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
         return {each: self._consents[each] for each in recipient_hashes if each in self._consents}
 
-    def store(self, consent: Consent) -> None:
+    def store(self, consent: Consent, *, regardless: bool = False) -> None:
         known = self._consents.get(consent.recipient_hash)
-        if known is None or known.sequence <= consent.sequence:
+        if regardless or known is None or known.sequence <= consent.sequence:
             self._consents[consent.recipient_hash] = consent
 
 

@@ -34,7 +34,7 @@ class ConsentBody(Body):
 @cache
 def use_case() -> ManageConsents:
     """Build the use case once an execution environment."""
-    return consents.manage_consents(ManageConsentsSettings.from_environment())
+    return consents.manage_consents(ManageConsentsSettings.from_environment(), metrics)
 
 
 def put(request: HttpRequest) -> HttpResponse:

@@ -59,7 +59,7 @@ class BatchBody(Body):
 @cache
 def use_case() -> SubmitBatch:
     """Build the use case once an execution environment."""
-    return batches.submit_batch(SubmitBulkSettings.from_environment())
+    return batches.submit_batch(SubmitBulkSettings.from_environment(), metrics)
 
 
 def submit(request: HttpRequest) -> HttpResponse:

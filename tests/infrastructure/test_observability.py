@@ -165,6 +165,7 @@ class TestAlarms:
             Metric.WEBHOOKS_REFUSED,
             Metric.MESSAGES_STILL_UNKNOWN,
             Metric.INTERNAL_ERRORS,
+            Metric.BROKEN_CHAINS,
         ],
     )
     def test_wherever_a_metric_that_calls_for_a_person_is_reported_it_is_watched(self, metric):

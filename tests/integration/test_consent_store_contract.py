@@ -60,6 +60,12 @@ def test_an_earlier_word_that_comes_late_changes_nothing(store):
     assert store.find(CONSENT.recipient_hash) == OUT
 
 
+def test_one_that_is_stored_regardless_replaces_even_a_later_one(store):
+    store.store(replace(CONSENT, sequence=10**37))
+    store.store(OUT, regardless=True)
+    assert store.find(CONSENT.recipient_hash) == OUT
+
+
 def test_of_two_for_the_same_place_in_the_ledger_the_one_that_got_it_comes_later(store):
     store.store(replace(OUT, sequence=CONSENT.sequence))
     store.store(CONSENT)

@@ -1,12 +1,16 @@
 """Each function's role allows just the actions that its handler is seen to make: none is missing, none is to spare.
 
+So it is with the keys that it may insert under: the emulator enforces none, so the inserts' subjects are recorded.
+
 A function's drive takes it through all of its paths, in this process, against the emulator and the simulator; a hook
 on its botocore session records every call. What Lambda itself does under the role (logs, traces, receiving from the
 queue) is granted by policies that SAM adds, and no concern here.
 """
 
+import hmac
 import json
 import re
+from collections import defaultdict
 
 import pytest
 import requests
@@ -18,8 +22,8 @@ from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 from local import template
-from tests import events
-from tests.events import FUNCTIONS
+from tests import events, roles
+from tests.events import FUNCTIONS, WEBHOOK_SECRET
 from tests.fakes import FakeClock, FakeTelemetry
 
 # Statements of PartiQL need an action by their first word, batches of messages the single message's (Service
@@ -74,8 +78,18 @@ def approve_template(drive):
 
 
 def receive_webhook(drive):
-    for name in ("delivered", "signed_body", "inbound_stop"):
+    for name in ("delivered", "signed_body", "inbound_stop", "template_registered"):
         assert drive.play(name)["statusCode"] == 200
+    for told in ({"event": "message.inbound", "from": "+12025550142", "text": "Who is this?"}, {"event": "news"}):
+        assert drive.hand(signed("receive_webhook/inbound_stop", told))["statusCode"] == 200
+
+
+def signed(name, told):
+    """Make an event of one in a file, with another body that is signed in its stead."""
+    body = json.dumps(told)
+    signature = hmac.new(WEBHOOK_SECRET.encode(), body.encode(), "sha256").hexdigest()
+    event = events.read(name)
+    return {**event, "body": body, "headers": {**event["headers"], "X-CXone-Signature": f"sha256={signature}"}}
 
 
 def sweep_ledger(drive):
@@ -93,6 +107,10 @@ def checkpoint_ledger(drive):
     assert [entry.type for entry in drive.ledger.read("message#old")] == ["sending", "unknown"]
 
 
+LOGICAL_IDS = {
+    each["CodeUri"].removeprefix("functions/"): id_
+    for id_, each in template.resources("AWS::Serverless::Function").items()
+}
 DRIVES = {
     each.__name__: each
     for each in (
@@ -117,15 +135,23 @@ def test_each_function_has_a_drive():
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_role_allows_just_what_its_function_does(function, functions, environment, ledger, simulator, monkeypatch):
     monkeypatch.setenv("CXONE_REQUESTS_PER_SECOND", "2")
-    recorded = set()
+    recorded, subjects = set(), set()
     names = resources_in(FUNCTIONS[function]["Environment"]["Variables"], environment)
 
     def record(params, model, **_):
         recorded.update(needed(model, params, names))
+        subjects.update(inserted(params))
 
     aws._session().register("before-parameter-build", record)
     DRIVES[function](Drive(function, functions, ledger, simulator))
     assert recorded == allowed(function)
+    used = defaultdict(list)
+    for subject in subjects:
+        used[f"{subject.partition('#')[0]}#*"].append(subject)
+    assert {
+        key for key in used if not all(roles.may_insert(LOGICAL_IDS[function], each) for each in used[key])
+    } == set()
+    assert set(used) == set(roles.insert_keys(LOGICAL_IDS[function]))
 
 
 class Drive:
@@ -139,6 +165,9 @@ class Drive:
 
     def play(self, name):
         return self._functions.play(f"{self._function}/{name}")
+
+    def hand(self, event):
+        return self._functions.hand(self._function, event)
 
     def simulator(self, path, body):
         requests.post(f"{self._simulator}/_simulator/{path}", json=body, timeout=10).raise_for_status()
@@ -174,28 +203,20 @@ def _of_statement(statement, names):
     return f"dynamodb:{PARTIQL[verb]}", names[table]
 
 
+def inserted(params):
+    """Give the subjects that a call inserts entries of."""
+    statements = params.get("Statements", [params] if "Statement" in params else [])
+    for each in statements:
+        names = re.findall(r"'(\w+)': \?", each["Statement"])
+        if each["Statement"].startswith("INSERT"):
+            yield dict(zip(names, each["Parameters"], strict=True))["subject"]["S"]
+
+
 def allowed(function):
     """Read a role off the template, as needed() tells it."""
     return {
-        (action, _resource(resource))
-        for policy in FUNCTIONS[function]["Policies"]
-        for statement in policy["Statement"]
-        for action in _as_list(statement["Action"])
-        for resource in _as_list(statement["Resource"])
+        (action, roles.resource_name(resource))
+        for statement in roles.statements(LOGICAL_IDS[function])
+        for action in roles.as_list(statement["Action"])
+        for resource in roles.as_list(statement["Resource"])
     }
-
-
-def _as_list(value):
-    return value if isinstance(value, list) else [value]
-
-
-def _resource(resource):
-    match resource:
-        case {"Ref": id_}:
-            return id_
-        case {"Fn::GetAtt": [id_, "Arn"]}:
-            return id_
-        case {"Fn::Sub": text}:
-            return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
-        case _:
-            raise ValueError(f"{resource} is no resource of the template's")

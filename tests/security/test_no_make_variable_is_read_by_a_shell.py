@@ -41,6 +41,8 @@ OTHERS = [
         "CHECKS_BIN",
         "LOCK_FLAGS",
         "WHEELS",
+        "IAM",
+        "IAM_READY",
     ),
     *("SYNC", "GIVEN", "SHELL", ".SHELLFLAGS", "CURDIR", "MAKEFILE_LIST", "MAKEOVERRIDES", "BASH_ENV", "ENV", "PS4"),
     *("SHELLOPTS", "ANYTHING"),
@@ -80,8 +82,10 @@ class Clone:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(stub)
             file.chmod(0o755)
-        (folder / ".venv/.ready").touch()
-        (folder / ".venv-checks/.ready").touch()
+        (folder / "tests/security/iam/node_modules").mkdir(parents=True)
+        (folder / "tests/security/iam/package-lock.json").touch()
+        for ready in (".venv", ".venv-checks", "tests/security/iam/node_modules"):
+            (folder / ready / ".ready").touch()
 
     @staticmethod
     def tools() -> list[str]:

@@ -31,8 +31,8 @@ class ConsentStore(Protocol):
         """Read the consents of many recipients; who has none is missing."""
         ...
 
-    def store(self, consent: Consent) -> None:
-        """Store a consent unless a later one is stored already."""
+    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+        """Store a consent unless a later one is stored already, or `regardless` of that."""
         ...
 
 
@@ -67,8 +67,8 @@ class DynamoConsentStore:
                 found[consent.recipient_hash] = consent
         return found
 
-    def store(self, consent: Consent) -> None:
-        """Store a consent unless a later one is stored already.
+    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+        """Store a consent unless a later one is stored already, or `regardless` of that.
 
         Two changes at once may arrive here in either order; the ledger's order decides. An opt-out is stored here for
         the place in the ledger that it is about to take; if another word gets that, it comes here later.
@@ -83,14 +83,13 @@ class DynamoConsentStore:
         }
         if consent.campaign_id is not None:
             item["campaignId"] = {"S": consent.campaign_id}
+        unless_later: Any = {
+            "ConditionExpression": "attribute_not_exists(recipientHash) OR #sequence <= :sequence",
+            "ExpressionAttributeNames": {"#sequence": "sequence"},
+            "ExpressionAttributeValues": {":sequence": item["sequence"]},
+        }
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=item,
-                ConditionExpression="attribute_not_exists(recipientHash) OR #sequence <= :sequence",
-                ExpressionAttributeNames={"#sequence": "sequence"},
-                ExpressionAttributeValues={":sequence": item["sequence"]},
-            )
+            self._client.put_item(TableName=self._table, Item=item, **({} if regardless else unless_later))
         except self._client.exceptions.ConditionalCheckFailedException:
             return
         except (ClientError, BotoCoreError) as error:

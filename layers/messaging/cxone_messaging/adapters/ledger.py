@@ -16,11 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cxone_messaging.adapters.dynamo_values import attributes_of, written
 from cxone_messaging.adapters.tries import Tries
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Entry, EntryType, Value, unbroken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.times import day_of, format_time
 from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.clock import Clock, SystemClock, instant
+from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -55,6 +56,18 @@ class Insertion(Enum):
 
 class SequenceTakenError(Exception):
     """Another entry stands at this sequence already."""
+
+
+class BrokenChainError(StorageError):
+    """A chain has a gap in its sequences, which no append of ours leaves: nothing is appended to it.
+
+    `subject` is the chain's, `kept` its entries before the gap.
+    """
+
+    def __init__(self, subject: str, kept: Sequence[Entry]) -> None:
+        super().__init__("a chain of the ledger has a gap")
+        self.subject = subject
+        self.kept = kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +130,25 @@ class Ledger(Protocol):
 
 
 class DynamoLedger:
-    """The ledger in DynamoDB. A lost answer is no outcome: what stands in the table is."""
+    """The ledger in DynamoDB. A lost answer is no outcome: what stands in the table is.
+
+    With `telemetry`, each chain that is read and has a gap is counted.
+    """
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, *, clock: Clock | None = None, rng: random.Random | None = None
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._client = client
         self._table = table
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
+        self._telemetry = telemetry
 
     def insert(self, entry: Entry) -> None:
         """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
@@ -155,6 +178,16 @@ class DynamoLedger:
 
     def read(self, subject: str) -> list[Entry]:
         """Read all of a subject's entries in their order, those just written included."""
+        entries = self._read(subject)
+        if unbroken(entries) is entries:
+            return entries
+        # A query is no snapshot: an entry may have been appended behind its back, and the next before its eyes.
+        entries = self._read(subject)
+        if self._telemetry and unbroken(entries) is not entries:
+            self._telemetry.add(Metric.BROKEN_CHAINS)
+        return entries
+
+    def _read(self, subject: str) -> list[Entry]:
         items = self._query(
             KeyConditionExpression="subject = :subject",
             ExpressionAttributeValues={":subject": {"S": subject}},
@@ -314,17 +347,27 @@ def append(
     decide: Callable[[Sequence[Entry]], Draft | None],
     *,
     known: Sequence[Entry] | None = None,
+    before_gap: bool = False,
 ) -> list[Entry]:
     """Append what `decide` makes of the subject's entries; asked again with the newer ones whenever others were first.
 
     `known` are the entries that the caller has at hand, which saves a read while nobody else appends. A decision of
     None appends nothing. Gives all entries, as far as they are known afterwards. Raises `StorageError`.
+
+    A chain with a gap in its sequences takes no entry: `BrokenChainError`. With `before_gap` it does, and then the
+    entries before the gap count as the whole chain.
     """
     entries = list(ledger.read(subject) if known is None else known)
     for _ in range(_MAX_RACES_LOST):
+        kept = unbroken(entries)
+        is_broken = kept is not entries
+        if is_broken and before_gap:
+            entries = list(kept)
         draft = decide(entries)
         if draft is None:
             return entries
+        if is_broken and not before_gap:
+            raise BrokenChainError(subject, kept)
         entry = draft.following(entries, subject, clock)
         try:
             ledger.insert(entry)

@@ -8,13 +8,14 @@ from cxone_messaging.domain.messages import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import ReadLedgerSettings, SubmitBulkSettings
+from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
 
 
-def submit_batch(settings: SubmitBulkSettings) -> SubmitBatch:
+def submit_batch(settings: SubmitBulkSettings, telemetry: Telemetry) -> SubmitBatch:
     """Put together what takes a batch."""
     return SubmitBatch(
-        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         queue=SqsBulkQueue(aws.sqs(), settings.bulk_queue_url),
         pseudonyms=pseudonyms(settings.pepper_secret_arn),

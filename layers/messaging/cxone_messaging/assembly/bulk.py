@@ -19,7 +19,7 @@ from cxone_messaging.use_cases.work_queue import WorkQueue
 def work_queue(settings: SendBulkSettings, telemetry: Telemetry) -> WorkQueue:
     """Put together what works off the bulk queue."""
     send = SendBatch(
-        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),

@@ -10,4 +10,5 @@ from cxone_messaging.use_cases.read_message import ReadMessage
 
 def read_message(settings: ReadLedgerSettings, telemetry: Telemetry) -> ReadMessage:
     """Put together what shows a message."""
-    return ReadMessage(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock(), telemetry)
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry)
+    return ReadMessage(ledger, SystemClock(), telemetry)

@@ -17,7 +17,7 @@ from cxone_messaging.use_cases.send_message import SendMessage
 def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:
     """Put together what sends one message."""
     return SendMessage(
-        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table),
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),

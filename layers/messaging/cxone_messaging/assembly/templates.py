@@ -42,7 +42,7 @@ def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) ->
 
 def approve_template(settings: ApproveTemplateSettings, gateway: CxoneAdmin, telemetry: Telemetry) -> ApproveTemplate:
     """Put together what approves templates."""
-    clock, ledger = SystemClock(), DynamoLedger(aws.dynamodb(), settings.ledger_table)
+    clock, ledger = SystemClock(), DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry)
     secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, clock)
     url = settings.webhook_base_url + "/webhooks/cxone/events"
     steps = ExclusiveStep(ledger, clock)

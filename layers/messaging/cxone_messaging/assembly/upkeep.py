@@ -11,10 +11,11 @@ from cxone_messaging.use_cases.sweep import Sweep
 
 def checkpoint_ledger(settings: CheckpointLedgerSettings, telemetry: Telemetry) -> CheckpointLedger:
     """Put together what makes the ledger's checkpoints, and finds dead senders on the way."""
-    return CheckpointLedger(DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock(), telemetry)
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry)
+    return CheckpointLedger(ledger, SystemClock(), telemetry)
 
 
 def sweep(settings: SweepLedgerSettings, telemetry: Telemetry) -> Sweep:
     """Put together what joins late events and counts what stays unknown."""
-    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table)
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry)
     return Sweep(ledger, SystemClock(), telemetry, settings.unknown_patience_minutes * 60)

@@ -20,7 +20,7 @@ from cxone_messaging.use_cases.record_event import RecordEvent
 
 def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> ReceiveEvent:
     """Put together what takes CXone's events; most need no pepper, so it is read for the first that does."""
-    ledger, clock = DynamoLedger(aws.dynamodb(), settings.ledger_table), SystemClock()
+    ledger, clock = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry), SystemClock()
 
     @cache
     def names() -> Pseudonyms:

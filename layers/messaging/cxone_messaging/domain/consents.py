@@ -82,15 +82,12 @@ def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) 
 
 def is_in_force_everywhere(known: Sequence[Entry]) -> bool:
     """Whether the last word is an opt-out that an event brought: it was stored when nobody went by another any more."""
-    entry = _last_word(known)
+    entry = last_word(known)
     return entry is not None and entry.data.get("status") == ConsentStatus.OPTED_OUT and "eventId" in entry.data
 
 
-def in_force(known: Sequence[Entry]) -> Consent | None:
-    """Read a recipient's consent off its entries: the last one that was not passed over."""
-    entry = _last_word(known)
-    if entry is None:
-        return None
+def consent_in(entry: Entry) -> Consent:
+    """Return the consent that an entry records."""
     campaign_id = entry.data.get("campaignId")
     return Consent(
         recipient_hash=str(entry.data["recipientHash"]),
@@ -103,5 +100,6 @@ def in_force(known: Sequence[Entry]) -> Consent | None:
     )
 
 
-def _last_word(known: Sequence[Entry]) -> Entry | None:
+def last_word(known: Sequence[Entry]) -> Entry | None:
+    """Return the last of a recipient's entries that was not passed over; None where there is none."""
     return next((each for each in reversed(known) if not each.data.get("passedOver")), None)

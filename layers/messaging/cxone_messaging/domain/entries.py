@@ -152,6 +152,23 @@ def first_broken(subject: str, entries: Sequence[Entry]) -> int | None:
     return None
 
 
+def unbroken(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries before the first gap in a chain's sequences; all of them where there is none.
+
+    What is below the next sequence, such as a fraction, stands where no append does, and is left out.
+    """
+    if all(entry.sequence == place for place, entry in enumerate(entries, start=1)):
+        return entries
+    kept: list[Entry] = []
+    for entry in entries:
+        following = len(kept) + 1
+        if entry.sequence > following:
+            break
+        if entry.sequence == following:
+            kept.append(entry)
+    return kept
+
+
 def text_at(data: Mapping[str, Value], key: str) -> str | None:
     """Read a text of an entry's data; None where it is absent or, since somebody tampered with it, none."""
     value = data.get(key)

@@ -33,6 +33,7 @@ class Metric(StrEnum):
     WEBHOOKS_REFUSED = "WebhooksRefused"
     TEMPLATES_APPROVED = "TemplatesApproved"
     INTERNAL_ERRORS = "InternalErrors"
+    BROKEN_CHAINS = "BrokenChains"
 
 
 class Telemetry(Protocol):

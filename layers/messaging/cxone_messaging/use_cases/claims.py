@@ -4,7 +4,7 @@ import random
 import uuid
 from collections.abc import Sequence
 
-from cxone_messaging.adapters.ledger import Draft, Insertion, Ledger, append
+from cxone_messaging.adapters.ledger import BrokenChainError, Draft, Insertion, Ledger, append
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Message, Status, fold
@@ -18,7 +18,7 @@ from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chunk import Item, Unusable, later
 from cxone_messaging.use_cases.counting import count_as_refused, count_in_batches
 from cxone_messaging.use_cases.dispatch import result, sending
-from cxone_messaging.use_cases.settle import settle_overdue
+from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 
 _PAUSE_SECONDS = 0.5
 _UNCONFIRMED = NotAccepted("cxone_unavailable", "claim_unconfirmed", tried=False)
@@ -135,6 +135,8 @@ class Claims:
                 item.disposition = later(self._rng, wait)
             else:
                 self._leave(item, entries)
+        except BrokenChainError:
+            item.disposition = Unusable("broken_chain")
         except StorageError:
             item.disposition = later(self._rng)
 
@@ -147,6 +149,10 @@ class Claims:
             return
         settled = settle_overdue(self._ledger, self._clock, self._telemetry, item.subject, entries)
         message = fold(item.message_id, settled)
+        if is_overdue(message, self._clock):
+            # It could not be settled, or somebody would have.
+            item.disposition = Unusable("broken_chain")
+            return
         if message.status is Status.SENDING:
             # Somebody is at it. Whoever sees the record after their deadline settles what they left.
             left = parse_time(message.deadline or "").timestamp() - self._clock.now()

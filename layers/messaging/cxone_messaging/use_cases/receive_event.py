@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
+from cxone_messaging.adapters.ledger import BrokenChainError
 from cxone_messaging.adapters.secret_store import WebhookSecrets
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
+from cxone_messaging.domain.messages import subject_of
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.signatures import (
     body_is_signed,
@@ -117,12 +119,21 @@ class ReceiveEvent:
             number = told()
             return self._consents().recipient_hash(number) if number else None
 
-        recording = self._record_delivery(
-            event, proof.message_id, signed=proof.body_is_signed, recipient_hash=recipient_hash
-        )
-        if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
-            heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", event.identity, happened_at)
-            self._record_refusal(heard, told(), recording)
+        def obey(recording: Recording) -> None:
+            if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
+                heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", event.identity, happened_at)
+                self._record_refusal(heard, told(), recording)
+
+        try:
+            recording = self._record_delivery(
+                event, proof.message_id, signed=proof.body_is_signed, recipient_hash=recipient_hash
+            )
+        except BrokenChainError as error:
+            # The event can't be recorded; an opt-out is not lost for that.
+            is_named = proof.message_id is not None and error.subject == subject_of(proof.message_id)
+            obey(Recording(Recorded.ACCEPTED, list(error.kept) if is_named else []))
+            raise
+        obey(recording)
         return recording.recorded
 
     def record_subscription(self, event: SubscriptionEvent) -> Recorded:

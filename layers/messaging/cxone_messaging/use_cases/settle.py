@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cxone_messaging.adapters.ledger import Draft, Ledger, append
+from cxone_messaging.adapters.ledger import BrokenChainError, Draft, Ledger, append
 from cxone_messaging.domain.bulk import batch_index, batch_of
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
@@ -24,7 +24,8 @@ def settle_overdue(
 ) -> list[Entry]:
     """Enter of a message that is overdue that its outcome is unknown; any other one is left as it is, without a call.
 
-    Gives all of its entries, as far as they are known afterwards. Raises `StorageError`.
+    Gives all of its entries, as far as they are known afterwards; as they are where its chain has a gap, for nobody can
+    append there, and one such message must not keep anybody from the others. Raises `StorageError`.
     """
     ours = False
 
@@ -38,7 +39,10 @@ def settle_overdue(
         index = batch_index(batch_of(known), EntryType.UNKNOWN, data) | Unsettled.UNKNOWN.as_index()
         return Draft(EntryType.UNKNOWN, data, index)
 
-    settled = append(ledger, clock, subject, decide, known=entries)
+    try:
+        settled = append(ledger, clock, subject, decide, known=entries)
+    except BrokenChainError:
+        return entries
     if not ours:
         return settled
     telemetry.add(Metric.MESSAGES_UNKNOWN)

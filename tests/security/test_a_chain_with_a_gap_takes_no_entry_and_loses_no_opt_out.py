@@ -1,0 +1,212 @@
+"""Claim: one insert at a far sequence ends no chain unnoticed, and no opt-out is lost for it.
+
+Nobody's append leaves a gap, so a chain with one was tampered with: it takes no more entries, and an alarm rings. An
+opt-out comes into force all the same, and is entered before the gap.
+"""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cxone_messaging.adapters.ledger import BrokenChainError, Draft, DynamoLedger, append
+from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
+from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.messages import SmsRequest, fold
+from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.chunk import Unusable
+from cxone_messaging.use_cases.manage_consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from tests.building import MESSAGE_ID, sending
+from tests.building import SUBJECT as MESSAGE
+from tests.dynamo import FakeDynamo
+from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeTelemetry
+from tests.webhooks import Webhook
+from tests.worlds import World
+
+NUMBER = PhoneNumber.parse("+12025550100")
+HASH = Pseudonyms("pepper").recipient_hash(NUMBER)
+SUBJECT = f"consent#{HASH}"
+IN, OUT = ConsentStatus.OPTED_IN, ConsentStatus.OPTED_OUT
+FAR = 10**37
+ACCEPTED = (200, {"status": "accepted"})
+INSTANT = "2026-11-18T13:06:40.000Z"
+
+
+def break_chain(ledger, clock, subject, sequence=FAR, type_=EntryType.CONSENT, **data):
+    known = ledger.read(subject)
+    said = {"recipient": NUMBER.masked, "recipientHash": HASH, "status": "opted_in", "source": "forged"} | data
+    entry = replace(Draft(type_, said).following(known, subject, clock), sequence=sequence)
+    ledger.insert(replace(entry, hash=entry.computed_hash()))
+
+
+class Desk:
+    def __init__(self):
+        self.ledger, self.consents, self.clock = FakeLedger(), FakeConsentStore(), FakeClock()
+        self.manage = ManageConsents(
+            ledger=self.ledger, consents=self.consents, pseudonyms=Pseudonyms("pepper"), clock=self.clock
+        )
+        self.manage.record(NUMBER, GivenConsent(IN, "form", None))
+
+    def hear(self, status, event_id):
+        return self.manage.hear(NUMBER, HeardConsent(status, "message.inbound", event_id, INSTANT))
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+@pytest.mark.parametrize("sequence", [3, 4, FAR, 0, -1])
+def test_nothing_is_appended_to_a_chain_with_a_gap(desk, sequence):
+    break_chain(desk.ledger, desk.clock, SUBJECT, sequence)
+    before = desk.ledger.read(SUBJECT)
+    with pytest.raises(BrokenChainError) as raised:
+        append(desk.ledger, desk.clock, SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+    assert raised.value.subject == SUBJECT
+    assert [entry.sequence for entry in raised.value.kept] == [1]
+    assert desk.ledger.read(SUBJECT) == before
+
+
+def test_whoever_appends_nothing_is_not_refused(desk):
+    break_chain(desk.ledger, desk.clock, SUBJECT)
+    assert len(append(desk.ledger, desk.clock, SUBJECT, lambda _: None)) == 2
+
+
+@pytest.mark.parametrize("sequence", [3, 4, FAR, 0, -1])
+@pytest.mark.parametrize("through", ["event", "api"])
+def test_an_opt_out_is_in_force_and_entered_before_the_gap(desk, sequence, through):
+    break_chain(desk.ledger, desk.clock, SUBJECT, sequence)
+    if through == "event":
+        assert desk.hear(OUT, "stop")
+        assert not desk.hear(OUT, "stop")
+    else:
+        assert desk.manage.record(NUMBER, GivenConsent(OUT, "clerk", None)).status is OUT
+    assert desk.consents.find(HASH).status is OUT
+    entries = [entry for entry in desk.ledger.read(SUBJECT) if entry.sequence in {1, 2}]
+    assert [entry.data["status"] for entry in entries] == ["opted_in", "opted_out"]
+    assert first_broken(SUBJECT, entries) is None
+
+
+def test_an_opt_in_is_refused(desk):
+    desk.hear(OUT, "stop")
+    break_chain(desk.ledger, desk.clock, SUBJECT)
+    with pytest.raises(BrokenChainError):
+        desk.hear(IN, "start")
+    with pytest.raises(BrokenChainError):
+        desk.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    assert desk.consents.find(HASH).status is OUT
+
+
+def test_an_opt_out_counts_even_where_a_consent_of_the_far_sequence_was_in_force(desk):
+    """As a repeated event would have put it there, before events put only their own entries in force."""
+    break_chain(desk.ledger, desk.clock, SUBJECT)
+    desk.consents.store(Consent(HASH, NUMBER.masked, IN, "forged", None, INSTANT, FAR))
+    before = desk.clock.now()
+    assert desk.hear(OUT, "stop")
+    assert (desk.consents.find(HASH).status, desk.consents.find(HASH).sequence) == (OUT, 2)
+    assert desk.clock.now() == before + IN_FORCE_SECONDS
+
+
+def test_every_stop_is_obeyed_however_often_somebody_breaks_the_chain_anew(desk):
+    for number in range(5):
+        sequence = desk.ledger.read(SUBJECT)[-1].sequence + 2
+        break_chain(desk.ledger, desk.clock, SUBJECT, sequence, eventId=f"forged-{number}", instant=INSTANT)
+        assert desk.hear(OUT, f"stop-{number}")
+        assert desk.consents.find(HASH).status is OUT
+
+
+def test_a_stop_through_the_door_is_answered_and_in_force(monkeypatch):
+    webhook = Webhook(monkeypatch)
+    webhook.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    break_chain(webhook.ledger, webhook.clock, SUBJECT)
+    stop = {"event": "message.inbound", "from": NUMBER.e164, "text": "STOP", "timestamp": INSTANT}
+    assert webhook.event(stop) == ACCEPTED
+    assert webhook.consents.find(HASH).status is OUT
+
+
+def test_a_carriers_refusal_opts_out_although_its_messages_chain_takes_no_entry(monkeypatch):
+    webhook = Webhook(monkeypatch)
+    webhook.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    type_, data = sending()
+    sent = {**data, "recipient": NUMBER.masked, "recipientHash": HASH}
+    append(webhook.ledger, webhook.clock, MESSAGE, lambda _: Draft(type_, sent))
+    break_chain(webhook.ledger, webhook.clock, MESSAGE)
+    refusal = {"messageId": "cx-1", "status": "failed", "error": "recipient opted out", "timestamp": INSTANT}
+    status, _ = webhook.delivery(refusal, MESSAGE_ID)
+    assert status == 500  # CXone sends it again
+    assert webhook.consents.find(HASH).status is OUT
+    assert [entry.sequence for entry in webhook.ledger.read(MESSAGE)] == [1, FAR]
+
+
+def test_a_dead_senders_message_with_a_gap_keeps_nobody_from_the_others():
+    ledger, clock, telemetry = FakeLedger(), FakeClock(), FakeTelemetry()
+    type_, data = sending()
+    append(ledger, clock, MESSAGE, lambda _: Draft(type_, data))
+    break_chain(ledger, clock, MESSAGE, FAR, type_, **data)
+    clock.advance(30 * 86_400)
+    known = ledger.read(MESSAGE)
+    assert is_overdue(fold("", known), clock)
+    assert settle_overdue(ledger, clock, telemetry, MESSAGE, known) == known
+    assert ledger.read(MESSAGE) == known
+
+
+@pytest.mark.parametrize("last", [EntryType.RETRYING, EntryType.SENDING], ids=["to be sent again", "overdue"])
+def test_a_bulk_record_whose_message_has_a_gap_waits_for_a_person(last):
+    asked = BulkRecord("r", SmsRequest(NUMBER.e164, "Hello."), None)
+    sent, world = World(), World()
+    for each in (sent, world):
+        each.opt(IN, NUMBER)
+    sent.batch_sender()([asked], lambda: 60.0)
+    (subject,) = (each for each in sent.ledger.subjects() if each.startswith("message#"))
+    claim = sent.ledger.read(subject)[0]
+    world.ledger.insert(claim)
+    break_chain(world.ledger, world.clock, subject, FAR, last, **claim.data, error="rate_limited")
+    world.clock.advance(3600)
+    assert world.batch_sender()([asked], lambda: 60.0) == [Unusable("broken_chain")]
+    assert [entry.sequence for entry in world.ledger.read(subject)] == [1, FAR]
+
+
+class TestAlarm:
+    @pytest.fixture
+    def telemetry(self):
+        return FakeTelemetry()
+
+    @pytest.fixture
+    def ledger(self, telemetry):
+        return DynamoLedger(FakeDynamo(), "ledger", clock=FakeClock(), telemetry=telemetry)
+
+    def test_a_chain_with_a_gap_is_counted_whenever_it_is_read(self, ledger, telemetry):
+        append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+        ledger.read(SUBJECT)
+        assert len(telemetry[Metric.BROKEN_CHAINS]) == 0
+        break_chain(ledger, FakeClock(), SUBJECT)
+        counted = len(telemetry[Metric.BROKEN_CHAINS])
+        ledger.read(SUBJECT)
+        assert len(telemetry[Metric.BROKEN_CHAINS]) == counted + 1
+
+    def test_a_gap_that_only_the_query_saw_is_none(self, ledger, telemetry):
+        """A query is no snapshot: it may miss an entry that is appended meanwhile, and see the one after it."""
+        for _ in range(3):
+            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+
+        def miss(operation, _, answer):
+            ledger._client.spoil = lambda *_: None
+            del answer["Items"][1]
+
+        ledger._client.spoil = miss
+        assert [entry.sequence for entry in ledger.read(SUBJECT)] == [1, 2, 3]
+        assert len(telemetry[Metric.BROKEN_CHAINS]) == 0
+
+    def test_a_sequence_that_is_no_whole_number_is_a_gap_too(self, ledger, telemetry):
+        for _ in range(3):
+            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+        rows = ledger._client.rows
+        rows[SUBJECT, 1.5] = {**json.loads(json.dumps(rows[SUBJECT, 1])), "sequence": {"N": "1.5"}}
+        with pytest.raises(BrokenChainError) as raised:
+            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+        assert [entry.sequence for entry in raised.value.kept] == [1, 2, 3]
+        assert len(telemetry[Metric.BROKEN_CHAINS])
