@@ -291,6 +291,7 @@ class TestParts:
         class Dying:
             subjects_of_day = staticmethod(world.ledger.subjects_of_day)
             read = staticmethod(world.ledger.read)
+            walk = staticmethod(world.ledger.walk)
             left = survives
 
             def insert(self, entry):
@@ -308,6 +309,7 @@ class TestParts:
         class Overtaken:
             subjects_of_day = staticmethod(world.ledger.subjects_of_day)
             read = staticmethod(world.ledger.read)
+            walk = staticmethod(world.ledger.walk)
             inserts = 0
 
             def insert(self, entry):
