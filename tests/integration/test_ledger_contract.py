@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import pytest
 from boto3.dynamodb.types import TypeSerializer
@@ -327,6 +328,21 @@ class TestTampering:
     def test_an_item_put_in_is_shown_unverified(self, put, read, real_ledger, sequence):
         put(real_ledger.read(SUBJECT)[0].attributes(), sequence={"N": sequence})
         assert read().verified is False
+
+
+@pytest.mark.parametrize("page", [None, 1, 2, 3, 100])
+def test_a_chain_is_walked_from_either_end_whatever_a_page_has(ledger, page):
+    entries = inserted(ledger, chain(sending(), dispatched(), delivery("delivered")))
+    assert list(ledger.walk(SUBJECT, page=page)) == entries
+    assert list(ledger.walk(SUBJECT, backwards=True, page=page)) == entries[::-1]
+    assert list(ledger.walk("message#none", page=page)) == []
+
+
+def test_the_end_of_a_chain_is_one_bounded_read(real_ledger, watched):
+    entries = inserted(real_ledger, chain(sending(), dispatched(), *[delivery("sent")] * 5))
+    before = len(watched.operations)
+    assert list(islice(real_ledger.walk(SUBJECT, backwards=True, page=3), 3)) == entries[:3:-1]
+    assert watched.operations[before:] == ["Query"]
 
 
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):

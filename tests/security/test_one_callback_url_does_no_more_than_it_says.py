@@ -1,6 +1,9 @@
 """Claim: whoever has a message's callback URL can say what became of that message, and fill nothing with it."""
 
 import json
+import tracemalloc
+from collections import Counter
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,14 +11,21 @@ import pytest
 from cxone_messaging.adapters.ledger import Draft, DynamoLedger, append
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.read_message import ReadMessage
+from functions.read_ledger import handler as read_ledger
+from local.audit.copy import Copy
+from local.audit.export import Selection, export
+from local.audit.faults import Kind
+from local.audit.verification import Verification
 from tests.building import MESSAGE_ID, START, SUBJECT, dispatched, sending
 from tests.dynamo import FakeDynamo
-from tests.fakes import FakeClock
-from tests.webhooks import SMS, Webhook, callback
+from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
+from tests.webhooks import SMS, Context, Webhook, callback
 
 OPT_OUT = "Carrier: recipient opted out"
 MOST_BY_URL = URL_LIMIT + len(FINAL_WORDS)
@@ -234,5 +244,144 @@ class TestAChainFromBeforeTheBound:
         assert (SUBJECT, 3_003) not in door.table.rows
 
 
+class EndlessLedger(FakeLedger):
+    """Every message has a chain of thousands of events, made while it is read; `held` is the most read in one walk."""
+
+    def __init__(self, at, number, text=""):
+        super().__init__()
+        self.at, self.number, self.text = at, number, text
+        self.walked = Counter()
+
+    def fat(self, subject):
+        entry = None
+        for sequence in range(1, self.number + 1):
+            type_, data = sending() if sequence == 1 else (EntryType.DELIVERY, self.told(sequence))
+            timestamp = format_time(self.at)
+            entry = Entry.following(entry, subject=subject, type=type_, timestamp=timestamp, data=data)
+            yield entry
+
+    def told(self, sequence):
+        word = "delivered" if sequence == self.number // 2 else "odd"
+        return {"eventId": str(sequence), "word": word, "instant": format_time(self.at), "error": self.text}
+
+    def ends(self, subject):
+        """Give the chain from its end; nobody verifies its hashes there."""
+        for sequence in range(self.number, 0, -1):
+            data = self.told(sequence)
+            yield Entry(subject, sequence, EntryType.DELIVERY, format_time(self.at), data, "", str(sequence))
+
+    def walk(self, subject, *, backwards=False, page=None):
+        if not subject.startswith("message#"):
+            yield from super().walk(subject, backwards=backwards)
+            return
+        for entry in self.ends(subject) if backwards else self.fat(subject):
+            self.walked[subject] += 1
+            yield entry
+
+    def read(self, subject):
+        assert not subject.startswith("message#"), "all of a long chain is read at once"
+        return super().read(subject)
+
+
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+@contextmanager
+def at_most(megabytes):
+    """Fail where more memory was in use at any time than there was before."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+class TestFatChains:
+    """What is there already must harm nobody: neither who reads it nor the night's run nor an audit."""
+
+    def checkpoint(self, ledger, now):
+        clock = FakeClock(now.timestamp())
+        return CheckpointLedger(ledger, clock, FakeTelemetry(), InlineExecutor())(lambda: 900.0)
+
+    def test_a_night_over_250_chains_of_3800_entries_reads_their_ends_in_bounded_memory(self):
+        ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)
+        subjects = [f"message#{number:03}" for number in range(250)]
+        ledger.subjects_of_day = lambda day, after="": iter(subjects if day == NOON.date().isoformat() else ())
+        with at_most(20):
+            (made,) = self.checkpoint(ledger, NOON + DAY)
+        assert [(head.subject, head.sequence) for head in made.heads] == [(subject, 3_800) for subject in subjects]
+        assert made.skipped == []
+        assert max(ledger.walked.values()) <= 100
+
+    def test_a_message_is_shown_in_pages_that_lambda_can_answer(self, monkeypatch):
+        ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)
+        read = ReadMessage(ledger, FakeClock(), FakeTelemetry())
+        monkeypatch.setattr(read_ledger, "use_case", lambda: read)
+        shown, after = [], None
+        for _ in range(2):
+            query = None if after is None else {"after": str(after)}
+            answer = self.get(query)
+            assert len(json.dumps(answer)) < 6_000_000
+            body = json.loads(answer["body"])
+            assert (answer["statusCode"], body["status"], body["auditVerified"]) == (200, "delivered", True)
+            assert body["auditTruncated"] is True
+            shown += [entry["sequence"] for entry in body["audit"]]
+            after = body["auditNextAfter"]
+        assert shown == list(range(1, 401))
+        last = json.loads(self.get({"after": "3700"})["body"])
+        assert [entry["sequence"] for entry in last["audit"]] == list(range(3_701, 3_801))
+        assert "auditTruncated" not in last
+
+    def get(self, query, seconds=25_000):
+        context = Context()
+        context.get_remaining_time_in_millis = lambda: seconds
+        event = {
+            "httpMethod": "GET",
+            "resource": "/messages/{messageId}",
+            "pathParameters": {"messageId": MESSAGE_ID},
+            "queryStringParameters": query,
+        }
+        return read_ledger.handler(event, context)
+
+    def test_it_is_read_in_bounded_memory(self):
+        read = ReadMessage(EndlessLedger(NOON, 6_000, "x" * 2_000), FakeClock(), FakeTelemetry())
+        with at_most(15):
+            read(MESSAGE_ID)
+
+    def test_a_fault_behind_the_first_page_shows(self):
+        ledger = EndlessLedger(NOON, 3_000)
+        whole = ledger.fat
+        ledger.fat = lambda subject: (entry for entry in whole(subject) if entry.sequence != 2_500)
+        shown = ReadMessage(ledger, FakeClock(), FakeTelemetry())(MESSAGE_ID)
+        assert (shown.verified, shown.message.status) == (False, Status.DELIVERED)
+
+    def test_one_that_takes_too_long_is_a_clear_error(self, monkeypatch):
+        read = ReadMessage(EndlessLedger(NOON, 3_000), FakeClock(), FakeTelemetry())
+        monkeypatch.setattr(read_ledger, "use_case", lambda: read)
+        answer = self.get(None, seconds=2_000)
+        assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (422, "audit_too_long")
+
+    @pytest.mark.parametrize("after", ["x", "-1", "", "1.5", "9" * 30])
+    def test_a_page_begins_after_a_sequence(self, monkeypatch, after):
+        read = ReadMessage(EndlessLedger(NOON, 3), FakeClock(), FakeTelemetry())
+        monkeypatch.setattr(read_ledger, "use_case", lambda: read)
+        assert self.get({"after": after})["statusCode"] == 400
+
+    def test_an_audit_holds_no_long_chain_in_memory(self, tmp_path):
+        ledger = EndlessLedger(NOON, 8_000, "x" * 2_000)
+        with closing(Copy(tmp_path / "ledger.sqlite")) as copy, at_most(15):
+            copy.add(entry.attributes() for entry in ledger.fat(SUBJECT))
+            ((chain, faults),) = Verification(copy, NOON + timedelta(hours=1)).chains()
+            assert faults == []
+            assert len(chain.stored) == 8_000
+            with export(tmp_path) as files:
+                assert files.add(Selection(day=NOON.date()).chosen(chain), faults) == 8_000
+
+    def test_an_audit_finds_what_is_wrong_with_a_long_chain(self):
+        ledger = EndlessLedger(NOON, 3_000)
+        with closing(Copy()) as copy:
+            copy.add(each.attributes() for each in ledger.fat(SUBJECT) if each.sequence != 2_000)
+            ((_, faults),) = Verification(copy, NOON + timedelta(hours=1)).chains()
+        assert [(fault.sequence, fault.kind) for fault in faults] == [(2_000, Kind.MISSING)]

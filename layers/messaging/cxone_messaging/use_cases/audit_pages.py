@@ -11,6 +11,7 @@ from cxone_messaging.domain.errors import Code, MessagingError
 PAGE = 200
 _PAGE_BYTES = 2_500_000
 
+_LONGEST_NUMBER = 18
 _BETWEEN_LOOKS = 500
 # Left for the answer.
 _SPARE_SECONDS = 3.0
@@ -57,7 +58,7 @@ def page_after(text: str | None) -> int | None:
     """Read the sequence after which a page begins. Raises `malformed_request`."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise MessagingError(Code.MALFORMED_REQUEST, "after is the sequence of an entry, a whole number")
     return int(text)
 
