@@ -41,6 +41,7 @@ class FakeDynamo:
         self.rows: dict[tuple[str, int], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.calls: Counter[str] = Counter()
+        self.items_read = 0
         self.before: Callable[[str, dict[str, Any]], object] = lambda *_: None
         self.spoil: Callable[[str, dict[str, Any], Any], object] = lambda *_: None
 
@@ -59,7 +60,23 @@ class FakeDynamo:
         return self._call("batch_execute_statement", request, insert)
 
     def query(self, **request: Any) -> Any:
-        return self._call("query", request, lambda: {"Items": self._found(request)})
+        return self._call("query", request, lambda: self._page(request))
+
+    def _page(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Give one page of what a query finds, as long as its `Limit` says."""
+        items = self._found(request)
+        if not request.get("ScanIndexForward", True) and "IndexName" not in request:
+            items.reverse()
+        if "ExclusiveStartKey" in request:
+            keys = [{"subject": each["subject"], "sequence": each["sequence"]} for each in items]
+            items = items[keys.index(request["ExclusiveStartKey"]) + 1 :]
+        limit = request.get("Limit", len(items) + 1)
+        page = items[:limit]
+        # DynamoDB gives this key whenever it stopped at the limit, whether there is more or not.
+        more = len(page) == limit
+        last = {"LastEvaluatedKey": {name: page[-1][name] for name in ("subject", "sequence")}} if more else {}
+        self.items_read += len(page)
+        return {"Items": page, **last}
 
     def _found(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """Find what the ledger's queries ask for; an index here never lags, and has all attributes."""

@@ -99,6 +99,11 @@ class FakeLedger:
                 Entry.from_attributes(json.loads(self._rows[key])) for key in sorted(self._rows) if key[0] == subject
             ]
 
+    def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
+        del page
+        entries = self.read(subject)
+        yield from reversed(entries) if backwards else entries
+
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]

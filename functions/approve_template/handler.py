@@ -21,6 +21,7 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ApproveTemplateSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.approve_template import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.audit_pages import audit_page, page_after
 from cxone_messaging.use_cases.read_approval import ReadApproval
 from cxone_messaging.use_cases.validate_template import ValidateTemplate
 
@@ -108,7 +109,7 @@ def approve(request: HttpRequest) -> HttpResponse:
 
 def get(request: HttpRequest) -> HttpResponse:
     """Show how far an approval has come, with its audit trail."""
-    read = reading()(_template_id(request))
+    read = reading()(_template_id(request), page_after(request.query.get("after")), request.seconds_left)
     approval = read.approval
     return HttpResponse(
         HTTPStatus.OK,
@@ -120,7 +121,7 @@ def get(request: HttpRequest) -> HttpResponse:
             "createdAt": approval.created_at,
             "updatedAt": approval.updated_at,
             "auditVerified": read.verified,
-            "audit": [entry.attributes() for entry in read.entries],
+            **audit_page(read.entries, read.next_after),
         },
     )
 

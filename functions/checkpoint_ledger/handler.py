@@ -7,12 +7,15 @@ from functools import cache
 from typing import Any
 
 from cxone_messaging.assembly import upkeep
+from cxone_messaging.domain.names import loggable
 from cxone_messaging.platform.settings import CheckpointLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 
 metrics = EmbeddedMetrics("checkpoint_ledger")
 logger = make_logger()
+# So many chains are named in a log line: the checkpoint itself names all.
+MOST_NAMED = 100
 
 
 @cache
@@ -32,7 +35,16 @@ def handler(_event: object, context: Any) -> dict[str, int]:
         metrics.flush()
     for each in made:
         logger.info("checkpoint", day=each.day.isoformat(), chains=each.count, root=each.root, hash=each.hash)
+        if each.skipped:
+            named = [_named(subject) for subject in each.skipped[:MOST_NAMED]]
+            logger.warning("chains skipped", day=each.day.isoformat(), number=len(each.skipped), chains=named)
     return {"made": len(made)}
+
+
+def _named(subject: str) -> str:
+    """Name a chain as a log line may."""
+    kind, _, id_ = subject.partition("#")
+    return f"{kind}#{loggable(id_)}"
 
 
 startup.finish()

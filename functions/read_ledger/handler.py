@@ -10,6 +10,7 @@ from cxone_messaging.assembly import batches, messages
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReadLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.use_cases.audit_pages import audit_page, page_after
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.submit_batch import ReadBatch
 
@@ -30,7 +31,7 @@ def read_batch() -> ReadBatch:
 
 def get(request: HttpRequest) -> HttpResponse:
     """Show a message with its audit trail."""
-    read = use_case()(request.path["messageId"])
+    read = use_case()(request.path["messageId"], page_after(request.query.get("after")), request.seconds_left)
     message = read.message
     return HttpResponse(
         HTTPStatus.OK,
@@ -48,7 +49,7 @@ def get(request: HttpRequest) -> HttpResponse:
             "deliveryLatencyMs": message.delivery_latency_ms,
             "error": message.error,
             "auditVerified": read.verified,
-            "audit": [entry.attributes() for entry in read.entries],
+            **audit_page(read.entries, read.next_after),
         },
     )
 

@@ -143,9 +143,7 @@ def _verify(verification: Verification, selection: Selection, out: Path | None, 
             chains += bool(chain.stored)
             faults += found
             if files:
-                chosen = selection.chosen(chain)
-                exported += len(chosen)
-                files.add(chosen, found)
+                exported += files.add(selection.chosen(chain), found)
             if chains % _BETWEEN_SIGNS_OF_LIFE == 0:
                 outcome.show_meanwhile(Text(f"verifying: {chains:,} chains …"))
         if files:

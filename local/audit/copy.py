@@ -9,7 +9,7 @@ from typing import Any
 
 from cxone_messaging.domain.checkpoints import PREFIX, Checkpoint
 from cxone_messaging.domain.entries import Entry, Value
-from local.audit.chains import Chain, Seen, Stored
+from local.audit.chains import Chain, Reread, Seen, Stored
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -17,6 +17,8 @@ PRAGMA synchronous = OFF;
 CREATE TABLE entry (subject TEXT, sequence INTEGER, day TEXT, attributes TEXT);
 CREATE TABLE seen (subject TEXT, sequence INTEGER, day TEXT, hash TEXT);
 """
+# A chain with more entries is not held in memory, but read anew as often as it is looked through.
+LONG = 1_000
 _LARGEST = 2**63 - 1  # that SQLite orders by; whoever writes a larger number past the ledger is found all the same
 _ENTRIES = "SELECT subject, sequence, 0 AS is_seen, day, attributes FROM entry"
 _SEEN = "SELECT subject, sequence, 1 AS is_seen, day, hash FROM seen"
@@ -37,6 +39,7 @@ class Copy:
     def add(self, items: Iterable[Mapping[str, Value]]) -> None:
         """Take items of the table in."""
         self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", map(_row, items))
+        self._database.execute("CREATE INDEX IF NOT EXISTS place ON entry (subject, sequence)")
 
     @property
     def is_empty(self) -> bool:
@@ -48,6 +51,8 @@ class Copy:
         day = checkpoint.day.isoformat()
         rows = ((head.subject, head.sequence, day, head.hash) for head in checkpoint.heads)
         self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", rows)
+        skipped = ((subject, 0, day, "") for subject in checkpoint.skipped)
+        self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", skipped)
 
     def chains(self) -> Iterator[Chain]:
         """Give every chain that is there or was seen, in the order of their subjects."""
@@ -66,13 +71,27 @@ class Copy:
         for subject, group in groupby(rows, key=lambda row: row[0]):
             stored: list[Stored] = []
             seen: list[Seen] = []
+            number = 0
             for _, sequence, is_seen, day, told in group:
                 if is_seen:
                     seen.append(Seen(day, sequence, told))
-                else:
-                    attributes = json.loads(told)
-                    stored.append(Stored(attributes, Entry.from_attributes(attributes)))
-            yield Chain(subject, stored, seen)
+                    continue
+                number += 1
+                if number <= LONG:
+                    stored.append(_stored(told))
+            yield Chain(subject, self._long(subject, number) if number > LONG else stored, seen)
+
+    def _long(self, subject: str, number: int) -> Reread[Stored]:
+        def read() -> Iterator[Stored]:
+            query = "SELECT attributes FROM entry WHERE subject = ? ORDER BY sequence, day"
+            return (_stored(told) for (told,) in self._database.execute(query, (subject,)))
+
+        return Reread(read, number)
+
+
+def _stored(told: str) -> Stored:
+    attributes = json.loads(told)
+    return Stored(attributes, Entry.from_attributes(attributes))
 
 
 def _row(attributes: Mapping[str, Value]) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -27,13 +27,13 @@ class Selection:
     template: str | None = None
     recipient_hash: str | None = None
 
-    def chosen(self, chain: Chain) -> Sequence[Stored]:
+    def chosen(self, chain: Chain) -> Iterable[Stored]:
         """Choose from a chain: all of it where it is about the campaign, template and recipient, of that day only."""
         if not all(self._is_about(chain)):
             return ()
         if self.day is None:
             return chain.stored
-        return [each for each in chain.stored if each.entry.day == self.day.isoformat()]
+        return (each for each in chain.stored if each.entry.day == self.day.isoformat())
 
     def _is_about(self, chain: Chain) -> Iterator[bool]:
         def tells(name: str, value: str) -> bool:
@@ -60,13 +60,16 @@ class Export:
         self._entries.writerow(_COLUMNS)
         self._faults.writerow(["subject", "sequence", "kind", "detail"])
 
-    def add(self, stored: Sequence[Stored], faults: Sequence[Fault]) -> None:
-        """Write down entries of one chain, the faulty ones marked."""
+    def add(self, stored: Iterable[Stored], faults: Sequence[Fault]) -> int:
+        """Write down entries of one chain, the faulty ones marked; gives how many there are."""
+        added = 0
         kinds = {fault.sequence: fault.kind for fault in faults}
         for each in stored:
+            added += 1
             told = {**each.attributes, "fault": kinds.get(each.entry.sequence, "")}
             self._entries.writerow([_cell(told.get(column)) for column in _COLUMNS])
             self._lines.write(_json(each.attributes) + "\n")
+        return added
 
     def add_faults(self, faults: Sequence[Fault]) -> None:
         """Write down faults."""

@@ -1,6 +1,6 @@
 """What can be wrong with a chain: in itself, or held against what the checkpoints saw of it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -27,12 +27,14 @@ class Kind(StrEnum):
     ADDED = "added later"
     LATE = "entered late"
     UNSEEN = "not checkpointed yet"
+    SKIPPED = "skipped"
     NO_CHECKPOINT = "no checkpoint"
     WRONG_CHECKPOINT = "wrong checkpoint"
 
 
-# What these are about is as it may be: a frozen process or a slow clock enters something late. They are no alarm.
-NOTES = frozenset({Kind.LATE, Kind.UNSEEN})
+# What these are about is as it may be: a frozen process or a slow clock enters something late, or a checkpoint could
+# not read a chain. They are no alarm.
+NOTES = frozenset({Kind.LATE, Kind.UNSEEN, Kind.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Fault:
         return visible(f"{self.subject}{place}: {self.kind} - {self.detail}")  # the table's texts may be anybody's
 
 
-def chain_faults(subject: str, entries: Sequence[Entry]) -> list[Fault]:
+def chain_faults(subject: str, entries: Collection[Entry]) -> list[Fault]:
     """Say what is wrong with a chain in itself; its entries stand in the order of their numbers."""
     if first_broken(subject, entries) is None:
         return []
@@ -81,9 +83,10 @@ def faults_of(chain: Chain, checkpointed: Collection[str], latest: date) -> list
     entries = chain.entries
     faults = chain_faults(chain.subject, entries)
     known = {fault.sequence for fault in faults}
-    against = list(_against_checkpoints(chain, entries))
+    against = [*_against_checkpoints(chain, entries), *_skipped(chain, checkpointed)]
     # Only a chain that holds in itself and against all that checkpoints saw may have late entries.
-    by_date = _by_date(chain, entries, checkpointed, latest, holds=not faults and not against)
+    is_as_seen = not faults and all(fault.kind in NOTES for fault in against)
+    by_date = _by_date(chain, entries, checkpointed, latest, holds=is_as_seen)
     return faults + [fault for fault in (*against, *by_date) if fault.sequence is None or fault.sequence not in known]
 
 
@@ -102,23 +105,28 @@ def _fault_of(entry: Entry, previous: Entry | None, places: int) -> Fault | None
     return None
 
 
-def _against_checkpoints(chain: Chain, entries: Sequence[Entry]) -> Iterator[Fault]:
+def _against_checkpoints(chain: Chain, entries: Collection[Entry]) -> Iterator[Fault]:
     """Find what the checkpoints saw and what is not there, or not any more as they saw it."""
     if not chain.seen:
         return
-    newest = max(chain.seen, key=lambda seen: seen.sequence)
+    newest = max(chain.seen, key=lambda seen: (seen.sequence, seen.day))
     if not entries:
-        detail = f"the checkpoint of {newest.day} saw it end with entry {newest.sequence}"
-        yield Fault(chain.subject, None, Kind.CHAIN_MISSING, detail)
+        told = "could not read it" if newest.is_skipped else f"saw it end with entry {newest.sequence}"
+        yield Fault(chain.subject, None, Kind.CHAIN_MISSING, f"the checkpoint of {newest.day} {told}")
         return
-    last = entries[-1].sequence
+    wanted = {seen.sequence for seen in chain.seen}
+    hashes: dict[int, str] = {}
+    last = 0
+    for entry in entries:
+        last = entry.sequence
+        if last in wanted:
+            hashes[last] = entry.hash
     if newest.sequence > last:
         told = f"entries {last + 1} to {newest.sequence} are" if newest.sequence > last + 1 else "it is"
         detail = f"the checkpoint of {newest.day} saw it, and {told} not there"
         yield Fault(chain.subject, last + 1, Kind.CUT_OFF, detail)
-    hashes = {entry.sequence: entry.hash for entry in entries}
     confirmed = 0
-    for seen in sorted(chain.seen, key=lambda each: each.sequence):
+    for seen in sorted((each for each in chain.seen if not each.is_skipped), key=lambda each: each.sequence):
         if seen.sequence in hashes and hashes[seen.sequence] != seen.hash:
             doubtful = f"entries {confirmed + 1} to {seen.sequence} are" if seen.sequence > confirmed + 1 else "it is"
             detail = f"the checkpoint of {seen.day} saw another hash there; {doubtful} in doubt"
@@ -127,20 +135,35 @@ def _against_checkpoints(chain: Chain, entries: Sequence[Entry]) -> Iterator[Fau
         confirmed = seen.sequence
 
 
+def _skipped(chain: Chain, checkpointed: Collection[str]) -> Iterator[Fault]:
+    """Name the checkpoints that could not read a chain that is there; what it holds is vouched for by later ones."""
+    skipped = {each.day for each in chain.seen if each.is_skipped}
+    for day in sorted(skipped) if chain.stored else ():
+        later = _next_looked(day, skipped)
+        told = f"that of {later} vouches for it" if later in checkpointed else "the next one is still to be made"
+        yield Fault(chain.subject, None, Kind.SKIPPED, f"the checkpoint of {day} could not read it; {told}")
+
+
 def _by_date(
-    chain: Chain, entries: Sequence[Entry], checkpointed: Collection[str], latest: date, *, holds: bool
+    chain: Chain, entries: Collection[Entry], checkpointed: Collection[str], latest: date, *, holds: bool
 ) -> Iterator[Fault]:
     """Find entries whose date can't be true: the day's checkpoint did not see them, or the day is still to come.
 
-    An entry that is late was seen by the next day's checkpoint, or that one is still to be made.
+    An entry that is late was seen by the next day's checkpoint, or that one is still to be made. For a checkpoint that
+    could not read the chain stands the next one.
     """
-    seen = {each.day: each.sequence for each in chain.seen}
+    seen = {each.day: each.sequence for each in chain.seen if not each.is_skipped}
+    skipped = {each.day for each in chain.seen if each.is_skipped}
     for entry in entries:
         if not _is_by(entry.day, latest):
             yield Fault(chain.subject, entry.sequence, Kind.WRONG_DATE, "it is dated on no day up to now")
-        elif entry.day in checkpointed and entry.sequence > seen.get(entry.day, 0):
-            detail = f"the checkpoint of {entry.day}, the day that it is dated on, did not see it"
-            next_day = (date.fromisoformat(entry.day) + _DAY).isoformat()
+            continue
+        day = _next_looked(entry.day, skipped) if entry.day in skipped else entry.day
+        if day in checkpointed and entry.sequence > seen.get(day, 0):
+            detail = f"the checkpoint of {day}, the day that it is dated on, did not see it"
+            if day != entry.day:
+                detail = f"the checkpoint of {day}, the first that could read its chain, did not see it"
+            next_day = _next_looked(day, skipped)
             if holds and entry.sequence <= seen.get(next_day, 0):
                 yield Fault(chain.subject, entry.sequence, Kind.LATE, f"{detail}; that of the day after did")
             elif holds and next_day not in checkpointed:
@@ -149,6 +172,15 @@ def _by_date(
             else:
                 told = f"{detail}, nor did that of the day after" if holds else detail
                 yield Fault(chain.subject, entry.sequence, Kind.ADDED, told)
+
+
+def _next_looked(day: str, skipped: Collection[str]) -> str:
+    """Return the next day whose checkpoint did not skip a chain, or is still to be made."""
+    later = date.fromisoformat(day)
+    while True:
+        later += _DAY
+        if later.isoformat() not in skipped:
+            return later.isoformat()
 
 
 def _is_by(day: str, latest: date) -> bool:

@@ -52,11 +52,11 @@ class Verification:
             detail = "its name is that of a checkpoint, and of no day"
             self.faults.append(Fault(chain.subject, None, Kind.WRONG_CHECKPOINT, detail))
             return
-        entries = chain.entries
+        entries = list(chain.entries)
         checkpoint = Checkpoint.read(day, entries)
         if checkpoint is None:
             return
-        self.checkpoints[day] = replace(checkpoint, heads=())
+        self.checkpoints[day] = replace(checkpoint, heads=(), skipped=())
         ends = sum(entry.type == EntryType.CHECKPOINT for entry in entries)
         if ends > 1 or not checkpoint.holds:
             detail = "its heads are not those that its root and its count stand for, or it goes on after its end"

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import pytest
 from boto3.dynamodb.types import TypeSerializer
@@ -329,10 +330,25 @@ class TestTampering:
         assert read().verified is False
 
 
+@pytest.mark.parametrize("page", [None, 1, 2, 3, 100])
+def test_a_chain_is_walked_from_either_end_whatever_a_page_has(ledger, page):
+    entries = inserted(ledger, chain(sending(), dispatched(), delivery("delivered")))
+    assert list(ledger.walk(SUBJECT, page=page)) == entries
+    assert list(ledger.walk(SUBJECT, backwards=True, page=page)) == entries[::-1]
+    assert list(ledger.walk("message#none", page=page)) == []
+
+
+def test_the_end_of_a_chain_is_one_bounded_read(real_ledger, watched):
+    entries = inserted(real_ledger, chain(sending(), dispatched(), *[delivery("sent")] * 5))
+    before = len(watched.operations)
+    assert list(islice(real_ledger.walk(SUBJECT, backwards=True, page=3), 3)) == entries[:3:-1]
+    assert watched.operations[before:] == ["Query"]
+
+
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):
     public = {name for name in vars(DynamoLedger) if not name.startswith("_")}
     finds = {"subject_of_cxone_message", "subjects_of_day", "batch_entries", "unsettled"}
-    assert public == {"insert", "insert_many", "read", *finds}
+    assert public == {"insert", "insert_many", "read", "walk", *finds}
     before = len(watched.operations)
     (entry,) = inserted(real_ledger, chain(sending()))
     real_ledger.insert(entry)

@@ -12,10 +12,16 @@ from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.merkle import merkle_root
 from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases import checkpoint_ledger
+from cxone_messaging.use_cases import chain_heads, checkpoint_ledger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from functions.checkpoint_ledger import handler as function
+from local.audit.copy import Copy
+from local.audit.faults import Kind
+from local.audit.verification import Verification
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
+from tests.webhooks import Context
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -155,6 +161,135 @@ class TestLateEntries:
         assert world.checkpoint(NEXT).holds
 
 
+class TestSkippedChains:
+    """A chain that can't be handled is named, is looked at again, and keeps no day from being checkpointed."""
+
+    @pytest.fixture(autouse=True)
+    def day(self, world):
+        world.add("message#a", "message#b", "message#c")
+        self.broken = {"message#b"}
+        walk = world.ledger.walk
+
+        def walked(subject, **how):
+            if subject in self.broken:
+                raise StorageError("not this one")
+            return walk(subject, **how)
+
+        world.ledger.walk = walked
+        world.at(NOON + timedelta(days=1))
+
+    def audit(self, world):
+        items = [entry.attributes() for subject in world.ledger.subjects() for entry in world.ledger.read(subject)]
+        return self.verify(world, items)
+
+    def verify(self, world, items):
+        copy = Copy()
+        copy.add(items)
+        verification = Verification(copy, instant(world.clock.now()))
+        found = [fault for _, faults in verification.chains() for fault in faults]
+        copy.close()
+        return sorted((fault.subject, fault.kind) for fault in [*verification.faults, *found, *verification.late])
+
+    def test_the_others_are_checkpointed_and_it_is_named(self, world):
+        (made,) = world.make()
+        assert [head.subject for head in made.heads] == ["message#a", "message#c"]
+        assert made.skipped == ["message#b"]
+        assert made.holds
+        assert self.audit(world) == [("message#b", Kind.SKIPPED)]
+
+    def test_later_days_are_checkpointed_and_the_next_one_that_can_lists_it(self, world):
+        world.add("message#b", "message#d")
+        world.at(NOON + timedelta(days=3))
+        made = world.make()
+        assert [each.skipped for each in made] == [["message#b"]] * 3
+        assert self.audit(world) == [("message#b", Kind.SKIPPED)] * 3
+        self.broken.clear()
+        world.at(NOON + timedelta(days=4))
+        (made,) = world.make()
+        assert world.heads(made.day)["message#b"] == 2
+        assert self.audit(world) == [("message#b", Kind.SKIPPED)] * 3
+        world.at(NOON + timedelta(days=5))
+        (made,) = world.make()
+        assert "message#b" not in world.heads(made.day)
+
+    def test_an_audit_distinguishes_it_from_one_that_was_removed(self, world):
+        world.make()
+        subjects = {*world.ledger.subjects()} - {"message#b"}
+        items = [entry.attributes() for subject in subjects for entry in world.ledger.read(subject)]
+        assert self.verify(world, items) == [("message#b", Kind.CHAIN_MISSING)]
+
+    def test_what_is_added_to_it_later_is_found_once_it_was_looked_at(self, world):
+        world.make()
+        self.broken.clear()
+        world.at(NOON + timedelta(days=2))
+        world.make()
+        entry = Draft(EntryType.DELIVERY, {}).following(
+            world.ledger.read("message#b"), "message#b", FakeClock(NOON.timestamp())
+        )
+        world.ledger.insert(entry)
+        world.at(NOON + timedelta(days=3))
+        world.make()
+        world.at(NOON + timedelta(days=4))
+        world.make()
+        assert ("message#b", Kind.ADDED) in self.audit(world)
+
+    def test_a_chain_that_grew_too_much_since_the_days_end_is_skipped(self, world, monkeypatch):
+        self.broken.clear()
+        monkeypatch.setattr(chain_heads, "MOST_ENTRIES", 150)
+        world.add(*["message#c"] * 150)
+        (made,) = world.make()
+        assert made.skipped == ["message#c"]
+        world.at(NOON + timedelta(days=2))
+        (made,) = world.make()
+        assert world.heads(made.day)["message#c"] == 151
+        assert self.audit(world) == [("message#c", Kind.SKIPPED)]
+
+    def test_one_that_grew_less_is_looked_through_to_its_head(self, world):
+        self.broken.clear()
+        world.add(*["message#c"] * 350)
+        (made,) = world.make()
+        assert {head.subject: head.sequence for head in made.heads}["message#c"] == 1
+
+    def test_a_run_without_time_for_a_long_chain_leaves_it_to_the_next(self, world):
+        self.broken.clear()
+        world.add(*["message#b"] * 150)
+        left = iter([900, 10])
+        use_case = CheckpointLedger(world.ledger, world.clock, world.telemetry, InlineExecutor())
+        assert use_case(lambda: next(left)) == []
+        (made,) = world.make()
+        assert [head.subject for head in made.heads] == ["message#a", "message#b", "message#c"]
+        assert made.holds
+
+    def test_a_store_that_is_out_of_order_makes_no_checkpoint(self, world):
+        self.broken |= {"message#a", "message#c"}
+        with pytest.raises(StorageError):
+            world.make()
+        self.broken.clear()
+        (made,) = world.make()
+        assert made.count == 3
+        assert made.skipped == []
+
+    def test_a_run_that_breaks_off_remembers_it(self, world, monkeypatch):
+        monkeypatch.setattr(checkpoint_ledger, "PART", 2)
+        assert world.make(seconds=0) == []
+        use_case = CheckpointLedger(world.ledger, world.clock, world.telemetry, InlineExecutor())
+        left = iter([900, 10])
+        assert use_case(lambda: next(left)) == []
+        (made,) = world.make()
+        assert (made.skipped, made.count) == (["message#b"], 2)
+
+    def test_the_functions_log_names_it(self, world, monkeypatch, log):
+        subject = "delivery#15551234567"
+        made = Checkpoint(DAY, (), 0, "", "", "", ["message#b", subject])
+        monkeypatch.setattr(function, "use_case", lambda: lambda _: [made])
+        function.handler({}, Context())
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        (line,) = [each for each in lines if each["message"] == "chains skipped"]
+        assert line["number"] == 2
+        assert line["chains"][0] == "message#b"
+        assert "5551234567" not in str(line)
+
+
 def test_missed_days_are_caught_up_with_empty_ones_too_each_naming_the_one_before(world):
     world.add("message#a")
     world.at(NOON + timedelta(days=4))
@@ -291,6 +426,7 @@ class TestParts:
         class Dying:
             subjects_of_day = staticmethod(world.ledger.subjects_of_day)
             read = staticmethod(world.ledger.read)
+            walk = staticmethod(world.ledger.walk)
             left = survives
 
             def insert(self, entry):
@@ -308,6 +444,7 @@ class TestParts:
         class Overtaken:
             subjects_of_day = staticmethod(world.ledger.subjects_of_day)
             read = staticmethod(world.ledger.read)
+            walk = staticmethod(world.ledger.walk)
             inserts = 0
 
             def insert(self, entry):

@@ -5,10 +5,10 @@ whoever appends reads again and decides again. So one condition serves the hash 
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -35,6 +35,8 @@ UNSETTLED_INDEX = "unsettled"
 
 # Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
 _MAX_RACES_LOST = 100
+# So many entries of one end of a chain are read at once, where no more than that end is needed.
+_END = 100
 # DynamoDB takes as many statements in one call.
 _INSERT_LIMIT = 25
 # Codes of single statements (`BatchStatementErrorCodeEnum` of DynamoDB's API). After these the entry is not in.
@@ -109,6 +111,13 @@ class Ledger(Protocol):
         """Read all of a subject's entries in their order, those just written included."""
         ...
 
+    def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
+        """Give a subject's entries one by one, in their order or the newest first, those just written included.
+
+        So many as a `page` has are read at once, when the first of them is asked for. Raises `StorageError` then.
+        """
+        ...
+
     def batch_entries(self, batch_id: str) -> list[Entry]:
         """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
         ...
@@ -178,22 +187,29 @@ class DynamoLedger:
 
     def read(self, subject: str) -> list[Entry]:
         """Read all of a subject's entries in their order, those just written included."""
-        entries = self._read(subject)
+        entries = list(self.walk(subject))
         if unbroken(entries) is entries:
             return entries
         # A query is no snapshot: an entry may have been appended behind its back, and the next before its eyes.
-        entries = self._read(subject)
+        entries = list(self.walk(subject))
         if self._telemetry and unbroken(entries) is not entries:
             self._telemetry.add(Metric.BROKEN_CHAINS)
         return entries
 
-    def _read(self, subject: str) -> list[Entry]:
+    def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
+        """Give a subject's entries one by one, in their order or the newest first, those just written included.
+
+        So many as a `page` has are read at once, when the first of them is asked for; without it 1 MB. Raises
+        `StorageError` then.
+        """
         items = self._query(
             KeyConditionExpression="subject = :subject",
             ExpressionAttributeValues={":subject": {"S": subject}},
             ConsistentRead=True,
+            **({"ScanIndexForward": False} if backwards else {}),
+            **({"Limit": page} if page else {}),
         )
-        return [Entry.from_attributes(attributes_of(item)) for item in items]
+        return (Entry.from_attributes(attributes_of(item)) for item in items)
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
         """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
@@ -219,7 +235,7 @@ class DynamoLedger:
         )
         subjects: list[str] = list(dict.fromkeys(item["subject"]["S"] for item in items))
         if len(subjects) > 1:
-            return next((each for each in subjects if sent_as(self.read(each), cxone_message_id)), subjects[0])
+            return next((each for each in subjects if self._was_sent_as(each, cxone_message_id)), subjects[0])
         return subjects[0] if subjects else None
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
@@ -250,6 +266,10 @@ class DynamoLedger:
             ScanIndexForward=False,
         )
         return (item["subject"]["S"] for item in items)
+
+    def _was_sent_as(self, subject: str, cxone_message_id: str) -> bool:
+        # A sender's entries stand before all but the earliest events.
+        return sent_as(islice(self.walk(subject, page=_END), _END), cxone_message_id)
 
     def _query(self, **asked: Any) -> Iterator[Any]:
         """Give what a query finds, a page read when its items are asked for. Raises `StorageError`, then too."""
@@ -316,8 +336,9 @@ class DynamoLedger:
 
     def _find(self, entry: Entry) -> Insertion | None:
         """Read whether an entry is in, or another one in its place; None where there is none. Raises `StorageError`."""
-        there = next((stored for stored in self.read(entry.subject) if stored.sequence == entry.sequence), None)
-        if there is None:
+        newest_first = self.walk(entry.subject, backwards=True, page=_END)
+        there = next((stored for stored in newest_first if stored.sequence <= entry.sequence), None)
+        if there is None or there.sequence < entry.sequence:
             return None
         return Insertion.INSERTED if there.hash == entry.hash else Insertion.TAKEN
 
@@ -332,7 +353,7 @@ class DynamoLedger:
         raise failure
 
 
-def sent_as(entries: Sequence[Entry], cxone_message_id: str) -> bool:
+def sent_as(entries: Iterable[Entry], cxone_message_id: str) -> bool:
     """Whether the sender of a message with these entries got this id from CXone."""
     return any(
         entry.type == EntryType.DISPATCHED and entry.index.get(CXONE_MESSAGE_KEY) == cxone_message_id

@@ -23,6 +23,8 @@ from cxone_messaging.domain.merkle import merkle_root
 PREFIX = "checkpoint#"
 # In an entry of heads after which a run had no time left: the last subject that it had dealt with.
 REACHED_KEY = "reached"
+# In an entry of heads: the chains of that part that could not be read.
+SKIPPED_KEY = "skipped"
 # By then every entry dated before midnight is in, but for late ones: a function lives for a minute or less, and clocks
 # differ by less.
 SETTLED_AFTER = timedelta(minutes=30)
@@ -52,6 +54,7 @@ class Checkpoint:
     """A finished checkpoint as its entries tell it.
 
     `hash` is its last entry's, `previous` that of the checkpoint of the day before, or 64 zeros for the very first.
+    `skipped` are the chains that could not be read.
     """
 
     day: date
@@ -60,6 +63,7 @@ class Checkpoint:
     root: str
     previous: str
     hash: str
+    skipped: Sequence[str] = ()
 
     @classmethod
     def read(cls, day: date, entries: Sequence[Entry]) -> Self | None:
@@ -75,6 +79,7 @@ class Checkpoint:
             root=str(told.get("root")),
             previous=str(told.get("previous")),
             hash=entries[-1].hash,
+            skipped=list(skipped_in(entries)),
         )
 
     @property
@@ -95,30 +100,29 @@ def settled_day(now: datetime) -> date:
 
 
 def head_of(entries: Sequence[Entry], day: date) -> Head | None:
-    """Find what a chain ended with on a day; None where it has no entry of that day.
-
-    Clocks differ, so an entry of a day may follow one of the next: the last one counts, and covers all before it.
-    """
-    written = day.isoformat()
-    last = next((entry for entry in reversed(entries) if entry.day == written), None)
+    """Find what a whole chain ended with on a day; None where it has no entry of that day."""
+    last = next((entry for entry in reversed(entries) if entry.day == day.isoformat()), None)
     return Head(last.subject, last.sequence, last.hash) if last else None
 
 
-def listed_head_of(entries: Sequence[Entry], day: date, seen: Head | None) -> Head | None:
-    """Return the head of a chain that a day's checkpoint lists; None where it lists none.
+def is_head(entry: Entry, day: date, seen: Head | None, *, was_skipped: bool = False) -> bool:
+    """Whether a day's checkpoint may list an entry as its chain's head; of several the one with the highest number is.
 
-    `seen` is the head that the checkpoint of the day before lists. An entry dated on that day and behind its head is
-    late, and covered by this checkpoint.
+    Clocks differ, so an entry of a day may follow one of the next: the last one counts, and covers all before it.
+    `seen` is the head that the checkpoint of the day before lists; an entry dated on that day and behind its head is
+    late, and covered by this checkpoint. Where that checkpoint skipped the chain, entries of all days before count.
     """
-    late = head_of(entries, day - _DAY)
-    heads = [head_of(entries, day), late if late and (seen is None or late.sequence > seen.sequence) else None]
-    return max((head for head in heads if head), key=lambda head: head.sequence, default=None)
+    if was_skipped:
+        return entry.day <= day.isoformat()
+    if entry.day == day.isoformat():
+        return True
+    return entry.day == (day - _DAY).isoformat() and (seen is None or entry.sequence > seen.sequence)
 
 
 def reached(entries: Sequence[Entry]) -> str:
     """Return the last subject that an unfinished checkpoint has dealt with; empty where it has none."""
     marks = (str(entry.data.get(REACHED_KEY, "")) for entry in entries)
-    return max([*(head.subject for head in heads_in(entries)), *marks], default="")
+    return max([*(head.subject for head in heads_in(entries)), *skipped_in(entries), *marks], default="")
 
 
 def is_finished(entries: Sequence[Entry]) -> bool:
@@ -134,6 +138,13 @@ def heads_in(entries: Sequence[Entry]) -> Iterator[Head]:
             match each:
                 case [str(subject), int(sequence), str(hash_)]:
                     yield Head(subject, sequence, hash_)
+
+
+def skipped_in(entries: Sequence[Entry]) -> Iterator[str]:
+    """Name the chains that a checkpoint's entries list as skipped, in their order."""
+    for entry in entries:
+        listed = entry.data.get(SKIPPED_KEY)
+        yield from (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, str))
 
 
 def root_of(heads: Sequence[Head]) -> str:

@@ -5,7 +5,7 @@ escaped to ASCII. Its `previousHash` is the hash of the entry before, so one cha
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -132,7 +132,7 @@ class Entry:
         return sha256(canonical.encode()).hexdigest()
 
 
-def first_broken(subject: str, entries: Sequence[Entry]) -> int | None:
+def first_broken(subject: str, entries: Iterable[Entry]) -> int | None:
     """Verify a subject's whole chain; the sequence at which it breaks first, or None when it holds.
 
     A changed entry, a gap, a swap, an insertion and an entry of another subject all break it. That the last entries

@@ -21,6 +21,7 @@ class Code(StrEnum):
     TEMPLATE_CONFLICT = "template_conflict"
     REQUEST_TOO_LARGE = "request_too_large"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    AUDIT_TOO_LONG = "audit_too_long"
     VALIDATION_FAILED = "validation_failed"
     RATE_LIMITED = "rate_limited"
     CXONE_REJECTED = "cxone_rejected"

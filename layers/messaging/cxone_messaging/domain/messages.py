@@ -4,6 +4,7 @@ The ledger is the message: its state is the fold of its entries, whoever reads t
 events came.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,8 @@ from cxone_messaging.domain.times import milliseconds_between, parse_time
 _PREFIX = "message#"
 # How many requests a try took, in the entry of a message that may be tried again; absent where it was one.
 POSTS_KEY = "posts"
+# Of a long chain, so many of its sender's first entries are held, and so many of the last.
+_KEPT = 500
 # Entries in a message's chain that are there for batches which did not bring it.
 TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
@@ -188,6 +191,38 @@ def fold(message_id: str, entries: Sequence[Entry]) -> Message:
         tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
         posts=(number_at(sent[-1].data, POSTS_KEY) or 1) if sent else 0,
     )
+
+
+class Digest:
+    """As much of a long chain as `fold` reads, in bounded memory: delivery events that change nothing are left out."""
+
+    def __init__(self) -> None:
+        self._kept: list[Entry] = []
+        self._last: deque[Entry] = deque(maxlen=_KEPT)
+        self._final: Entry | None = None
+        self._first_event: Entry | None = None
+        self._newest: Entry | None = None
+
+    def take(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        if entry.type in TOLD_TO_BATCHES:
+            return
+        self._newest = entry
+        if entry.type != EntryType.DELIVERY:
+            if len(self._kept) < _KEPT:
+                self._kept.append(entry)
+            else:
+                self._last.append(entry)
+            return
+        if self._first_event is None and text_at(entry.data, "cxoneMessageId"):
+            self._first_event = entry
+        self._final = final_event([each for each in (self._final, entry) if each])
+
+    def entries(self) -> list[Entry]:
+        """Give the entries, in their order."""
+        rest = [each for each in (self._first_event, self._final, self._newest) if each]
+        chosen = {id(each): each for each in (*self._kept, *self._last, *rest)}
+        return sorted(chosen.values(), key=lambda entry: entry.sequence)
 
 
 def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:

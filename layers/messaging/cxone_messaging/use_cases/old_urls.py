@@ -15,6 +15,7 @@ from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.messages import subject_of
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.use_cases.chain_ends import oldest
 
 _COUNT_FOR = timedelta(days=30)
 
@@ -39,5 +40,5 @@ class OldUrls:
         since, until = format_time(now - _COUNT_FOR), format_time(now)
         return any(
             entry.type == EntryType.SENDING and since <= entry.timestamp <= until
-            for entry in self._ledger.read(subject_of(message_id))
+            for entry in oldest(self._ledger, subject_of(message_id))
         )

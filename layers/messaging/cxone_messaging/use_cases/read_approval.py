@@ -1,22 +1,27 @@
 """Show a template's approval: its state, and every entry that the state was read from, verified."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.ledger import Ledger
 from cxone_messaging.domain.approvals import Approval, fold, subject_of
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
 from cxone_messaging.use_cases.validate_template import checked_id
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedApproval:
-    """An approval with its audit trail; `verified` says that no entry was changed, put in, moved or taken out."""
+    """An approval with a page of its audit trail; `next_after` is the sequence before the next page, if there is one.
+
+    `verified` says that no entry was changed, put in, moved or taken out, in any page.
+    """
 
     approval: Approval
     entries: Sequence[Entry]
     verified: bool
+    next_after: int | None = None
 
 
 class ReadApproval:
@@ -25,10 +30,16 @@ class ReadApproval:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def __call__(self, template_id: str) -> AuditedApproval:
-        """Read an approval. Raises `template_not_found`, and `StorageError`."""
+    def __call__(
+        self, template_id: str, after: int | None = None, seconds_left: Callable[[], float] | None = None
+    ) -> AuditedApproval:
+        """Read an approval, and the page of its entries that follows a sequence.
+
+        Raises `template_not_found`, `audit_too_long` where `seconds_left` are too few, and `StorageError`.
+        """
         subject = subject_of(checked_id(template_id))
-        entries = self._ledger.read(subject)
+        entries = list(in_time(self._ledger.walk(subject), seconds_left))
         if not entries:
             raise MessagingError(Code.TEMPLATE_NOT_FOUND, "nobody has asked for this template's approval")
-        return AuditedApproval(fold(template_id, entries), entries, first_broken(subject, entries) is None)
+        page, verified = AuditPage.of(entries, after), first_broken(subject, entries) is None
+        return AuditedApproval(fold(template_id, entries), page.entries, verified, page.next_after)

@@ -121,7 +121,8 @@ class ReceiveEvent:
 
         def obey(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
-                heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", event.identity, happened_at)
+                refusal = _name_of_refusal(event, proof, recording)
+                heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
                 self._record_refusal(heard, told(), recording)
 
         try:
@@ -178,6 +179,16 @@ class ReceiveEvent:
     def _refused(self) -> MessagingError:
         self._telemetry.add(Metric.WEBHOOKS_REFUSED)
         return MessagingError(Code.INVALID_SIGNATURE, "the request is not signed as an event of CXone's")
+
+
+def _name_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
+    """Name a refusal: as its event where that has an entry, else all refusals of one message alike.
+
+    So a message's events are no more consent entries than they are delivery entries, but for one.
+    """
+    if any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+        return event.identity
+    return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
 
 
 def _number(text: str) -> PhoneNumber | None:

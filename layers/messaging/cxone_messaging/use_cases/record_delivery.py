@@ -7,16 +7,17 @@ from enum import StrEnum
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, Ledger, append
 from cxone_messaging.domain.bulk import batch_index, batch_of
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant, stray_subject
+from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
 from cxone_messaging.domain.messages import Status, fold, subject_of
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.chain_ends import append_to_ends, is_ends_only, oldest, read_for_event
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.cxone_ids import bearer_of, belongs, index_key
 
-_ERROR_LIMIT = 200
 # Of the recipient that an event names, where it is kept until its message is known.
 _RECIPIENT_HASH = "recipientHash"
 
@@ -30,7 +31,7 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What became of an event, and all entries of the subject that it is under.
+    """What became of an event, and the entries of its subject: all of them, or those at both ends of a very long chain.
 
     `certain` is False where nothing but somebody's claim says that it belongs there.
     """
@@ -82,6 +83,7 @@ class RecordDelivery:
     ) -> Recording:
         """Record an event under the message that its callback URL names, else under the one with CXone's id.
 
+        An event that says nothing new, or that there is no room for, is a duplicate and no entry.
         An event of a message that we don't know is kept under `delivery#<CXone's id>` until `join` finds it there.
         `signed` says whether the body is signed beside the URL; `recipient_hash` gives that of the event's recipient.
         Raises `ValueError` where the event's timestamp is no instant, and `StorageError`.
@@ -91,8 +93,8 @@ class RecordDelivery:
             return self._record_by_id(event.cxone_message_id, data, recipient_hash)
         subject = subject_of(message_id)
         under = self._record(subject, data, signed=signed)
-        entered = next(entry for entry in under.entries if entry.data.get("eventId") == event.identity)
-        if CXONE_MESSAGE_KEY in entered.index:
+        entered = next((entry for entry in under.entries if entry.data.get("eventId") == event.identity), None)
+        if entered and CXONE_MESSAGE_KEY in entered.index:
             # This event is the first to name CXone's id for this message: events without our own id may wait for it.
             return Recording(under.recorded, self.join(subject, event.cxone_message_id, under.entries))
         return under
@@ -105,7 +107,7 @@ class RecordDelivery:
             under = self._record(bearer.subject, data)
             return Recording(under.recorded, self.join(bearer.subject, cxone_message_id, under.entries))
         told = recipient_hash()
-        known = self._ledger.read(bearer.subject) if bearer else []
+        known = read_for_event(self._ledger, bearer.subject) if bearer else []
         if bearer and belongs(known, cxone_message_id, told):
             under = self._record(bearer.subject, data, known=known)
             entries = self.join(bearer.subject, cxone_message_id, under.entries)
@@ -114,7 +116,7 @@ class RecordDelivery:
 
     def lacks_id(self, message_id: str) -> bool:
         """Whether a message was sent and its sender got no id of CXone's for it. Raises `StorageError`."""
-        types = {entry.type for entry in self._ledger.read(subject_of(message_id))}
+        types = {entry.type for entry in oldest(self._ledger, subject_of(message_id))}
         return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
 
     def join(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
@@ -123,7 +125,7 @@ class RecordDelivery:
         Those that were kept stay where they are, too, and so do those that can't be the message's. Raises
         `StorageError`.
         """
-        for stray in self._ledger.read(stray_subject(cxone_message_id)):
+        for stray in oldest(self._ledger, stray_subject(cxone_message_id)):
             is_ours = belongs(entries, cxone_message_id, text_at(stray.data, _RECIPIENT_HASH))
             if is_ours and not _has(entries, stray.data["eventId"]):
                 data = {name: value for name, value in stray.data.items() if name != _RECIPIENT_HASH}
@@ -144,8 +146,8 @@ class RecordDelivery:
         if event.timestamp != happened_at:
             data["told"] = event.timestamp
         if event.error:
-            data["error"] = mask_numbers_in(event.error)[:_ERROR_LIMIT]
-        return data
+            data["error"] = mask_numbers_in(event.error)
+        return bounded(data)
 
     def _record(
         self,
@@ -157,25 +159,56 @@ class RecordDelivery:
     ) -> Recording:
         """Enter an event under a message; `signed` is None where its callback URL did not name the message."""
 
-        def draft(known: Sequence[Entry]) -> Draft:
+        def draft(known: Sequence[Entry]) -> Draft | None:
             index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
+            key = {}
             if signed is not None:
                 # The message's sender may be dead, or never have got the answer with this id.
-                index |= index_key(self._ledger, subject, known, str(data["cxoneMessageId"]), signed=signed)
-            return Draft(EntryType.DELIVERY, data, index)
+                key = index_key(self._ledger, subject, known, str(data["cxoneMessageId"]), signed=signed)
+            # What comes without a URL has a signed body.
+            if not is_worth_an_entry(known, data, is_signed=signed is not False, brings_id=bool(key)):
+                return None
+            return Draft(EntryType.DELIVERY, data, index | key)
 
-        recording = record_once(self._ledger, self._clock, subject, draft, data["eventId"], known=known)
+        recording = self._enter(subject, draft, data, known)
         if recording.recorded is Recorded.ACCEPTED:
             self._measure(str(data["word"]), recording.entries)
+        if is_ends_only(recording.entries):
+            return recording  # batches count its final words by the entries themselves
         # For a duplicate too: its first receipt may have broken off here.
         counted = count_in_batches(self._ledger, self._clock, subject, recording.entries)
         return Recording(recording.recorded, counted)
 
     def _keep(self, cxone_message_id: str, data: Mapping[str, Value]) -> Recording:
-        def draft(known: Sequence[Entry]) -> Draft:
+        def draft(known: Sequence[Entry]) -> Draft | None:
+            if not is_worth_an_entry(known, data, is_signed=True):
+                return None
             return Draft(EntryType.DELIVERY, data, None if known else Unsettled.UNMATCHED.as_index())
 
-        return record_once(self._ledger, self._clock, stray_subject(cxone_message_id), draft, data["eventId"])
+        return self._enter(stray_subject(cxone_message_id), draft, data)
+
+    def _enter(
+        self,
+        subject: str,
+        draft: Callable[[Sequence[Entry]], Draft | None],
+        data: Mapping[str, Value],
+        known: Sequence[Entry] | None = None,
+    ) -> Recording:
+        """Append what is to be said of an event, if anything, unless an entry is about that event."""
+        entries = read_for_event(self._ledger, subject) if known is None else list(known)
+        entered = False
+
+        def decide(known: Sequence[Entry]) -> Draft | None:
+            nonlocal entered
+            told = None if _has(known, data["eventId"]) else draft(known)
+            entered = told is not None
+            return told
+
+        if is_ends_only(entries):
+            entries = append_to_ends(self._ledger, self._clock, subject, decide, entries)
+        else:
+            entries = append(self._ledger, self._clock, subject, decide, known=entries)
+        return Recording(Recorded.ACCEPTED if entered else Recorded.DUPLICATE, entries)
 
     def _measure(self, word: str, entries: Sequence[Entry]) -> None:
         """Count a message when it first becomes final."""

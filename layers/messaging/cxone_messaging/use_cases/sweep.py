@@ -20,6 +20,7 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.chain_ends import newest, read_for_event
 from cxone_messaging.use_cases.cxone_ids import bearer_of
 from cxone_messaging.use_cases.record_delivery import RecordDelivery
 
@@ -74,7 +75,7 @@ class Sweep:
                 break
             if subject not in seen:
                 seen.add(subject)
-                unknown += fold("", self._ledger.read(subject)).status is Status.UNKNOWN
+                unknown += fold("", newest(self._ledger, subject)).status is Status.UNKNOWN
         return unknown
 
     def _join(self, seconds_left: Callable[[], float]) -> int:
@@ -108,7 +109,7 @@ class Sweep:
         bearer = bearer_of(self._ledger, cxone_message_id)
         if bearer is None:
             return 0
-        known = self._ledger.read(bearer.subject)
+        known = read_for_event(self._ledger, bearer.subject)
         return len(self._deliveries.join(bearer.subject, cxone_message_id, known)) - len(known)
 
     def _in_random_order(self, why: Unsettled, since: float, until: float) -> Iterator[str]:

@@ -1,0 +1,77 @@
+"""What a delivery event must bring to be an entry, and how many such entries a chain may have.
+
+Whoever has a message's callback URL may post events without end, and an entry is for good. So an event is an entry if
+it says something new. Some room is kept for CXone's signed bodies, and some for the words that settle a message.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from cxone_messaging.domain.delivery import FINAL_WORDS
+from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
+
+# Entries of events on a URL's word alone, and of all events: beside the first of each final word.
+URL_LIMIT, SIGNED_LIMIT = 35, 45
+# So many entries of events a chain has at most.
+MOST_DELIVERIES = SIGNED_LIMIT + len(FINAL_WORDS)
+
+# An event's own texts share so many bytes, so that its entry takes less than 1 KB in DynamoDB: names, hashes, the
+# longest id of ours and the longest keys of indexes take the rest.
+_TEXT_BYTES = 460
+_STATUS_BYTES, _TOLD_CHARACTERS, _ERROR_CHARACTERS = 32, 40, 200
+
+
+def deliveries_in(entries: Sequence[Entry]) -> list[Entry]:
+    """Choose the entries of delivery events."""
+    return [entry for entry in entries if entry.type == EntryType.DELIVERY]
+
+
+def is_worth_an_entry(
+    entries: Sequence[Entry], data: Mapping[str, Value], *, is_signed: bool, brings_id: bool = False
+) -> bool:
+    """Whether an event with such `data` becomes an entry of a chain with these entries.
+
+    It does if its word and error are new, if it `brings_id`, by which the message is found, or if it is final and no
+    final word so far is later. So the state of a message is what all of its events would make of it, in any order,
+    while there is room. The first of each final word has room of its own.
+    """
+    events = deliveries_in(entries)
+    final_words = {text_at(event.data, "word") for event in events} & FINAL_WORDS
+    word = text_at(data, "word")
+    if word in FINAL_WORDS and word not in final_words:
+        return True
+    if len(events) - len(final_words) >= (SIGNED_LIMIT if is_signed else URL_LIMIT):
+        return False
+    # Events of one id that name different recipients may belong to different messages.
+    alike = [event for event in events if event.data.get("recipientHash") == data.get("recipientHash")]
+    is_new = all(_said(event.data) != _said(data) for event in alike)
+    return is_new or brings_id or (word in FINAL_WORDS and all(_rank(data) >= _rank(event.data) for event in alike))
+
+
+def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
+    """Cut the texts of an event's entry so that the entry stays under 1 KB."""
+    cut = {**data, "status": _cut(str(data["status"]), _STATUS_BYTES), "word": _cut(str(data["word"]), _STATUS_BYTES)}
+    if "told" in cut:
+        cut["told"] = _cut(str(cut["told"]), _TOLD_CHARACTERS)
+    # The id stands in the entry's index, too, and the word in the batch's.
+    taken = 2 * len(str(cut["cxoneMessageId"])) + sum(
+        len(str(cut.get(name, "")).encode()) for name in ("status", "word", "word", "told")
+    )
+    if "error" in cut:
+        cut["error"] = _cut(str(cut["error"])[:_ERROR_CHARACTERS], max(0, _TEXT_BYTES - taken))
+    return cut
+
+
+def _said(data: Mapping[str, Value]) -> tuple[Value, Value]:
+    return data.get("status"), data.get("error")
+
+
+def _rank(data: Mapping[str, Value]) -> tuple[str, str]:
+    """Rank a final word by its time, as a message's state does; what is not final has no rank."""
+    if text_at(data, "word") not in FINAL_WORDS:
+        return ("", "")
+    return (text_at(data, "instant") or "", text_at(data, "word") or "")
+
+
+def _cut(text: str, size: int) -> str:
+    """Cut a text to at most so many bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")

@@ -1,0 +1,71 @@
+"""The ends of a chain: what of a long chain is read where somebody else decides how often it is read."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from cxone_messaging.adapters.ledger import Draft, Ledger, SequenceTakenError
+from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, deliveries_in
+from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.platform.clock import Clock
+
+# All entries of a message, as a rule: its deliveries, and as many of its senders and batches.
+WINDOW = 2 * MOST_DELIVERIES
+# An event that races with others is tried again so often; then CXone posts it again.
+_MOST_TRIES = 20
+
+
+def oldest(ledger: Ledger, subject: str) -> list[Entry]:
+    """Read a chain's first `WINDOW` entries, in one call. Raises `StorageError`."""
+    return list(islice(ledger.walk(subject, page=WINDOW), WINDOW))
+
+
+def newest(ledger: Ledger, subject: str) -> list[Entry]:
+    """Read a chain's last `WINDOW` entries, in their order, in one call. Raises `StorageError`."""
+    return list(islice(ledger.walk(subject, backwards=True, page=WINDOW), WINDOW))[::-1]
+
+
+def read_for_event(ledger: Ledger, subject: str) -> list[Entry]:
+    """Read as much of a chain as an event needs: all of it, or both ends where it has no room for more events.
+
+    Posting events does not make a chain so long: senders and batches may, and events did before they were bounded.
+    Raises `StorageError`.
+    """
+    end = newest(ledger, subject)
+    if len(end) < WINDOW or end[0].sequence <= 1:
+        return end
+    if len(deliveries_in(end)) < MOST_DELIVERIES:
+        return ledger.read(subject)
+    return [entry for entry in oldest(ledger, subject) if entry.sequence < end[0].sequence] + end
+
+
+def is_ends_only(entries: Sequence[Entry]) -> bool:
+    """Whether entries are but the two ends of a chain."""
+    return len(entries) >= WINDOW and entries[-1].sequence > len(entries)
+
+
+def append_to_ends(
+    ledger: Ledger,
+    clock: Clock,
+    subject: str,
+    decide: Callable[[Sequence[Entry]], Draft | None],
+    ends: list[Entry],
+) -> list[Entry]:
+    """Do as `append`, with no more than the ends of a chain; gives the ends as they are then.
+
+    Raises `StorageError`, also where the last entries do not follow one another: nothing is appended to such a chain.
+    """
+    for _ in range(_MOST_TRIES):
+        draft = decide(ends)
+        if draft is None:
+            return ends
+        if ends[-1].sequence - ends[-WINDOW].sequence != WINDOW - 1:
+            raise StorageError("the chain's last entries do not follow one another")
+        entry = draft.following(ends, subject, clock)
+        try:
+            ledger.insert(entry)
+        except SequenceTakenError:
+            ends = read_for_event(ledger, subject)
+        else:
+            return [*ends, entry]
+    raise StorageError("the ledger's next sequence is always taken")
