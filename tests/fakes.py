@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from cxone_messaging.adapters.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant
+from cxone_messaging.adapters.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
 from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
 from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
@@ -190,8 +190,9 @@ class FakeRefreshLease:
                         return None
                     raise HeldBackError(Hold(self.held_for, left))
             self.owner, self.until = owner, now + seconds
-            self.last_generation = max(self.last_generation, self.generation, generation) + 1
-            return Grant(owner, self.last_generation, self.failures, self.generation, self.released_at)
+            last, issued, known = map(last_plausible, (self.last_generation, self.generation, generation))
+            self.last_generation = max(last, issued, known) + 1
+            return Grant(owner, self.last_generation, self.failures, issued, self.released_at)
 
     def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
         with self._lock:
@@ -280,6 +281,8 @@ class FakeGovernor:
             self.held_from = now
             self.holds += slots is not None
         until = now + seconds
+        if now > self.held_from:
+            until = min(until, self.held_from + MAX_HOLD_SECONDS)
         self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
 
     def give_back(self, slots: Slots) -> None:

@@ -350,6 +350,16 @@ def test_a_429_of_a_burst_still_holds_for_what_it_says_itself(make_governor, clo
     assert held_for(governor, clock) == pytest.approx(7, abs=1e-3)
 
 
+def test_a_burst_of_429s_holds_for_a_quarter_of_an_hour_in_all(make_governor, clock):
+    one, other = make_governor(), make_governor()
+    first, late = one.reserve(1, 5), other.reserve(1, 5)
+    clock.advance(0.1)
+    one.throttled(900, first)
+    clock.advance(19.5)
+    other.throttled(900, late)
+    assert held_for(make_governor(), clock) == pytest.approx(900 - 19.5, abs=1e-3)
+
+
 def test_a_429_is_an_answer_and_closes_the_circuit_that_it_probed(make_governor, clock):
     governor = make_governor()
     open_circuit(governor)

@@ -58,7 +58,7 @@ def test_without_one_of_its_names_it_is_no_token(name):
     ("name", "value"),
     [
         *(("accessToken", each) for each in (None, "", 12, True, ["T"], "a b", "a\r\nX: y", "\u20ac")),
-        *(("generation", each) for each in (None, "3", 3.5, True, 0, -1, 10**16, 10**400, [3])),
+        *(("generation", each) for each in (None, "3", 3.5, True, 0, -1, 10**15, 10**16, 10**400, [3])),
         *(
             (name, each)
             for name in ("expiresAt", "refreshAt")

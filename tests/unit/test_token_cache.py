@@ -640,14 +640,14 @@ class Skewed:
 
 
 class TestWrongClocks:
-    @pytest.mark.parametrize("ahead", [3, 60, 600, 3600, 10**6])
+    @pytest.mark.parametrize("ahead", [5, 60, 600, 3600, 10**6])
     def test_a_holder_with_a_fast_clock_that_dies_stops_the_fleet_for_20_seconds_at_most(self, fleet, ahead):
         fleet.lease.acquire(0, "dead", fleet.clock.now() + ahead, LEASE_SECONDS)
         began = fleet.clock.now()
         fleet.cache().get()
         assert fleet.clock.now() - began <= 20
 
-    @pytest.mark.parametrize("ahead", [3, 60, 600, 3600, 10**6])
+    @pytest.mark.parametrize("ahead", [5, 60, 600, 3600, 10**6])
     def test_a_failure_of_a_worker_with_a_fast_clock_holds_nobody_back_for_long(self, fleet, ahead):
         right, fleet.clock = fleet.clock, Skewed(fleet.clock, ahead)
         fleet.failure = MessagingError(Code.CXONE_UNAVAILABLE, "down", retry_after=900)

@@ -1,6 +1,8 @@
 """A thousand sends while CXone gives no tokens, or refuses those that it gives: few fetches and quick answers."""
 
 import json
+import random
+from collections import Counter
 
 import pytest
 
@@ -8,6 +10,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import SmsRequest
 from local.simulator import Fault
+from local.simulator.wire import Response
 from tests.worlds import RECIPIENT, World
 
 MINUTES = 5 * 60
@@ -75,6 +78,73 @@ def test_tokens_that_cxone_issues_and_refuses(world):
     assert len(world.simulator.log("token_sms", 0)) <= 12
     world.simulator.faults.clear()
     assert send(world, world.sender(), "new") is None, "the token at hand is tried, whatever is held back"
+
+
+class TestSomeNodesRefuseTokens:
+    """CXone's nodes differ: a token that one of them refuses is good for the others."""
+
+    @pytest.fixture
+    def refuse(self, world):
+        rng, take = random.Random(1), world.simulator.handle
+
+        def refuse(share):
+            def handle(request):
+                if request.path.endswith("/sms/send") and rng.random() < share():
+                    request.write_body()
+                    return Response(401, {})
+                return take(request)
+
+            world.simulator.handle = handle
+
+        return refuse
+
+    @pytest.mark.parametrize("share", [0.02, 0.25])
+    @pytest.mark.parametrize("processes", [1, 4])
+    def test_nine_of_ten_messages_go_out_at_once_for_a_fetch_in_ten_seconds(self, world, refuse, share, processes):
+        refuse(lambda: share)
+        senders = [world.sender() for _ in range(processes)]
+        began, codes = world.clock.now(), Counter()
+        for number in range(600):
+            codes[send(world, senders[number % processes], f"k{number}")] += 1
+            world.clock.advance(0.1)
+        assert codes[None] >= 540
+        fetches = [entry.time - began for entry in world.simulator.log("token_sms", 0)]
+        assert sum(each < 60 for each in fetches) <= 8
+        assert len([each for each in fetches if each > 15]) <= 2, "after the first few, one a minute"
+
+    def test_with_fresh_processes_all_messages_go_out_in_the_end(self, world, refuse):
+        refuse(lambda: 0.25)
+        waiting = [f"k{number}" for number in range(600)]
+        for _ in range(3):
+            waiting = [key for key in waiting if (world.clock.advance(0.1), send(world, world.sender(), key))[1]]
+            if len(waiting) < 600:
+                assert len(waiting) <= 60
+        assert len(waiting) <= 2
+        assert len(world.simulator.log("token_sms", 0)) <= 12
+
+    def test_a_token_that_is_revoked_after_it_had_worked_for_a_while_is_replaced_at_once(self, world, refuse):
+        share = 0.25
+        refuse(lambda: share)
+        sender = world.sender()
+        for number in range(100):
+            send(world, sender, f"k{number}")
+            world.clock.advance(0.1)
+        share = 0.0
+        world.clock.advance(60)
+        assert send(world, sender, "works") is None
+        fetches = len(world.simulator.log("token_sms", 0))
+        world.simulator.add_fault(Fault(operation="send", action="status", status=401))
+        assert send(world, sender, "revoked") is None
+        assert len(world.simulator.log("token_sms", 0)) == fetches + 1
+
+    def test_a_token_is_used_on_where_it_lives_for_less_than_the_hold(self, world, refuse):
+        world.simulator.settings = world.simulator.settings.changed({"token_lifetime_seconds": 30})
+        refuse(lambda: 0.25)
+        sender, codes = world.sender(), Counter()
+        for number in range(600):
+            codes[send(world, sender, f"k{number}")] += 1
+            world.clock.advance(0.2)
+        assert codes[None] >= 540
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ class DynamoGovernor:
 
         With the `slots` of the message that was refused it is also an answer, so there is no need to report that too.
         Then 429s in a row hold for longer and longer; but those of requests that were on their way when the last hold
-        was written hold for no longer than they say themselves.
+        was written hold for no longer than they say themselves, and never past the longest wait from that hold on.
         """
         if slots:
             self._answered(slots)
@@ -202,6 +202,8 @@ class DynamoGovernor:
             else:
                 seconds = hold_seconds(retry_after, seen.holds if slots else 0)
             until = now + round(seconds * MICRO)
+            if under_way:
+                until = min(until, seen.held_from + round(MAX_HOLD_SECONDS * MICRO))
             if until <= seen.held_until and (under_way or slots is None):
                 return seen
             changes, values = [], {":from": seen.held_from}

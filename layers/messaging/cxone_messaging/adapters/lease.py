@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.adapters.shared_token import MAX_GENERATION
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS
 from cxone_messaging.domain.token_holds import (
     MAX_HOLD_SECONDS,
     STORAGE_HOLD_SECONDS,
@@ -15,6 +17,7 @@ from cxone_messaging.domain.token_holds import (
     HeldBackError,
     Hold,
 )
+from cxone_messaging.platform.clock_skew import ClockCheck
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,9 +25,9 @@ if TYPE_CHECKING:
 
 # For this long after a refresh, a worker that knows only an older generation is sent back to read the shared token.
 JUST_RELEASED_SECONDS = 10.0
-# How far two clocks may differ. An instant further ahead than its rule allows by more than this comes from a wrong
-# clock, and counts as passed: otherwise one worker's clock would stop the fleet.
-CLOCK_SKEW_SECONDS = 2.0
+# An instant further ahead than its rule allows by more than two right clocks may differ comes from a wrong clock, and
+# counts as passed: otherwise one worker's clock would stop the fleet.
+CLOCK_SKEW_SECONDS = DIFFERENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Grant:
     failures: int = 0
     issued: int = 0
     issued_at: float = 0.0
+
+
+def last_plausible(generation: int) -> int:
+    """Return a generation that another one can follow, and 0 for one that no fleet reaches."""
+    return generation if generation + 1 < MAX_GENERATION else 0
 
 
 class RefreshLease(Protocol):
@@ -71,12 +79,17 @@ class RefreshLease(Protocol):
 
 
 class DynamoRefreshLease:
-    """The lease as an item of the Coordination table, keyed by the token's name."""
+    """The lease as an item of the Coordination table, keyed by the token's name.
 
-    def __init__(self, client: "DynamoDBClient", table: str, token_name: str) -> None:
+    With a `check`, all instants are in DynamoDB's time as far as that is known, so that no worker's wrong clock ends
+    the others' leases and holds.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, token_name: str, check: ClockCheck | None = None) -> None:
         self._client = client
         self._table = table
         self._key = {"name": {"S": f"token#{token_name}"}}
+        self._check = check
 
     def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
         """Return the lease, or None while another worker fetches, or just after a newer generation came out.
@@ -85,18 +98,21 @@ class DynamoRefreshLease:
         generation; but not for long, since a shared token that was lost or reset would otherwise never be replaced.
         """
         step = 1
+        now = self._corrected(now)
         while True:
             item = self._take(generation, now, seconds, owner=owner, proven=proven, step=step)
             if item is None:
                 return None
-            last, issued = _number(item, "lastGeneration"), _number(item, "generation")
-            # An item that was lost, or that an earlier version wrote, counts anew: then it skips what was used.
-            step = max(generation, issued) + 1 - last
-            if step <= 0:
+            last, issued = _number(item, "lastGeneration"), last_plausible(_number(item, "generation"))
+            # An item that was lost, or that an earlier version wrote, counts anew: then it skips what was used. And
+            # numbers that no fleet reaches were put in by mistake.
+            step = max(last_plausible(generation), issued) + 1 - last
+            if step <= 0 < last < MAX_GENERATION:
                 return Grant(owner, last, _number(item, "failures"), issued, _number(item, "releasedAt") / 1000)
 
     def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
         """Give the lease back; return whether it was still the owner's. Raises `StorageError`."""
+        now = self._corrected(now)
         values: dict[str, int | str] = {":owner": owner, ":failures": failures}
         sets, removals = ["failures = :failures"], ["leaseOwner", "leaseUntil"]
         if generation:
@@ -116,6 +132,7 @@ class DynamoRefreshLease:
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
         """Note that a generation could not be shared, unless a newer one is on its way. Raises `StorageError`."""
+        now = self._corrected(now)
         released_at = _milliseconds(now - JUST_RELEASED_SECONDS) - 1
         with suppress(_ConditionError):
             self._update(
@@ -175,8 +192,29 @@ class DynamoRefreshLease:
             return None
         raise HeldBackError(Hold(Cause(cause) if cause in Cause else Cause.UNAVAILABLE, left))
 
+    def _corrected(self, now: float) -> float:
+        """Return the instant of the server's time that is nearest to this clock's; this clock's where none is known.
+
+        Raises `StorageError` where it has to ask for the time, once for a new process or after a clock was set.
+        """
+        if self._check is None:
+            return now
+        if self._check.server_time() is None or self._check.has_jumped:
+            asked_at = self._check.stopwatch
+            try:
+                answer = self._client.get_item(TableName=self._table, Key=self._key)
+            except (ClientError, BotoCoreError) as error:
+                raise StorageError("the token's lease could not be read") from error
+            self._observe(answer, asked_at)
+        return self._check.nearest(now)
+
+    def _observe(self, answer: Any, asked_at: float) -> None:
+        if self._check:
+            self._check.observe_answer(answer, asked_at)
+
     def _update(self, expression: str, condition: str, values: Mapping[str, int | str]) -> Mapping[str, Any]:
         """Change the item and return it as it is now, or raise `_ConditionError`, which has it too."""
+        asked_at = self._check.stopwatch if self._check else 0.0
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -191,9 +229,11 @@ class DynamoRefreshLease:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
+            self._observe(error.response, asked_at)
             raise _ConditionError(cast("Any", error.response).get("Item", {})) from None
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the token's lease could not be written") from error
+        self._observe(answer, asked_at)
         return answer["Attributes"]
 
 

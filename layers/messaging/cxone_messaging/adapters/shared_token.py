@@ -18,18 +18,22 @@ _REFRESH_EARLY_SECONDS = 120.0
 BEARER = re.compile(r"[!-~]+")
 # How much later than that a shared token may expire, since the clock of its writer differs.
 _CLOCK_SLACK_SECONDS = 60.0
-# More than any fleet fetches, and well within DynamoDB's numbers.
-_MAX_GENERATION = 10**15
+# More than any fleet ever fetches. A greater number comes from elsewhere, and the count begins anew.
+MAX_GENERATION = 10**15
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token; `generation` counts the fleet's tokens, instants are in Unix seconds."""
+    """A bearer token; `generation` counts the fleet's tokens, instants are in Unix seconds.
+
+    `doubted_until` says how long no worker fetches another one, since those before were refused; 0 where they worked.
+    """
 
     value: str
     generation: int
     expires_at: float
     refresh_at: float
+    doubted_until: float = 0.0
 
     @classmethod
     def issued(cls, value: str, generation: int, at: float, lifetime: float) -> Self:
@@ -67,6 +71,8 @@ class SharedToken:
             "expiresAt": token.expires_at,
             "refreshAt": token.refresh_at,
         }
+        if token.doubted_until:
+            document["doubtedUntil"] = token.doubted_until
         self._secrets.write(self._arn, json.dumps(document))
 
 
@@ -74,12 +80,13 @@ def _read(document: Mapping[str, Any], latest: float) -> Token | None:
     value, generation = document.get("accessToken"), document.get("generation")
     if not (isinstance(value, str) and BEARER.fullmatch(value)):
         return None
-    if type(generation) is not int or not 0 < generation <= _MAX_GENERATION:
+    if type(generation) is not int or not 0 < generation < MAX_GENERATION:
         return None
     expires_at, refresh_at = (_time(document.get(name), latest) for name in ("expiresAt", "refreshAt"))
     if expires_at is None or refresh_at is None:
         return None
-    return Token(value, generation, expires_at, refresh_at)
+    doubted_until = _time(document.get("doubtedUntil"), latest) or 0.0
+    return Token(value, generation, expires_at, refresh_at, doubted_until)
 
 
 def _time(value: Any, latest: float) -> float | None:

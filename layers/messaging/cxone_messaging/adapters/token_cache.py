@@ -10,13 +10,13 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS, Grant, RefreshLease
 from cxone_messaging.adapters.secret_store import SecretStore
 from cxone_messaging.adapters.shared_token import SharedToken, Token
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.token_holds import Cause, HeldBackError, Hold, hold_seconds
+from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, Cause, HeldBackError, Hold, hold_seconds
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -83,6 +83,10 @@ class TokenCache:
         # The newest generation that CXone refused, that lacks a scope, and that worked.
         self._refused = self._insufficient = self._proven = 0
         self._content_until = float("-inf")
+        # When, by the stopwatch, the last two tokens that worked did so first.
+        self._proven_at = float("-inf"), float("-inf")
+        # The token that replaced one that never worked, and until when, by the stopwatch, that holds all back.
+        self._doubted: tuple[int, float] | None = None
         # Why there is no new token, and when, by the stopwatch, this process learned it and looks again.
         self._held: tuple[Hold, float, float] | None = None
 
@@ -112,9 +116,21 @@ class TokenCache:
         return token if token and self._works(token) else None
 
     def prove(self, token: Token) -> None:
-        """Note that CXone took a token: if it is refused later, its time was up, and a new one helps."""
+        """Note that CXone took a token: if it is refused later, its time was up, and a new one helps.
+
+        Where those before were refused and so hold the fleet back, the lease then says that this one works.
+        """
         with self._marks:
-            self._proven = max(self._proven, token.generation)
+            if token.generation > self._proven:
+                self._proven_at = self._proven_at[1], self._clock.monotonic()
+                self._proven = token.generation
+            doubted = self._doubted
+            if doubted is None or doubted[0] != token.generation:
+                return
+            self._doubted = None
+        if (left := doubted[1] - self._clock.monotonic()) > 0:
+            with suppress(StorageError):
+                self._lease.withdraw(token.generation, self._clock.now(), Hold(Cause.UNSTEADY, left))
 
     def invalidate(self, token: Token) -> None:
         """Throw away a token that CXone refused; one of a newer generation stays. Waits for no fetch."""
@@ -154,7 +170,20 @@ class TokenCache:
         return self._works(token) and (not is_due or self._clock.monotonic() < self._content_until)
 
     def _works(self, token: Token) -> bool:
-        return token.generation > self._refused and self._clock.now() < token.expires_at
+        return self._clock.now() < token.expires_at and (token.generation > self._refused or self._is_reprieved)
+
+    @property
+    def _is_reprieved(self) -> bool:
+        """Whether the newest token is used although CXone refused it: CXone takes it at other times."""
+        held = self._held
+        if held is None or self._clock.monotonic() >= held[2]:
+            return False
+        return held[0].cause is Cause.UNSTEADY or (held[0].cause is Cause.REFUSED and self._is_unsteady)
+
+    @property
+    def _is_unsteady(self) -> bool:
+        """Whether two tokens in quick succession have worked: so it is not the credentials, if they are refused too."""
+        return self._clock.monotonic() - self._proven_at[0] < _BRAND_NEW_SECONDS
 
     def _shared_or_new(self, deadline: Deadline) -> Token | None:
         """Return the shared token where it is young, else a new one; None while another worker is fetching."""
@@ -165,6 +194,7 @@ class TokenCache:
             known = shared.generation
             if self._works(shared):
                 self._token = shared
+                self._doubt(shared, min(shared.doubted_until - self._clock.now(), MAX_HOLD_SECONDS))
                 if self._is_content_with(shared):
                     return shared
         if deadline.left < _LEAST_FETCH_SECONDS:
@@ -177,21 +207,31 @@ class TokenCache:
             raise self._remember(held.hold, _LOOK_AGAIN_SECONDS) from None
         if grant is None:
             return None
+        if shared and self._is_content_with(shared):
+            # It had expired by this machine's clock, but the lease's answer told the time.
+            self._release(grant, failures=grant.failures)
+            self._token = shared
+            return shared
         seconds = min(FETCH_SECONDS, deadline.left, lease_ends.left - _RELEASE_SECONDS)
         if seconds < _LEAST_FETCH_SECONDS:
             self._release(grant, failures=grant.failures)
             return None
-        failures = self._failures_with(grant, known, proven)
+        failures = self._failures_with(grant, known)
         token = self._token = self._fetched(grant, seconds)
-        self._share(grant, token, failures, lease_ends)
+        if grant.generation <= known:  # the count began anew
+            with self._marks:
+                self._refused = self._insufficient = self._proven = 0
+        self._share(
+            grant, token, failures, lease_ends, worked=0 < known <= proven or (proven > 0 and self._is_unsteady)
+        )
         return self.at_hand()  # a frozen process may get it when it has expired
 
-    def _failures_with(self, grant: Grant, known: int, proven: int) -> int:
+    def _failures_with(self, grant: Grant, known: int) -> int:
         """Return how many failures in a row it makes that the newest known token is replaced."""
         if not 0 < known <= max(self._refused, self._insufficient):
             return 0
         is_old = known <= grant.issued and self._clock.now() - grant.issued_at > _BRAND_NEW_SECONDS
-        return 1 if is_old or known <= proven else grant.failures + 1
+        return 1 if is_old else grant.failures + 1
 
     def _fetched(self, grant: Grant, seconds: float) -> Token:
         """Return a new token. Whatever the fetch raises, the lease is released, and holds the fleet back."""
@@ -233,15 +273,23 @@ class TokenCache:
             hold, since, _ = self._held
             raise hold.error(now - since)
 
-    def _share(self, grant: Grant, token: Token, failures: int, lease_ends: Deadline) -> None:
+    def _share(self, grant: Grant, token: Token, failures: int, lease_ends: Deadline, *, worked: bool) -> None:
         """Release the lease and write the shared token, unless the lease has run out or passed to another worker.
+
+        `worked` says that CXone had accepted the token that this one replaces.
 
         The release comes first: its condition says whether the lease is still ours, and until the write is through it
         turns away all who know only older tokens. A token that is not shared serves this process alone.
         """
         write_ends = Deadline.after(self._clock, JUST_RELEASED_SECONDS)
-        seconds = hold_seconds(Cause.REFUSED, failures)
-        hold = Hold(Cause.REFUSED, seconds) if seconds else None
+        cause = Cause.UNSTEADY if worked else Cause.REFUSED
+        # The refresh of a token that lives for less than the hold must not wait for its end.
+        longest = token.refresh_at - self._clock.now() if worked else MAX_HOLD_SECONDS
+        seconds = min(hold_seconds(cause, failures), longest)
+        hold = Hold(cause, seconds) if seconds > 0 else None
+        if hold and not worked:
+            token = replace(token, doubted_until=self._clock.now() + seconds)
+            self._doubt(token, seconds)
         if lease_ends.has_passed or not self._release(grant, token.generation, failures, hold):
             return
         with suppress(StorageError):
@@ -252,6 +300,10 @@ class TokenCache:
             hold = Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
             with suppress(StorageError):
                 self._lease.withdraw(token.generation, self._clock.now(), hold)
+
+    def _doubt(self, token: Token, seconds: float) -> None:
+        with self._marks:
+            self._doubted = (token.generation, self._clock.monotonic() + seconds) if seconds > 0 else None
 
     def _release(self, grant: Grant, issued: int = 0, failures: int = 0, hold: Hold | None = None) -> bool:
         with suppress(StorageError):

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
 from cxone_messaging.adapters.cxone_http import CxoneSession
 from cxone_messaging.adapters.cxone_sms import CxoneSms
@@ -14,9 +16,12 @@ from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.platform.clock_skew import ClockCheck
+from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
 from cxone_messaging.platform.settings import SenderSettings
 from cxone_messaging.platform.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
@@ -29,6 +34,18 @@ def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
     return read
 
 
+def clock_check() -> ClockCheck:
+    """Return what knows how far this machine's clock is off, from all answers of DynamoDB's: one for each process."""
+    return _watching(aws.dynamodb())
+
+
+@cache
+def _watching(client: "DynamoDBClient") -> ClockCheck:
+    check = ClockCheck(SystemClock())
+    check.watch(client)
+    return check
+
+
 def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
     """Put together what gives the SMS family's token."""
     secrets = SecretsManagerStore(aws.secrets_manager())
@@ -37,8 +54,8 @@ def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telem
         fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), clock=SystemClock()),
         secrets=secrets,
         secret_arn=settings.sms_token_secret_arn,
-        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms"),
-        clock=SystemClock(),
+        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "sms", clock_check()),
+        clock=CheckedClock(SystemClock(), clock_check()),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )
@@ -58,8 +75,6 @@ def pace(settings: SenderSettings) -> Pace:
 
 def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
     """Put together what says who may send when; it learns the time from all answers of DynamoDB's."""
-    check = ClockCheck(SystemClock())
-    check.watch(aws.dynamodb())
     return DynamoGovernor(
         client=aws.dynamodb(),
         table=settings.coordination_table,
@@ -67,7 +82,7 @@ def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
-        check=check,
+        check=clock_check(),
     )
 
 

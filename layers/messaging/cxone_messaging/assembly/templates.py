@@ -10,9 +10,10 @@ from cxone_messaging.adapters.lease import DynamoRefreshLease
 from cxone_messaging.adapters.ledger import DynamoLedger
 from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.adapters.token_cache import TokenCache
-from cxone_messaging.assembly.sending import credentials
+from cxone_messaging.assembly.sending import clock_check, credentials
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.clock_skew import CheckedClock
 from cxone_messaging.platform.settings import ApproveTemplateSettings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.approve_template import ApproveTemplate
@@ -31,8 +32,8 @@ def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) ->
         fetch=TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), cxone_admin.SCOPES, clock),
         secrets=SecretsManagerStore(aws.secrets_manager()),
         secret_arn=settings.admin_token_secret_arn,
-        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "admin"),
-        clock=clock,
+        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, "admin", clock_check()),
+        clock=CheckedClock(clock, clock_check()),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )

@@ -14,6 +14,8 @@ STORAGE_HOLD_SECONDS = 3.0
 _FIRST_HOLD_SECONDS, _LONGEST_HOLD_SECONDS = 5.0, 60.0
 # Wrong credentials become right when a person changes them; login attempts until then may lock the account.
 _CREDENTIALS_HOLD_SECONDS = 60.0
+# Tokens that had worked and are refused are replaced at once, so many in a row; then one in so many seconds.
+_MOST_UNSTEADY, _UNSTEADY_HOLD_SECONDS = 4, 60.0
 
 
 class Cause(StrEnum):
@@ -22,6 +24,7 @@ class Cause(StrEnum):
     UNAVAILABLE = "unavailable"  # the token endpoint failed
     CREDENTIALS = "credentials"  # the token endpoint refused the credentials
     REFUSED = "refused"  # CXone refused tokens that it had just issued
+    UNSTEADY = "unsteady"  # CXone refused several tokens that it had accepted: one of its nodes may be faulty
     STORAGE = "storage"  # a store of ours failed
 
 
@@ -29,6 +32,7 @@ _REASONS = {
     Cause.UNAVAILABLE: (Code.CXONE_UNAVAILABLE, "the token endpoint failed"),
     Cause.CREDENTIALS: (Code.CXONE_AUTH_FAILED, "the token endpoint refused the credentials: check the credentials"),
     Cause.REFUSED: (Code.CXONE_AUTH_FAILED, "CXone refuses new tokens: check the credentials"),
+    Cause.UNSTEADY: (Code.CXONE_UNAVAILABLE, "CXone takes tokens and then refuses them"),
     Cause.STORAGE: (Code.CXONE_UNAVAILABLE, "the credentials could not be read"),
 }
 
@@ -64,6 +68,8 @@ def hold_seconds(cause: Cause, failures: int, retry_after: float = 0.0) -> float
         case Cause.REFUSED:
             # The first refused token is replaced at once, and so is the second: one message sees no more than two.
             own = backoff(_FIRST_HOLD_SECONDS, failures - 2, _LONGEST_HOLD_SECONDS) if failures > 1 else 0.0
+        case Cause.UNSTEADY:
+            own = _UNSTEADY_HOLD_SECONDS if failures > _MOST_UNSTEADY else 0.0
         case Cause.CREDENTIALS:
             own = _CREDENTIALS_HOLD_SECONDS
         case Cause.STORAGE if failures <= 1:

@@ -83,6 +83,16 @@ class ClockCheck:
         known = self._known(self._clock.now() - stopwatch, stopwatch)
         return (known[0] + stopwatch, known[1] + stopwatch) if known else None
 
+    def nearest(self, instant: float) -> float:
+        """Return what the server's time can be now that is nearest to an instant; the instant itself if unknown."""
+        known = self.server_time()
+        return min(max(instant, known[0]), known[1]) if known else instant
+
+    @property
+    def stopwatch(self) -> float:
+        """Return the reading that `observe_answer` takes for the instant of a request."""
+        return self._clock.monotonic()
+
     @property
     def skew(self) -> float:
         """By how many seconds the clock is ahead of the server's (behind: negative) for certain."""
@@ -121,3 +131,17 @@ class ClockCheck:
         drift = _DRIFT * max(0.0, stopwatch - observed_at)
         # Where the clock has moved ahead of the stopwatch, the stopwatch may have stood still for as long.
         return low - drift, high + drift + max(0.0, offset - offset_then)
+
+
+class CheckedClock:
+    """A machine's clock that keeps to the server's time where that is known; its stopwatch is the machine's."""
+
+    def __init__(self, clock: Clock, check: ClockCheck) -> None:
+        self._clock = clock
+        self._check = check
+        self.monotonic = clock.monotonic
+        self.sleep = clock.sleep
+
+    def now(self) -> float:
+        """Return the time of day in Unix seconds."""
+        return self._check.nearest(self._clock.now())
