@@ -5,7 +5,7 @@ escaped to ASCII. Its `previousHash` is the hash of the entry before, so one cha
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
