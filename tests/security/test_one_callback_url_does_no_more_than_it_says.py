@@ -25,7 +25,7 @@ from local.audit.verification import Verification
 from tests.building import MESSAGE_ID, START, SUBJECT, dispatched, sending
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
-from tests.webhooks import SMS, Context, Webhook, callback
+from tests.webhooks import CURRENT, SMS, Context, Webhook, callback, hex_of
 
 OPT_OUT = "Carrier: recipient opted out"
 MOST_BY_URL = URL_LIMIT + len(FINAL_WORDS)
@@ -181,6 +181,28 @@ def test_events_by_an_id_that_nobody_knows_are_bounded_too(door):
     assert len(door.deliveries()) == len(entries)
 
 
+def test_events_of_one_id_that_name_different_recipients_are_all_kept(door):
+    for number, to in enumerate(["+15551234567", "+15551234568", "+15551234568"]):
+        status, answer = door.webhook.event({**door.told("delivered", number), "to": to}, SMS)
+        assert (status, answer["status"]) == (200, "accepted")
+    for number, to in enumerate(["+15551234567", "+15551234568"]):
+        status, answer = door.webhook.event({**door.told("delivered", -9 - number), "to": to}, SMS)
+        assert (status, answer["status"]) == (200, "duplicate")
+    status, answer = door.webhook.event({**door.told("delivered", 1.5), "to": "+15551234567"}, SMS)
+    assert (status, answer["status"]) == (200, "accepted")  # later than all that name this recipient
+
+
+def test_a_chain_that_batches_made_long_is_known_as_a_whole(door):
+    door.send()
+    for _ in range(150):
+        door.write(EntryType.COUNTED, {"status": "dispatched"})
+    assert door.by_url("delivered", 1) == "accepted"
+    for _ in range(150):
+        door.write(EntryType.COUNTED, {"status": "delivered"})
+    assert door.by_url("delivered", 1) == "duplicate"
+    assert door.by_url("delivered", 0) == "duplicate"
+
+
 def size_of(value):
     """Measure a value as DynamoDB does, in bytes."""
     ((kind, held),) = value.items()
@@ -226,6 +248,12 @@ class TestAChainFromBeforeTheBound:
     def test_an_event_reads_its_ends_only(self, door):
         assert door.cost(lambda: door.by_url("odd", 7)) == (2, 200)
         assert len(door.deliveries()) == 3_000
+
+    def test_an_event_at_an_old_url_reads_no_more(self, door):
+        old = {"ref": MESSAGE_ID, "sig": hex_of(CURRENT, MESSAGE_ID.encode())}
+        body = json.dumps(door.told("odd", 7)).encode()
+        assert door.cost(lambda: door.webhook.post(SMS, body, query=old)) == (3, 300)
+        assert door.webhook.post(SMS, body, query=old) == (200, {"status": "duplicate"})
 
     def test_a_word_that_settles_its_message_is_entered(self, door):
         assert door.by_url("delivered", 7) == "accepted"
@@ -315,6 +343,20 @@ class TestFatChains:
         assert made.skipped == []
         assert max(ledger.walked.values()) <= 100
 
+    def test_the_night_after_looks_no_further_than_what_was_seen(self):
+        ledger = EndlessLedger(NOON, 3_800)
+        ledger.subjects_of_day = lambda day, after="": iter(["message#0"] if day == NOON.date().isoformat() else ())
+        self.checkpoint(ledger, NOON + DAY)
+        (made,) = self.checkpoint(ledger, NOON + 2 * DAY)
+        assert (made.count, made.skipped) == (0, [])
+
+    def test_a_page_has_few_entries_where_these_are_large(self, monkeypatch):
+        read = ReadMessage(EndlessLedger(NOON, 300, '"' * 100_000), FakeClock(), FakeTelemetry())
+        monkeypatch.setattr(read_ledger, "use_case", lambda: read)
+        answer = self.get(None)
+        assert len(json.dumps(answer)) < 6_000_000
+        assert 0 < json.loads(answer["body"])["auditNextAfter"] < 100
+
     def test_a_message_is_shown_in_pages_that_lambda_can_answer(self, monkeypatch):
         ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)
         read = ReadMessage(ledger, FakeClock(), FakeTelemetry())
@@ -353,7 +395,7 @@ class TestFatChains:
     def test_a_fault_behind_the_first_page_shows(self):
         ledger = EndlessLedger(NOON, 3_000)
         whole = ledger.fat
-        ledger.fat = lambda subject: (entry for entry in whole(subject) if entry.sequence != 2_500)
+        ledger.fat = lambda subject: (entry for entry in whole(subject) if entry.sequence != 1_200)
         shown = ReadMessage(ledger, FakeClock(), FakeTelemetry())(MESSAGE_ID)
         assert (shown.verified, shown.message.status) == (False, Status.DELIVERED)
 

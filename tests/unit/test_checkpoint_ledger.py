@@ -392,6 +392,18 @@ class TestDeadSenders:
         assert len(world.make()) == 1
         assert self.entries(world)[-1].type == "unknown"
 
+    def test_one_that_can_never_be_settled_keeps_no_day_from_being_checkpointed(self, world):
+        insert = world.ledger.insert
+
+        def refused(entry):
+            if entry.subject == self.SUBJECT:
+                raise StorageError("never")
+            insert(entry)
+
+        world.ledger.insert = refused
+        world.at(NOON + timedelta(days=2))
+        assert [each.skipped for each in world.make()] == [[], []]
+
 
 class TestParts:
     SUBJECTS = tuple(f"message#{number}" for number in range(1, 8))

@@ -47,12 +47,10 @@ def record_once(
     subject: str,
     draft: Callable[[Sequence[Entry]], Draft],
     event_id: Value,
-    *,
-    known: Sequence[Entry] | None = None,
 ) -> Recording:
     """Append what is to be said of an event, given a subject's entries, unless one of them is about that event.
 
-    `known` are the entries that the caller has at hand. Raises `StorageError`.
+    Raises `StorageError`.
     """
     seen = False
 
@@ -61,7 +59,7 @@ def record_once(
         seen = _has(known, event_id)
         return None if seen else draft(known)
 
-    entries = append(ledger, clock, subject, decide, known=known)
+    entries = append(ledger, clock, subject, decide)
     return Recording(Recorded.DUPLICATE if seen else Recorded.ACCEPTED, entries)
 
 
