@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import random
 
 import pytest
 
@@ -184,7 +185,7 @@ class TestRate:
     def test_two_senders_whose_clocks_differ_keep_the_rate(self, skew, dated):
         fleet = Fleet([0, skew], dated=dated).run()
         assert fleet.most_in_a_second() <= 102
-        assert len(fleet.posts) >= 5000, "nor is much of it left unused"
+        assert len(fleet.posts) >= 4800, "nor is more than a sixth of it left unused"
 
     @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
     def test_eight_senders_within_two_seconds_all_get_their_share(self, dated):
@@ -207,6 +208,16 @@ class TestRate:
         fleet = Fleet([0.0] * 8, sets=sets, seed=seed).run()
         assert fleet.most_in_a_second() <= 102
         assert min(len(fleet.reserved[number]) for number in range(4, 8)) >= 20
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_clocks_off_by_anything_and_set_at_any_time_keep_the_rate(self, seed):
+        rng = random.Random(seed)
+
+        def skew():
+            return rng.uniform(-1.9, 1.9) if rng.random() < 0.5 else rng.choice([-1, 1]) * rng.uniform(3, 600)
+
+        sets = [(rng.uniform(2, 58), rng.randrange(8), skew()) for _ in range(6)]
+        assert Fleet([skew() for _ in range(8)], sets=sets, seed=seed).run().most_in_a_second() <= 102
 
     def test_a_sender_that_began_with_a_wrong_clock_takes_nothing_of_it_along(self):
         for seed in range(5):

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _CLOSED = "(attribute_not_exists(failures) OR failures < :threshold)"
 _MAX_RACES_LOST = 50
+# Where clocks are known to differ, a chunk leaves so much room for what others may send in its time.
+_ROOM_PERCENT = 110
 # A sender whose clock is wrong leaves its messages to others for so many seconds.
 _WRONG_CLOCK_SECONDS = 5.0
 
@@ -110,13 +112,15 @@ class DynamoGovernor:
             if joined and is_long:
                 self._listen(now)
                 now = self._item.time.now()
-            probe = ""
+            probe, length = "", count * self._slot
+            if self._item.seen.clocks_differ:
+                length = length * _ROOM_PERCENT // 100
             try:
                 if joined and self._item.seen.may_probe(now):
                     probe = uuid.uuid4().hex
                     taken = self._take_probe(now, probe)
                 else:
-                    taken = self._move_on(count * self._slot, now, horizon, joined=joined)
+                    taken = self._move_on(length, now, horizon, joined=joined)
             except ConditionError as error:
                 self._refuse_wrong_clock()
                 if not joined and not (is_long and error.schedule.next_slot > now - MICRO):
@@ -124,7 +128,7 @@ class DynamoGovernor:
                 if not self._item.heal(horizon):
                     self._item.seen.refuse_reserving(self._item.time.now(), horizon)
                 continue
-            start = now if probe else taken.next_slot - count * self._slot
+            start = now if probe else taken.next_slot - length
             # Where the answer itself told the time better, the start may lie before it.
             begins = max(self._item.time.local(start), asked_at)
             slots = Slots(begins, 1 if probe else count, asked_at, taken.failures, probe, taken.holds)
