@@ -237,3 +237,35 @@ class TestAnIdThatCanNotBeKept:
         attack = Attack(monkeypatch)
         attack.do("their sender")
         assert attack.webhook.delivery(UNKEEPABLE, reference)[0] == 400
+
+
+def test_anothers_signed_body_at_a_url_draws_nothing_of_theirs(monkeypatch, log):
+    """The attacker has a URL of their own and has seen a signed body of somebody else's message."""
+    attack = Attack(monkeypatch)
+    webhook = attack.webhook
+    now = format_time(instant(webhook.clock.now()))
+    body = {"messageId": THEIR_ID, "to": THEIR_NUMBER.e164, "timestamp": now, "status": "sent"}
+    raw = json.dumps(body).encode()
+    assert webhook.post(SMS, raw, query=callback(MINE), headers=webhook.signed(raw))[0] == 200
+    assert webhook.ledger.subject_of_cxone_message(THEIR_ID) is None, "the id is not indexed as mine for certain"
+    attack.do("their sender")
+    attack.do("refused")
+    assert webhook.consents.find(attack.hash_of(MY_NUMBER)).status is ConsentStatus.OPTED_IN
+    assert webhook.consents.find(attack.hash_of(THEIR_NUMBER)).status is ConsentStatus.OPTED_OUT
+
+
+def test_a_signed_refusal_is_obeyed_whatever_the_urls_holder_sent_before(monkeypatch, log):
+    attack = Attack(monkeypatch)
+    webhook = attack.webhook
+
+    def refusal(seconds):
+        time = format_time(instant(webhook.clock.now() + seconds))
+        return {"messageId": "cx-mine", "status": "failed", "error": REFUSAL, "timestamp": time}
+
+    for number in range(3):
+        assert webhook.delivery(refusal(80_000 + number), MINE)[0] == 200
+    webhook.clock.advance(10)
+    webhook.manage.record(MY_NUMBER, GivenConsent(ConsentStatus.OPTED_IN, "form", None))
+    raw = json.dumps(refusal(0)).encode()
+    assert webhook.post(SMS, raw, query=callback(MINE), headers=webhook.signed(raw))[0] == 200
+    assert webhook.consents.find(attack.hash_of(MY_NUMBER)).status is ConsentStatus.OPTED_OUT

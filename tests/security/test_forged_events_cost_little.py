@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.signatures import sign_reference
 from tests.building import MESSAGE_ID
 from tests.webhooks import ARN, CALLBACK_ARN, EVENTS, SMS, Webhook, callback, hex_of
@@ -110,3 +111,17 @@ def test_the_runbooks_rotation_refuses_nothing_even_in_a_flood(webhook, arn):
         forge(webhook, number)
         assert post_known() == post_good(webhook, arn) == 200
         webhook.clock.advance(1)
+
+
+def test_while_the_secrets_can_not_be_read_forged_events_cost_a_read_a_second(webhook):
+    reads = []
+
+    def broken(arn):
+        reads.append(arn)
+        raise StorageError("throttled")
+
+    webhook.secrets.read = broken
+    for _ in range(300):
+        assert webhook.post(EVENTS, BODY, headers=FORGED)[0] == 500
+        webhook.clock.advance(0.01)
+    assert len(reads) <= 4

@@ -88,6 +88,7 @@ class WebhookSecrets:
         self._values: tuple[str, ...] = ()
         self._read_at = self._reread_at = float("-inf")
         self._pause = float(self.REREAD_SECONDS)
+        self._failed_at = float("-inf")
 
     @property
     def current(self) -> str:
@@ -114,8 +115,18 @@ class WebhookSecrets:
         return self._values
 
     def _read(self) -> None:
+        if self._clock.monotonic() - self._failed_at < self.REREAD_SECONDS:
+            raise StorageError("a secret that signs could not be read a moment ago")
+        try:
+            self._values = self._read_values()
+        except StorageError:
+            self._failed_at = self._clock.monotonic()
+            raise
+        self._read_at = self._clock.monotonic()
+
+    def _read_values(self) -> tuple[str, ...]:
         document = read_object(self._store, self._arn)
         values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
         if not values:
             raise StorageError("a secret that signs is empty")
-        self._values, self._read_at = values, self._clock.monotonic()
+        return values

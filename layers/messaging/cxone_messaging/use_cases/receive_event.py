@@ -111,6 +111,8 @@ class ReceiveEvent:
         except ValueError:
             raise MessagingError(Code.MALFORMED_REQUEST, "the timestamp is not RFC 3339") from None
 
+        proof = self._doubted(event, proof)
+
         def told() -> PhoneNumber | None:
             # Without a signed body, the recipient that the event names is anybody's word.
             return _number(event.to) if proof.body_is_signed else None
@@ -136,6 +138,18 @@ class ReceiveEvent:
             raise
         obey(recording)
         return recording.recorded
+
+    def _doubted(self, event: DeliveryEvent, proof: Proof) -> Proof:
+        """Return what is proven where a URL and a signed body may be of two messages: the URL's word alone.
+
+        Somebody who has both could otherwise draw one message's events to the other.
+        """
+        number = _number(event.to) if proof.message_id and proof.body_is_signed else None
+        if number is None or proof.message_id is None:
+            return proof
+        sending = self._record_delivery.sending(proof.message_id)
+        is_another = sending and sending.data.get("recipientHash") != self._consents().recipient_hash(number)
+        return Proof(proof.message_id, False) if is_another else proof
 
     def record_subscription(self, event: SubscriptionEvent) -> Recorded:
         """Record a subscription event that was let in. Raises `StorageError`."""
@@ -182,11 +196,13 @@ class ReceiveEvent:
 
 
 def _name_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Name a refusal: as its event where that has an entry, else all refusals of one message alike.
+    """Name a refusal: as its event where its body is signed or it has an entry, else all of one message alike.
 
-    So a message's events are no more consent entries than they are delivery entries, but for one.
+    So what a callback URL's holder sends becomes no more consent entries than delivery entries, but for one, and
+    takes no name that a signed refusal needs.
     """
-    if any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+    is_signed = proof.body_is_signed or proof.message_id is None
+    if is_signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity
     return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chain_ends import append_to_ends, is_ends_only, oldest, read_for_event
 from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.cxone_ids import bearer_of, belongs, index_key
+from cxone_messaging.use_cases.cxone_ids import bearer_of, belongs, index_key, sending_of
 
 # Of the recipient that an event names, where it is kept until its message is known.
 _RECIPIENT_HASH = "recipientHash"
@@ -111,6 +111,10 @@ class RecordDelivery:
             entries = self.join(bearer.subject, cxone_message_id, under.entries)
             return Recording(under.recorded, entries, certain=told is not None)
         return self._keep(cxone_message_id, {**data, _RECIPIENT_HASH: told} if told else data)
+
+    def sending(self, message_id: str) -> Entry | None:
+        """Return the entry of a message's first sender; None where the ledger has none. Raises `StorageError`."""
+        return sending_of(self._ledger.read(subject_of(message_id)))
 
     def lacks_id(self, message_id: str) -> bool:
         """Whether a message was sent and its sender got no id of CXone's for it. Raises `StorageError`."""
