@@ -11,7 +11,7 @@ from cxone_messaging.domain.errors import Code, MessagingError
 PAGE = 200
 _PAGE_BYTES = 2_500_000
 
-_LONGEST_NUMBER = 18
+_LONGEST_NUMBER = 12
 _BETWEEN_LOOKS = 500
 # Left for the answer.
 _SPARE_SECONDS = 3.0
