@@ -12,8 +12,8 @@ from typing import Any
 
 from bench import workers
 from bench.stage import RECIPIENTS, Stage, stage
-from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.messages import SmsRequest
 
 WORKERS = 4

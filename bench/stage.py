@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms

@@ -13,7 +13,7 @@ from typing import Any
 from bench import workers
 from bench.meter import Meter
 from bench.stage import Stage, stage
-from cxone_messaging.adapters.cxone_http import CxoneSession
+from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.assembly import sending
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform.clock import SystemClock

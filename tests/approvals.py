@@ -3,23 +3,23 @@
 import json
 import random
 
-from cxone_messaging.adapters.cxone_admin import SCOPES, TOKEN_PATH, CxoneAdmin
-from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.cxone_token import TokenEndpoint
-from cxone_messaging.adapters.ledger import Draft, append
-from cxone_messaging.adapters.secret_store import WebhookSecrets
-from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.adapters.cxone.admin import SCOPES, TOKEN_PATH, CxoneAdmin
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
+from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain.approvals import Registration, subject_of
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.approve_template import ApprovalRequest, Approved, ApproveTemplate
-from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
-from cxone_messaging.use_cases.read_approval import AuditedApproval, ReadApproval
-from cxone_messaging.use_cases.register import Register
-from cxone_messaging.use_cases.subscribe import Subscribe
-from cxone_messaging.use_cases.validate_template import ValidateTemplate
+from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, Approved, ApproveTemplate
+from cxone_messaging.use_cases.approvals.once import ExclusiveStep
+from cxone_messaging.use_cases.approvals.read import AuditedApproval, ReadApproval
+from cxone_messaging.use_cases.approvals.registration import Register
+from cxone_messaging.use_cases.approvals.subscription import Subscribe
+from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from local.simulator import Edit, Fault, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from cxone_messaging.adapters.ledger import (
+from cxone_messaging.adapters.dynamodb.ledger import (
     BATCH_INDEX,
     CXONE_MESSAGE_INDEX,
     CXONE_MESSAGE_KEY,
@@ -16,8 +16,8 @@ from cxone_messaging.adapters.ledger import (
     DAY_KEY,
     UNSETTLED_INDEX,
 )
-from cxone_messaging.domain.bulk import BATCH_KEY
-from cxone_messaging.domain.unsettled import UNSETTLED_KEY
+from cxone_messaging.domain.attention import UNSETTLED_KEY
+from cxone_messaging.domain.batches import BATCH_KEY
 
 
 class DuplicateError(ClientError):

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
-from cxone_messaging.adapters.governor import DynamoGovernor
-from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
+from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Draft, DynamoLedger, append
 from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
@@ -24,10 +24,10 @@ from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Pace
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.sweep import Sweep
-from cxone_messaging.use_cases.work_queue import WorkQueue
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.use_cases.upkeep.sweep import Sweep
 from functions.approve_template import handler as approve_template
 from functions.checkpoint_ledger import handler as checkpoint_ledger
 from functions.manage_consents import handler as manage_consents

@@ -8,9 +8,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from cxone_messaging.adapters.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
-from cxone_messaging.adapters.ledger import DAY_KEY, Insertion, SequenceTakenError
-from cxone_messaging.domain.bulk import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
+from cxone_messaging.adapters.dynamodb.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
+from cxone_messaging.adapters.dynamodb.ledger import DAY_KEY, Insertion, SequenceTakenError
+from cxone_messaging.domain.attention import UNSETTLED_KEY, Unsettled
+from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.schedule import (
@@ -24,7 +25,6 @@ from cxone_messaging.domain.schedule import (
     hold_seconds,
 )
 from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
-from cxone_messaging.domain.unsettled import UNSETTLED_KEY, Unsettled
 from cxone_messaging.platform.telemetry import Metric
 
 EPOCH = 1_795_000_000.0

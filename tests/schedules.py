@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cxone_messaging.adapters.governor import DynamoGovernor
+from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
 from cxone_messaging.domain.schedule import NoSlotError, Pace
 from cxone_messaging.platform.telemetry import Telemetry
 from tests.fakes import FakeClock, FakeTelemetry

@@ -5,16 +5,16 @@ import hmac
 import json
 from typing import Any
 
-from cxone_messaging.adapters.secret_store import WebhookSecrets
+from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
-from cxone_messaging.use_cases.manage_consents import ManageConsents
-from cxone_messaging.use_cases.old_urls import OldUrls
+from cxone_messaging.use_cases.consents import ManageConsents
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from cxone_messaging.use_cases.events.old_urls import OldUrls
+from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.events.subscription import RecordEvent
 from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
-from cxone_messaging.use_cases.record_event import RecordEvent
-from cxone_messaging.use_cases.sweep import Sweep
+from cxone_messaging.use_cases.upkeep.sweep import Sweep
 from functions.receive_webhook import handler as function
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 

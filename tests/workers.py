@@ -19,8 +19,8 @@ from typing import Any
 import boto3
 
 from cxone_messaging import segments
-from cxone_messaging.adapters import connections
-from cxone_messaging.adapters.cxone_http import CxoneSession
+from cxone_messaging.adapters.cxone import connections
+from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.assembly import bulk, sending, single
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Sms, SmsRequest
@@ -30,9 +30,10 @@ from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings
-from cxone_messaging.use_cases import chunk, send_batch
-from cxone_messaging.use_cases.dispatch import Dispatcher
-from cxone_messaging.use_cases.send_message import SendMessage
+from cxone_messaging.use_cases.bulk import in_flight as chunk
+from cxone_messaging.use_cases.bulk import send_records as send_batch
+from cxone_messaging.use_cases.send.dispatcher import Dispatcher
+from cxone_messaging.use_cases.send.send_message import SendMessage
 from functions.send_bulk.handler import read
 from tests.fakes import FakeTelemetry
 from tests.network import NAME

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.cxone_sms import CxoneSms
-from cxone_messaging.adapters.cxone_token import TokenEndpoint
-from cxone_messaging.adapters.token_cache import TokenCache
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType
@@ -26,13 +26,13 @@ from cxone_messaging.domain.messages import SmsRules, fold, subject_of
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import parse_time
-from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
+from cxone_messaging.use_cases.bulk.send_records import SendBatch
+from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch, SubmitBatch
+from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
+from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
-from cxone_messaging.use_cases.send_batch import SendBatch
-from cxone_messaging.use_cases.send_message import SendMessage
-from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
-from cxone_messaging.use_cases.work_queue import WorkQueue
+from cxone_messaging.use_cases.send.send_message import SendMessage
 from functions.send_bulk.handler import read
 from local.simulator import Message, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cxone_messaging.adapters.cxone_admin import CxoneAdmin
+from cxone_messaging.adapters.cxone.admin import CxoneAdmin
 from cxone_messaging.assembly import templates
 from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.names import NAME_LIMIT
@@ -20,10 +20,10 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ApproveTemplateSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.approve_template import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.approvals.read import ReadApproval
+from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from cxone_messaging.use_cases.audit_pages import audit_page, page_after
-from cxone_messaging.use_cases.read_approval import ReadApproval
-from cxone_messaging.use_cases.validate_template import ValidateTemplate
 
 metrics = EmbeddedMetrics("approve_template")
 

@@ -10,7 +10,7 @@ from cxone_messaging.assembly import upkeep
 from cxone_messaging.domain.names import loggable
 from cxone_messaging.platform.settings import CheckpointLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 
 metrics = EmbeddedMetrics("checkpoint_ledger")
 logger = make_logger()

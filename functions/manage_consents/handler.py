@@ -18,7 +18,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ManageConsentsSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents, number_in_path
+from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents, number_in_path
 
 metrics = EmbeddedMetrics("manage_consents")
 

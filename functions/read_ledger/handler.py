@@ -11,8 +11,8 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReadLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.audit_pages import audit_page, page_after
+from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch
 from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.submit_batch import ReadBatch
 
 metrics = EmbeddedMetrics("read_ledger")
 

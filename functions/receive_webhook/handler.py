@@ -15,9 +15,9 @@ from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.record_delivery import Recorded
-from cxone_messaging.use_cases.record_event import SubscriptionEvent
+from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
 metrics = EmbeddedMetrics("receive_webhook")
 

@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from cxone_messaging.assembly import bulk
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.settings import SendBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
-from cxone_messaging.use_cases.work_queue import WorkQueue
+from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 
 metrics = EmbeddedMetrics("send_bulk")
 logger = make_logger()

@@ -15,7 +15,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SendMessageSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.send_message import SendMessage
+from cxone_messaging.use_cases.send.send_message import SendMessage
 
 metrics = EmbeddedMetrics("send_message")
 

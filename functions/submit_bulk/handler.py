@@ -16,7 +16,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SubmitBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.submit_batch import BatchMessage, SubmitBatch
+from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage, SubmitBatch
 
 metrics = EmbeddedMetrics("submit_bulk")
 

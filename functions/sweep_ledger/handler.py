@@ -9,7 +9,7 @@ from typing import Any
 from cxone_messaging.assembly import upkeep
 from cxone_messaging.platform.settings import SweepLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
-from cxone_messaging.use_cases.sweep import Sweep
+from cxone_messaging.use_cases.upkeep.sweep import Sweep
 
 metrics = EmbeddedMetrics("sweep_ledger")
 logger = make_logger()

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxone_messaging.adapters.dynamo_values import attributes_of
+from cxone_messaging.adapters.dynamodb.values import attributes_of
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms

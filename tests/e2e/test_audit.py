@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from cxone_messaging.adapters.ledger import Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
 from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.platform.clock import instant

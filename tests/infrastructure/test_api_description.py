@@ -11,7 +11,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import Status
 from cxone_messaging.platform.http_api import _PROBLEMS, KEY_LIMIT
-from cxone_messaging.use_cases.record_delivery import Recorded
+from cxone_messaging.use_cases.events.delivery import Recorded
 from local import template
 from tests.api_description import document, errors_in, operations, resolve
 

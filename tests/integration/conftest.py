@@ -5,13 +5,13 @@ import uuid
 
 import pytest
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents
+from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents
 from local import stand_ins, template
 from local.processes import Servers, free_port
 from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions

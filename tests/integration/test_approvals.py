@@ -14,7 +14,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.settings import ApproveTemplateSettings
-from cxone_messaging.use_cases.approve_template import ApprovalRequest
+from cxone_messaging.use_cases.approvals.approve import ApprovalRequest
 from tests.fakes import FakeTelemetry
 
 REQUEST = ApprovalRequest(Registration("Welcome", "TRANSACTIONAL", "en"), "op-1")

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import Draft, DynamoLedger, Insertion
-from cxone_messaging.domain.bulk import BulkRecord, batch_index
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, Insertion
+from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.domain.batches import BulkRecord, batch_index
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError

@@ -13,8 +13,8 @@ from collections import Counter
 import pytest
 import requests
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
@@ -23,8 +23,8 @@ from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import SystemClock, instant
-from cxone_messaging.use_cases.manage_consents import GivenConsent
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.errors import StorageError
 from tests.fakes import FakeConsentStore

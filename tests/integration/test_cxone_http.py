@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from cxone_messaging.adapters.cxone_http import CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.http import CxoneSession, WatchedBody
 from cxone_messaging.platform.clock import SystemClock
 from local.processes import free_port
 

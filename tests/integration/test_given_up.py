@@ -11,11 +11,11 @@ import pytest
 import requests
 
 from cxone_messaging import segments
-from cxone_messaging.adapters import connections
-from cxone_messaging.adapters.connections import IDLE_LIMIT_SECONDS, _WholeTimeout
-from cxone_messaging.adapters.cxone_http import CxoneSession, WatchedBody
-from cxone_messaging.adapters.cxone_sms import CxoneSms
-from cxone_messaging.adapters.token_cache import Token
+from cxone_messaging.adapters.cxone import connections
+from cxone_messaging.adapters.cxone.connections import IDLE_LIMIT_SECONDS, _WholeTimeout
+from cxone_messaging.adapters.cxone.http import CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.token_cache import Token
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected
 from cxone_messaging.domain.phone_numbers import PhoneNumber

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cxone_messaging.adapters.governor import DynamoGovernor
+from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
     CircuitOpenError,

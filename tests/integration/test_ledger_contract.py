@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from cxone_messaging.adapters.ledger import (
+from cxone_messaging.adapters.dynamodb.ledger import (
     BATCH_INDEX,
     CXONE_MESSAGE_INDEX,
     DAY_INDEX,
@@ -21,9 +21,9 @@ from cxone_messaging.adapters.ledger import (
     SequenceTakenError,
     append,
 )
+from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cxone_messaging.adapters.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
 from cxone_messaging.platform.clock import SystemClock

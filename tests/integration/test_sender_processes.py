@@ -20,7 +20,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import Status, fold, subject_of
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT

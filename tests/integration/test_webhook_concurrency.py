@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import Status, subject_of

@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from cxone_messaging.adapters.ledger import BrokenChainError, Draft, DynamoLedger, append
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError, Draft, DynamoLedger, append
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.messages import SmsRequest, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.chunk import Unusable
-from cxone_messaging.use_cases.manage_consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.bulk.in_flight import Unusable
+from cxone_messaging.use_cases.consents import GivenConsent, HeardConsent, ManageConsents
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 from tests.building import MESSAGE_ID, sending
 from tests.building import SUBJECT as MESSAGE

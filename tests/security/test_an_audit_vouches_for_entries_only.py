@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
 from cxone_messaging.domain.entries import EntryType
 from local.options import ROOT
 from tests.fakes import FakeClock

@@ -7,13 +7,13 @@ import itertools
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft
+from cxone_messaging.adapters.dynamodb.ledger import Draft
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.use_cases.manage_consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.consents import GivenConsent, HeardConsent, ManageConsents
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger
 
 NUMBER, OTHER = PhoneNumber.parse("+15551234567"), PhoneNumber.parse("+15551234568")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxone_messaging.adapters.dynamo_values import attributes_of, read, written
+from cxone_messaging.adapters.dynamodb.values import attributes_of, read, written
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from local.audit.copy import Copy
 from local.audit.faults import Kind, chain_faults

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.read_ledger import handler as read_ledger
 from local.audit.copy import Copy
 from local.audit.export import Selection, export

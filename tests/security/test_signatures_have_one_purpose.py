@@ -12,7 +12,7 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from tests.building import MESSAGE_ID, SUBJECT, sending
 from tests.webhooks import CALLBACK, CALLBACK_PREVIOUS, CURRENT, EVENTS, PREVIOUS, SMS, Webhook
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxone_messaging.domain.approval_steps import subscription_subject
 from cxone_messaging.domain.approvals import subject_of
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.steps import subscription_subject
 from local.simulator import Settings
 from tests.approvals import ALL_ONCE, EVENTS_URL, ApprovalWorld, is_whole
 from tests.histories import Advance, histories

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from cxone_messaging.domain.approval_steps import subscription_subject
 from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.steps import subscription_subject
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.approve_template import ApprovalRequest
+from cxone_messaging.use_cases.approvals.approve import ApprovalRequest
 from local.simulator import Edit, Settings
 from tests.approvals import (
     ALL_ONCE,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of, subject_of
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from local.audit.copy import Copy
 from local.audit.faults import NOTES, Kind
 from local.audit.verification import Verification

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
@@ -14,8 +14,9 @@ from cxone_messaging.domain.merkle import merkle_root
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases import chain_heads, checkpoint_ledger
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
+from cxone_messaging.use_cases.upkeep import chain_heads
+from cxone_messaging.use_cases.upkeep import checkpoint as checkpoint_ledger
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.checkpoint_ledger import handler as function
 from local.audit.copy import Copy
 from local.audit.faults import Kind

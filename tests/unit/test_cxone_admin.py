@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from cxone_messaging.domain.approval_steps import is_refusal
 from cxone_messaging.domain.approvals import AuditRecord, Registration
 from cxone_messaging.domain.errors import Code, CxoneCallError
-from cxone_messaging.domain.steps import is_refusal
 from cxone_messaging.platform.deadline import Deadline
 from local.simulator.wire import Response
 from tests.approvals import WEBHOOK_SECRET, ApprovalWorld

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from cxone_messaging import segments
-from cxone_messaging.adapters.cxone_http import Answer
-from cxone_messaging.adapters.cxone_sms import CxoneSms
-from cxone_messaging.adapters.token_cache import Token
+from cxone_messaging.adapters.cxone.http import Answer
+from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.token_cache import Token
 from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, OutcomeUnknown
 from cxone_messaging.domain.phone_numbers import PhoneNumber

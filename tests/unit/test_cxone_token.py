@@ -5,8 +5,8 @@ import json
 import pytest
 import requests
 
-from cxone_messaging.adapters.cxone_http import Answer
-from cxone_messaging.adapters.cxone_token import TokenEndpoint
+from cxone_messaging.adapters.cxone.http import Answer
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
 from cxone_messaging.assembly import sending
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from tests.fakes import FakeClock, FakeSecretStore

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
+from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
-from cxone_messaging.domain.unsettled import Unsettled
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.settle import settle_overdue
-from cxone_messaging.use_cases.sweep import Sweep
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.use_cases.upkeep.sweep import Sweep
 from tests.building import MESSAGE_ID, SUBJECT, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 

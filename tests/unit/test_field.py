@@ -8,14 +8,14 @@ from email.utils import formatdate
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from cxone_messaging.adapters.ledger import DynamoLedger
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import MOST_TRIES, pause_after
-from cxone_messaging.use_cases.manage_consents import HeardConsent
+from cxone_messaging.use_cases.consents import HeardConsent
 from local.simulator import Fault, Settings
 from local.simulator.wire import Response
 from tests.dynamo import FakeDynamo

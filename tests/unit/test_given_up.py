@@ -5,14 +5,14 @@ import random
 import pytest
 
 from cxone_messaging import segments
-from cxone_messaging.adapters.cxone_http import HeldBackError, WatchedBody
+from cxone_messaging.adapters.cxone.http import HeldBackError, WatchedBody
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Sms, SmsRequest, Status
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.use_cases.manage_consents import HeardConsent
+from cxone_messaging.use_cases.consents import HeardConsent
 from local.simulator import Settings
 from tests.fakes import FakeClock
 from tests.worlds import RECIPIENT, Injector, Plan, World

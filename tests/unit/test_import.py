@@ -57,7 +57,7 @@ print(json.dumps([size.encoding, size.units, size.segments, sorted({name.partiti
 
 
 def test_every_module_imports_without_environment_credentials_or_network():
-    assert "cxone_messaging.use_cases.send_message" in MODULES
+    assert "cxone_messaging.use_cases.send.send_message" in MODULES
     done = run(f"import importlib\nfor name in {MODULES!r}: importlib.import_module(name)\nprint('all')", LAYER)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "all\n"

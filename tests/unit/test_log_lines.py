@@ -7,7 +7,7 @@ import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.names import loggable
-from cxone_messaging.use_cases.work_queue import WorkQueue
+from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 from functions.approve_template import handler as approve_template
 from functions.read_ledger import handler as read_ledger
 from functions.send_bulk import handler as send_bulk

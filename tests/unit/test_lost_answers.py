@@ -10,11 +10,11 @@ from botocore.exceptions import ConnectionClosedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import Draft, DynamoLedger, Insertion, SequenceTakenError, append
-from cxone_messaging.adapters.tries import MOST_TRIES, PATIENCE_SECONDS
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, Insertion, SequenceTakenError, append
+from cxone_messaging.adapters.dynamodb.tries import MOST_TRIES, PATIENCE_SECONDS
+from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError

@@ -5,7 +5,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.use_cases.manage_consents import GivenConsent, ManageConsents, number_in_path
+from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents, number_in_path
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger
 
 NUMBER = PhoneNumber.parse("+15551234567")

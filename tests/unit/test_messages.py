@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.answers import rejected
 from cxone_messaging.domain.delivery import DeliveryEvent, plausible_instant
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import SmsRequest, SmsRules, Status, check, fold, subject_of
+from cxone_messaging.use_cases.send.answers import rejected
 from tests.building import MESSAGE_ID, at, chain, delivery, dispatched, outcome, sending
 
 RULES = SmsRules(default_campaign_id="summer", default_sender="24680", max_segments=2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import SmsRequest

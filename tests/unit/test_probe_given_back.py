@@ -2,7 +2,7 @@
 
 import json
 
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN

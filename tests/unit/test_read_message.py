@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, append
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Status

@@ -3,16 +3,16 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.secret_store import WebhookSecrets
+from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.manage_consents import ManageConsents
-from cxone_messaging.use_cases.receive_event import Proof, ReceiveEvent
-from cxone_messaging.use_cases.record_delivery import RecordDelivery, Recorded
-from cxone_messaging.use_cases.record_event import RecordEvent
+from cxone_messaging.use_cases.consents import ManageConsents
+from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
+from cxone_messaging.use_cases.events.receive_event import Proof, ReceiveEvent
+from cxone_messaging.use_cases.events.subscription import RecordEvent
 from tests.building import MESSAGE_ID, SUBJECT
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 

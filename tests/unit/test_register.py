@@ -4,7 +4,7 @@ import pytest
 
 from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.errors import Code
-from cxone_messaging.use_cases.approve_template import ApprovalRequest
+from cxone_messaging.use_cases.approvals.approve import ApprovalRequest
 from local.simulator import Settings
 from tests.approvals import ALL_ONCE, CONTENT, ApprovalWorld, io_of_registrations_claim, is_whole, rewrite, warned
 from tests.worlds import Injector, Killed, Plan

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.cxone_http import MAX_RETRY_AFTER_SECONDS, retry_after
+from cxone_messaging.adapters.cxone.http import MAX_RETRY_AFTER_SECONDS, retry_after
 from tests.fakes import EPOCH, FakeClock
 
 NOW = EPOCH

@@ -4,12 +4,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from cxone_messaging.adapters.secret_store import (
-    SecretsManagerStore,
-    UnreadableSecretError,
-    WebhookSecrets,
-    read_object,
-)
+from cxone_messaging.adapters.secrets import SecretsManagerStore, UnreadableSecretError, WebhookSecrets, read_object
 from cxone_messaging.domain.errors import StorageError
 from tests.fakes import FakeClock, FakeSecretStore
 

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Insertion
-from cxone_messaging.domain.bulk import BulkRecord, count_by_status
+from cxone_messaging.adapters.dynamodb.ledger import Insertion
+from cxone_messaging.domain.batches import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
@@ -20,8 +20,8 @@ from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.chunk import Done, Later, Unusable
-from cxone_messaging.use_cases.send_batch import CHUNK
+from cxone_messaging.use_cases.bulk.in_flight import Done, Later, Unusable
+from cxone_messaging.use_cases.bulk.send_records import CHUNK
 from local.simulator import Fault, Settings
 from tests.fakes import FakeGovernor, FakeLedger
 from tests.worlds import SLOT_SECONDS, Injector, Killed, Plan, World

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.answers import Receipt
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.use_cases.send.answers import Receipt
 from local.simulator import Fault, Settings
 from tests.histories import (
     Advance,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.secret_store import UnreadableSecretError
-from cxone_messaging.adapters.shared_token import MAX_LIFETIME_SECONDS, SharedToken, Token
+from cxone_messaging.adapters.cxone.shared_token import MAX_LIFETIME_SECONDS, SharedToken, Token
+from cxone_messaging.adapters.secrets import UnreadableSecretError
 from cxone_messaging.domain.errors import StorageError
 from tests.fakes import EPOCH, FakeClock, FakeSecretStore
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from cxone_messaging.domain.bulk import BulkRecord
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError

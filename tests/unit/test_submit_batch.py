@@ -11,7 +11,7 @@ from cxone_messaging.domain.errors import Code, FieldError, MessagingError, Stor
 from cxone_messaging.domain.messages import SmsRequest, SmsRules, check
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.platform.http_api import HttpRequest
-from cxone_messaging.use_cases.submit_batch import BatchMessage
+from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage
 from functions.submit_bulk import handler as submit_bulk
 from tests.fakes import FakeBulkQueue
 from tests.worlds import RECIPIENT, Injector, Killed, Plan, World

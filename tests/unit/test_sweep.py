@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from cxone_messaging.adapters.ledger import Draft, append
-from cxone_messaging.domain.bulk import count_by_status
+from cxone_messaging.adapters.dynamodb.ledger import Draft, append
+from cxone_messaging.domain.batches import count_by_status
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
@@ -14,9 +14,9 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.settle import settle_overdue
-from cxone_messaging.use_cases.sweep import Sweep, Swept
+from cxone_messaging.use_cases.upkeep.sweep import Sweep, Swept
 from tests.building import MESSAGE_ID, SUBJECT, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.token_cache import LEASE_SECONDS, FetchedToken, TokenCache
+from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, FetchedToken, TokenCache
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import Metric

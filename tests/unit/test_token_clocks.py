@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.lease import DynamoRefreshLease
-from cxone_messaging.adapters.token_cache import FetchedToken, TokenCache
+from cxone_messaging.adapters.cxone.token_cache import FetchedToken, TokenCache
+from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
 from tests.fakes import FakeClock, FakeSecretStore, FakeTelemetry

@@ -1,15 +1,15 @@
 """What takes batches, and counts them."""
 
-from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.assembly.pseudonyms import pseudonyms
 from cxone_messaging.domain.messages import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import ReadLedgerSettings, SubmitBulkSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.submit_batch import ReadBatch, SubmitBatch
+from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch, SubmitBatch
 
 
 def submit_batch(settings: SubmitBulkSettings, telemetry: Telemetry) -> SubmitBatch:

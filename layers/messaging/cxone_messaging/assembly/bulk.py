@@ -2,9 +2,9 @@
 
 import random
 
-from cxone_messaging.adapters.bulk_queue import SqsBulkQueue
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.assembly.pseudonyms import pseudonyms
 from cxone_messaging.assembly.sending import callback_urls, governor, pace, sms_gateway
 from cxone_messaging.domain.messages import SmsRules
@@ -12,8 +12,8 @@ from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import SendBulkSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.send_batch import SendBatch
-from cxone_messaging.use_cases.work_queue import WorkQueue
+from cxone_messaging.use_cases.bulk.send_records import SendBatch
+from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 
 
 def work_queue(settings: SendBulkSettings, telemetry: Telemetry) -> WorkQueue:

@@ -1,6 +1,6 @@
 """What shows messages."""
 
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import ReadLedgerSettings

@@ -1,6 +1,6 @@
 """What names what must not be stored in the clear."""
 
-from cxone_messaging.adapters.secret_store import SecretsManagerStore
+from cxone_messaging.adapters.secrets import SecretsManagerStore
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 

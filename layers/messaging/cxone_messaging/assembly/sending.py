@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.cxone_sms import CxoneSms
-from cxone_messaging.adapters.cxone_token import TokenEndpoint
-from cxone_messaging.adapters.governor import DynamoGovernor
-from cxone_messaging.adapters.lease import DynamoRefreshLease
-from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets, read_object
-from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
+from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object
 from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform import aws

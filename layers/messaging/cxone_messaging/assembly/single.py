@@ -2,8 +2,8 @@
 
 import random
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.assembly.pseudonyms import pseudonyms
 from cxone_messaging.assembly.sending import callback_urls, governor, sms_gateway
 from cxone_messaging.domain.messages import SmsRules
@@ -11,7 +11,7 @@ from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import SendMessageSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.send_message import SendMessage
+from cxone_messaging.use_cases.send.send_message import SendMessage
 
 
 def send_message(settings: SendMessageSettings, telemetry: Telemetry) -> SendMessage:

@@ -2,26 +2,26 @@
 
 import random
 
-from cxone_messaging.adapters import cxone_admin
-from cxone_messaging.adapters.cxone_admin import CxoneAdmin
-from cxone_messaging.adapters.cxone_http import CxoneSession
-from cxone_messaging.adapters.cxone_token import TokenEndpoint
-from cxone_messaging.adapters.lease import DynamoRefreshLease
-from cxone_messaging.adapters.ledger import DynamoLedger
-from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets
-from cxone_messaging.adapters.token_cache import TokenCache
+from cxone_messaging.adapters.cxone import admin as cxone_admin
+from cxone_messaging.adapters.cxone.admin import CxoneAdmin
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.assembly.sending import clock_check, credentials
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock
 from cxone_messaging.platform.settings import ApproveTemplateSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.approve_template import ApproveTemplate
-from cxone_messaging.use_cases.exclusive_step import ExclusiveStep
-from cxone_messaging.use_cases.read_approval import ReadApproval
-from cxone_messaging.use_cases.register import Register
-from cxone_messaging.use_cases.subscribe import Subscribe
-from cxone_messaging.use_cases.validate_template import ValidateTemplate
+from cxone_messaging.use_cases.approvals.approve import ApproveTemplate
+from cxone_messaging.use_cases.approvals.once import ExclusiveStep
+from cxone_messaging.use_cases.approvals.read import ReadApproval
+from cxone_messaging.use_cases.approvals.registration import Register
+from cxone_messaging.use_cases.approvals.subscription import Subscribe
+from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 
 
 def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) -> CxoneAdmin:

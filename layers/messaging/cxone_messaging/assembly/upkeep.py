@@ -1,12 +1,12 @@
 """What looks after the ledger on a schedule."""
 
-from cxone_messaging.adapters.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import CheckpointLedgerSettings, SweepLedgerSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
-from cxone_messaging.use_cases.sweep import Sweep
+from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.use_cases.upkeep.sweep import Sweep
 
 
 def checkpoint_ledger(settings: CheckpointLedgerSettings, telemetry: Telemetry) -> CheckpointLedger:

@@ -2,20 +2,20 @@
 
 from functools import cache
 
-from cxone_messaging.adapters.consent_store import DynamoConsentStore
-from cxone_messaging.adapters.ledger import DynamoLedger
-from cxone_messaging.adapters.secret_store import SecretsManagerStore, WebhookSecrets
+from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.assembly.pseudonyms import pseudonyms
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import ReceiveWebhookSettings
 from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.manage_consents import ManageConsents
-from cxone_messaging.use_cases.old_urls import OldUrls
-from cxone_messaging.use_cases.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
-from cxone_messaging.use_cases.record_event import RecordEvent
+from cxone_messaging.use_cases.consents import ManageConsents
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from cxone_messaging.use_cases.events.old_urls import OldUrls
+from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
+from cxone_messaging.use_cases.events.subscription import RecordEvent
 
 
 def receive_event(settings: ReceiveWebhookSettings, telemetry: Telemetry) -> ReceiveEvent:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cxone_messaging.domain.approval_steps import Step
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
-from cxone_messaging.domain.steps import Step
 
 REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
 # What CXone is asked to tell us of.

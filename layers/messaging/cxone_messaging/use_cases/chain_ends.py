@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from cxone_messaging.adapters.ledger import Draft, Ledger, SequenceTakenError
+from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, SequenceTakenError
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, deliveries_in
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import StorageError

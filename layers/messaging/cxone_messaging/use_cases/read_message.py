@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from cxone_messaging.adapters.ledger import Ledger
+from cxone_messaging.adapters.dynamodb.ledger import Ledger
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Digest, Message, fold, subject_of
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
-from cxone_messaging.use_cases.record_delivery import RecordDelivery
+from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.settle import settle_overdue
 
 # A longer chain is not held in memory, and nothing is appended to it here. Posting events makes none so long.

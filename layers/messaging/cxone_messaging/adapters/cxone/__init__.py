@@ -1,0 +1,1 @@
+"""CXone's HTTP APIs: connections, tokens, sending, administration."""

@@ -1,0 +1,267 @@
+"""CXone's messaging administration API: its URLs, scopes, payloads and answers, all of them and only here.
+
+No independent public source confirms this API (README); where its documents are silent, as on whether the calls after
+an approval take an `Idempotency-Key`, we send what does no harm. Another implementation may stand beside this one
+behind the same `TemplateGateway`.
+"""
+
+import json
+import math
+import random
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import requests
+
+from cxone_messaging.adapters.cxone.http import Answer, CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.token_cache import Token, TokenCache
+from cxone_messaging.domain.approvals import SUBSCRIBED_EVENTS, AuditRecord, Receipt, Registration
+from cxone_messaging.domain.errors import Code, CxoneCallError, StorageError
+from cxone_messaging.domain.phone_numbers import mask_numbers_in
+from cxone_messaging.domain.templates import APPROVED, Template
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
+
+READ, WRITE, REGISTER, SUBSCRIBE = "messaging:read", "messaging:write", "a2p:write", "webhooks:write"
+SCOPES = (READ, WRITE, REGISTER, SUBSCRIBE)
+TOKEN_PATH = "/oauth/token"  # noqa: S105  a path
+
+_TIMEOUT_SECONDS = 20.0
+# Another try needs at least this much time to connect and be answered in.
+_LEAST_SECONDS = 2.0
+# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins where it is longer.
+_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = (1.0, 5.0), 30.0
+_RETRY_AFTER_SECONDS = 5
+_ANSWER_LIMIT, _ID_LIMIT = 4096, 256
+_SENSITIVE = ("secret", "token", "password", "authorization")
+_DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
+
+
+class TemplateGateway(Protocol):
+    """What CXone can be asked about templates. After its deadline no byte of a request leaves.
+
+    All raise `CxoneCallError`, or `MessagingError` where it is not even asked. A `key` names a request: CXone may
+    take it to tell a repeated one by.
+    """
+
+    def fetch(self, template_id: str, deadline: Deadline) -> Template:
+        """Give a template as it is now."""
+        ...
+
+    def approve(self, template: Template, deadline: Deadline) -> Receipt:
+        """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
+        ...
+
+    def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
+        """Register an approved template with the carriers' gateway."""
+        ...
+
+    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
+        """Have a URL told of approvals and registrations, signed with a secret."""
+        ...
+
+    def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
+        """Enter an approval in CXone's audit log."""
+        ...
+
+
+class CxoneAdmin:
+    """The administration family at one base URL."""
+
+    def __init__(
+        self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, rng: random.Random
+    ) -> None:
+        self._base_url = base_url
+        self._tokens = tokens
+        self._session = session
+        self._clock = clock
+        self._rng = rng
+
+    def fetch(self, template_id: str, deadline: Deadline) -> Template:
+        """Give a template as it is now."""
+        answer = self._call("GET", _path(template_id), READ, deadline)
+        document = _object(answer.body)
+        texts = [document.get(name) for name in ("status", "content", "from_address")]
+        status, content, sender = (text if isinstance(text, str) else None for text in texts)
+        if document.get("id") != template_id or status is None or content is None or sender is None:
+            raise _unavailable("CXone's answer is no template", answer.status)
+        meta = document.get("meta")
+        updated_at = meta.get("updated_at") if isinstance(meta, dict) else None
+        return Template(
+            id=template_id,
+            status=status,
+            content=content,
+            from_address=sender,
+            updated_at=str(updated_at) if updated_at else None,
+            etag=answer.headers.get("ETag"),
+            document=document,
+        )
+
+    def approve(self, template: Template, deadline: Deadline) -> Receipt:
+        """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
+        headers = {"If-Match": template.etag} if template.etag else {}
+        body = {**template.document, "status": APPROVED}
+        return _receipt(self._call("PUT", _path(template.id), WRITE, deadline, body, headers))
+
+    def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
+        """Register an approved template with the carriers' gateway."""
+        body = {
+            "template_id": template_id,
+            "campaign_name": registration.campaign_name,
+            "message_class": registration.message_class,
+            "opt_in_language": registration.opt_in_language,
+        }
+        return _receipt(self._post("/api/v1/a2p/registrations", REGISTER, deadline, body, key))
+
+    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
+        """Have a URL told of approvals and registrations, signed with a secret."""
+        body = {"url": url, "events": list(SUBSCRIBED_EVENTS), "secret": secret}
+        receipt = _receipt(self._post("/api/v1/webhooks", SUBSCRIBE, deadline, body, key))
+        return Receipt(receipt.http_status, receipt.id)  # its body may say the secret again, under any name
+
+    def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
+        """Enter an approval in CXone's audit log."""
+        body = {
+            "timestamp": record.timestamp,
+            "template_id": record.template_id,
+            "action": "TEMPLATE_APPROVAL",
+            "status": APPROVED,
+            "latency_ms": record.latency_ms,
+            "operator_id": record.operator_id,
+            "carrier_ready": record.carrier_ready,
+        }
+        return _receipt(self._post("/api/v1/audit/logs", None, deadline, body, key))
+
+    def _post(self, path: str, scope: str | None, deadline: Deadline, body: Mapping[str, Any], key: str) -> Answer:
+        return self._call("POST", path, scope, deadline, body, {"Idempotency-Key": key})
+
+    def _call(  # noqa: PLR0917  what an HTTP request is made of
+        self,
+        method: str,
+        path: str,
+        scope: str | None,
+        deadline: Deadline,
+        document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask until there is an answer, a new token once and a 429 waited out, as long as the time allows."""
+        wait = self._rng.uniform(*_FIRST_WAIT_SECONDS)
+        was_refused = False
+        while True:
+            token = self._token(deadline.left)
+            if deadline.left < _LEAST_SECONDS:
+                raise _unavailable("there was no time left to ask CXone")
+            headers = {**(headers or {}), "Authorization": f"Bearer {token.value}"}
+            answer = self._once(method, path, deadline, document, headers)
+            match answer.status:
+                case HTTPStatus.UNAUTHORIZED:
+                    self._tokens.invalidate(token)
+                    if was_refused:
+                        raise CxoneCallError(
+                            Code.CXONE_AUTH_FAILED, "CXone refused a new token too", http_status=answer.status
+                        )
+                    was_refused = True
+                case HTTPStatus.TOO_MANY_REQUESTS:
+                    pause = max(wait, answer.retry_after or 0.0)
+                    if deadline.left < pause + _LEAST_SECONDS:
+                        raise _throttled(pause)
+                    self._clock.sleep(pause)
+                    wait = min(_MAX_WAIT_SECONDS, wait * 2)
+                case HTTPStatus.FORBIDDEN:
+                    self._tokens.discard(token)
+                    raise _forbidden(scope)
+                case status if status in _DONE:
+                    self._tokens.prove(token)
+                    return answer
+                case _:
+                    raise _refused(answer.status, method, has_template=path.startswith(_TEMPLATES))
+
+    def _token(self, seconds: float) -> Token:
+        try:
+            return self._tokens.get(seconds)
+        except StorageError as error:
+            raise _unavailable("the shared token could not be read") from error
+
+    def _once(
+        self, method: str, path: str, deadline: Deadline, document: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Answer:
+        body = None if document is None else WatchedBody(document, lambda: deadline.has_passed)
+        if body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+        try:
+            return self._session.exchange(
+                self._base_url + path, body, headers, min(_TIMEOUT_SECONDS, deadline.left), wanted=_DONE, method=method
+            )
+        except (requests.RequestException, OSError, ValueError) as error:
+            told = f"CXone gave no whole answer ({type(error).__name__})"
+            raise _unavailable(told, in_doubt=body is not None and body.written) from None
+
+
+_TEMPLATES = "/api/v1/messaging/templates/"
+
+
+def _path(template_id: str) -> str:
+    return _TEMPLATES + quote(template_id, safe="")
+
+
+def _refused(status: int, method: str, *, has_template: bool) -> CxoneCallError:
+    if has_template and status == HTTPStatus.NOT_FOUND:
+        return CxoneCallError(Code.TEMPLATE_NOT_FOUND, "CXone has no template of this id", http_status=status)
+    if has_template and status in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}:
+        return CxoneCallError(Code.TEMPLATE_CONFLICT, f"CXone answered {status}", http_status=status)
+    if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
+        return CxoneCallError(Code.CXONE_REJECTED, f"CXone answered {status}", http_status=status)
+    return _unavailable(f"CXone answered {status}", status, in_doubt=method != "GET")
+
+
+def _forbidden(scope: str | None) -> CxoneCallError:
+    told = f"the credentials lack the scope {scope}" if scope else "the credentials may not do this"
+    return CxoneCallError(Code.CXONE_REJECTED, told, http_status=HTTPStatus.FORBIDDEN)
+
+
+def _throttled(seconds: float) -> CxoneCallError:
+    told = "CXone asks to wait for longer than this request may take"
+    wait = max(1, math.ceil(seconds))
+    return CxoneCallError(Code.RATE_LIMITED, told, http_status=HTTPStatus.TOO_MANY_REQUESTS, retry_after=wait)
+
+
+def _unavailable(detail: str, status: int | None = None, *, in_doubt: bool = False) -> CxoneCallError:
+    return CxoneCallError(
+        Code.CXONE_UNAVAILABLE, detail, http_status=status, in_doubt=in_doubt, retry_after=_RETRY_AFTER_SECONDS
+    )
+
+
+def _receipt(answer: Answer) -> Receipt:
+    """Keep of an answer what an audit wants; its status alone says that it was done, whatever its body looks like."""
+    document = _object(answer.body)
+    id_ = document.get("id")
+    known = id_ if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable() else None
+    try:
+        text = json.dumps(_kept(document))[:_ANSWER_LIMIT] if document else None
+    except RecursionError:
+        text = None
+    return Receipt(answer.status, known, text)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _kept(value: Any, name: str = "") -> Any:
+    """Leave out what might be a secret, and blot out what might be somebody's number in what people wrote."""
+    match value:
+        case dict():
+            kept = {key: each for key, each in value.items() if not any(word in key.lower() for word in _SENSITIVE)}
+            return {key: _kept(each, key) for key, each in kept.items()}
+        case list():
+            return [_kept(each, name) for each in value]
+        case str() if name in {"content", "name"}:
+            return mask_numbers_in(value)
+        case _:
+            return value

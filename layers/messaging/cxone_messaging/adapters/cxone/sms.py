@@ -1,0 +1,183 @@
+"""CXone's SMS API: its URLs, payloads and answers, all of them and only here.
+
+No independent public source confirms this API (README). Another implementation, one that speaks Digital Engagement,
+may stand beside this one behind the same `SmsGateway`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import requests
+
+from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.domain.delivery import cxone_id
+from cxone_messaging.domain.messages import Sms
+from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
+from cxone_messaging.platform.clock import Clock
+
+SCOPE = "message:sms:send"
+_ACCEPTANCES = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
+# Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
+_NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+
+# What is wrong with a message is told by these; what the body looks like, the documents don't say.
+_EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_CODE_NAMES = ("errorCode", "code", "error")
+# A name with no more than three digits in a row, or a short number: neither a phone number nor a one-time password.
+_CODE = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*|[0-9]{1,5}", re.ASCII)
+_CODE_LIMIT = 64
+_FIELD = re.compile(r"(?:to|from|text|campaignId|webhookUrl|segmentation)(?![^.\[])")
+_EXPLANATIONS_LIMIT = 5
+
+
+class SmsGateway(Protocol):
+    """What sends an SMS."""
+
+    def prepare(self, seconds: float) -> None:
+        """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
+        ...
+
+    def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
+        """Send once, with the token at hand, within that many seconds, and return the outcome.
+
+        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
+        does, now or later.
+        """
+        ...
+
+
+class CxoneSms:
+    """The SMS family at one base URL."""
+
+    def __init__(
+        self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, timeout_seconds: float
+    ) -> None:
+        self._url = base_url + "/api/v2/message/sms/send"
+        self._tokens = tokens
+        self._session = session
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+
+    def prepare(self, seconds: float) -> None:
+        """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
+        self._tokens.get(seconds)
+
+    def send(
+        self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = lambda: False
+    ) -> SendOutcome:
+        """Send once, with the token at hand, within that many seconds, and return the outcome.
+
+        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
+        does, now or later.
+        """
+        token = self._tokens.at_hand()
+        if token is None:
+            return _NO_TOKEN
+        if seconds <= LEAST_SECONDS:
+            return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
+        body = WatchedBody(
+            {
+                "to": [sms.to.e164],
+                "from": sms.sender,
+                "text": sms.text,
+                "campaignId": sms.campaign_id,
+                "webhookUrl": callback_url,
+                "segmentation": {"enabled": True},
+            },
+            hold_back,
+        )
+        headers = {"Authorization": f"Bearer {token.value}", "Content-Type": "application/json"}
+        try:
+            answer = self._session.exchange(
+                self._url,
+                body,
+                headers,
+                min(self._timeout_seconds, seconds),
+                wanted=_ACCEPTANCES,
+                welcome=_EXPLAINED,
+            )
+        except (requests.RequestException, OSError, ValueError) as error:
+            if body.written:
+                return OutcomeUnknown(f"no_answer_{type(error).__name__}")
+            return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
+        outcome = _outcome(answer, sms)
+        if isinstance(outcome, TokenRefused):
+            self._tokens.invalidate(token)
+        elif isinstance(outcome, Accepted):
+            self._tokens.prove(token)
+        return outcome
+
+
+_NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
+
+
+def _outcome(  # noqa: PLR0911  a line of the table each
+    answer: Answer, sms: Sms
+) -> SendOutcome:
+    """Tell what an answer means, line by line as the documents' table of errors has it."""
+    status = answer.status
+    match status:
+        case HTTPStatus.OK | HTTPStatus.ACCEPTED:
+            return _accepted(status, answer.body)
+        case HTTPStatus.UNAUTHORIZED:
+            return TokenRefused()
+        case HTTPStatus.FORBIDDEN:
+            return Rejected("cxone_rejected", f"the credentials lack the scope {SCOPE}", status)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return NotAccepted("rate_limited", "throttled", status, answer.retry_after)
+        case _ if status in _NOT_TAKEN:
+            return NotAccepted("cxone_unavailable", "unavailable", status, answer.retry_after)
+        case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
+            return Rejected("cxone_rejected", f"CXone answered {status}{_explanation(answer.body, sms)}", status)
+        case _:
+            return OutcomeUnknown("unclear_answer", status)
+
+
+def _explanation(answer: bytes, sms: Sms) -> str:
+    """Say why a message was refused, by CXone's own codes and the names of our fields.
+
+    Sentences are left out: they may quote the number or the text. So is a code that is a part of either.
+    """
+    found: list[str] = []
+    for each in _errors(_document(answer)):
+        code = next((code for name in _CODE_NAMES if (code := _code(each.get(name), sms))), "")
+        field = _FIELD.match(told) if isinstance(told := each.get("field"), str) else None
+        explanation = ": ".join(part for part in (field[0] if field else "", code) if part)
+        if explanation and explanation not in found:
+            found.append(explanation)
+    return f" ({', '.join(found[:_EXPLANATIONS_LIMIT])})" if found else ""
+
+
+def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give each object that may tell of an error: the answer itself, its `error`, and what its `errors` lists."""
+    yield document
+    listed = document.get("errors")
+    for each in (document.get("error"), *(listed if isinstance(listed, list) else ())):
+        if isinstance(each, dict):
+            yield each
+
+
+def _code(value: object, sms: Sms) -> str | None:
+    """Give what looks like a code and can be no part of the message."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text):
+        return None
+    return None if text.casefold() in sms.text.casefold() or text in sms.to.e164 else text
+
+
+def _document(answer: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _accepted(status: int, answer: bytes) -> SendOutcome:
+    id_ = cxone_id(_document(answer).get("id"))
+    # With any other id the message may have gone out all the same: its delivery events settle it, by their URL.
+    return OutcomeUnknown("unreadable_acceptance", status) if id_ is None else Accepted(id_)

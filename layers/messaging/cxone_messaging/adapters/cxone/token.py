@@ -1,0 +1,115 @@
+"""CXone's token endpoints: client credentials in, a bearer token out."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from cxone_messaging.adapters.cxone.http import Answer, CxoneSession
+from cxone_messaging.adapters.cxone.shared_token import BEARER, MAX_LIFETIME_SECONDS
+from cxone_messaging.adapters.cxone.token_cache import FetchedToken
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.deadline import Deadline
+
+_REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# How long a token is taken to live whose lifetime is missing (RFC 6749, 5.1, lets it be) or makes no sense. A token
+# that dies sooner is refused at its next use, and then replaced.
+_UNSTATED_LIFETIME_SECONDS = 300.0
+# A request needs this long at least to connect and be answered.
+_LEAST_SECONDS = 0.5
+
+type Credentials = Callable[[], tuple[str, str]]
+
+
+class TokenEndpoint:
+    """One API family's endpoint; called, it fetches a new token.
+
+    `credentials` returns the client's id and secret. `scopes` are requested by name where the family wants that.
+    """
+
+    def __init__(
+        self,
+        session: CxoneSession,
+        url: str,
+        credentials: Credentials,
+        scopes: Sequence[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._credentials = credentials
+        self._scopes = tuple(scopes)
+        self._clock = clock or SystemClock()
+
+    def __call__(self, seconds: float) -> FetchedToken:
+        """Return a new token; reading the credentials and fetching it take no more than `seconds` together.
+
+        Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`, its `retry_after` set only where CXone
+        asks for a wait; and `StorageError` where the credentials can't be read.
+        """
+        deadline = Deadline.after(self._clock, seconds)
+        client_id, client_secret = self._credentials()
+        if not (client_id and client_secret):
+            raise MessagingError(
+                Code.CXONE_AUTH_FAILED,
+                "the credentials secret holds no clientId and clientSecret yet: check the credentials",
+            )
+        if deadline.left < min(_LEAST_SECONDS, seconds):
+            raise StorageError("the credentials were read too slowly")
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        if self._scopes:
+            form["scope"] = " ".join(self._scopes)
+        try:
+            answer = self._session.exchange(self._url, form, {}, deadline.left, wanted={HTTPStatus.OK})
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise _unavailable(f"gave no answer ({type(error).__name__})") from None
+        if answer.status in _REFUSALS:
+            raise MessagingError(
+                Code.CXONE_AUTH_FAILED,
+                f"the token endpoint answered {answer.status}: check the credentials and their scopes",
+                retry_after=_whole(answer.retry_after),
+            )
+        if answer.status != HTTPStatus.OK:
+            raise _unavailable(f"answered {answer.status}", answer.retry_after)
+        return _token(answer)
+
+
+def _token(answer: Answer) -> FetchedToken:
+    """Read an answer with status 200. Nothing of it is quoted in an error, because it may hold a token."""
+    try:
+        # A whole number may have more digits than an int of Python's takes. A byte order mark is skipped by itself.
+        document = json.loads(answer.body, parse_int=float)
+    except (ValueError, RecursionError):
+        kind = "HTML" if answer.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") else "a text that is not JSON"
+        raise _unavailable(f"answered 200 with {kind} instead of a token: check the URL", answer.retry_after) from None
+    value = document.get("access_token") if isinstance(document, dict) else None
+    # A message that is sent with another kind of token would be refused for good.
+    if not (isinstance(value, str) and BEARER.fullmatch(value)) or not _is_bearer(document.get("token_type")):
+        raise _unavailable("answered 200 without a bearer token", answer.retry_after)
+    return FetchedToken(value, _lifetime(document.get("expires_in")))
+
+
+def _is_bearer(type_: object) -> bool:
+    """Whether a token may be used as a bearer token: its type says so, in any letter case, or is missing."""
+    return not (isinstance(type_, str) and type_.strip()) or "bearer" in type_.lower()
+
+
+def _lifetime(expires_in: Any) -> float:
+    """Return the seconds that a token lives, given as a number or its text; a day at most."""
+    try:
+        seconds = float(expires_in)
+    except (ValueError, TypeError):
+        seconds = math.nan
+    return min(seconds, MAX_LIFETIME_SECONDS) if seconds > 0 else _UNSTATED_LIFETIME_SECONDS
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else math.ceil(seconds)
+
+
+def _unavailable(what: str, retry_after: float | None = None) -> MessagingError:
+    return MessagingError(Code.CXONE_UNAVAILABLE, f"the token endpoint {what}", retry_after=_whole(retry_after))

@@ -1,0 +1,125 @@
+"""Consents: one small item a recipient, the ledger's latest word on them, quick to read before each send."""
+
+import random
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cxone_messaging.adapters.dynamodb.tries import Tries
+from cxone_messaging.domain.consents import Consent, ConsentStatus
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.platform.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+
+# DynamoDB gives as many items in one call, and may leave some for the next.
+_READ_LIMIT = 100
+
+
+class ConsentStore(Protocol):
+    """Each recipient's latest consent."""
+
+    def find(self, recipient_hash: str) -> Consent | None:
+        """Read a recipient's consent, as it was last stored."""
+        ...
+
+    def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
+        """Read the consents of many recipients; who has none is missing."""
+        ...
+
+    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+        """Store a consent unless a later one is stored already, or `regardless` of that."""
+        ...
+
+
+class DynamoConsentStore:
+    """Consents in DynamoDB, keyed by the recipient's hash."""
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, clock: Clock | None = None, rng: random.Random | None = None
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
+
+    def find(self, recipient_hash: str) -> Consent | None:
+        """Read a recipient's consent, as it was last stored."""
+        try:
+            found = self._client.get_item(
+                TableName=self._table, Key={"recipientHash": {"S": recipient_hash}}, ConsistentRead=True
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the consents could not be read") from error
+        item = found.get("Item")
+        return None if item is None else _consent(item)
+
+    def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
+        """Read the consents of many recipients, a hundred in one call; who has none is missing."""
+        hashes = sorted(set(recipient_hashes))
+        found: dict[str, Consent] = {}
+        for first in range(0, len(hashes), _READ_LIMIT):
+            for consent in map(_consent, self._read_some(hashes[first : first + _READ_LIMIT])):
+                found[consent.recipient_hash] = consent
+        return found
+
+    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+        """Store a consent unless a later one is stored already, or `regardless` of that.
+
+        Two changes at once may arrive here in either order; the ledger's order decides. An opt-out is stored here for
+        the place in the ledger that it is about to take; if another word gets that, it comes here later.
+        """
+        item: dict[str, AttributeValueTypeDef] = {
+            "recipientHash": {"S": consent.recipient_hash},
+            "recipient": {"S": consent.recipient},
+            "status": {"S": consent.status.value},
+            "source": {"S": consent.source},
+            "updatedAt": {"S": consent.updated_at},
+            "sequence": {"N": str(consent.sequence)},
+        }
+        if consent.campaign_id is not None:
+            item["campaignId"] = {"S": consent.campaign_id}
+        unless_later: Any = {
+            "ConditionExpression": "attribute_not_exists(recipientHash) OR #sequence <= :sequence",
+            "ExpressionAttributeNames": {"#sequence": "sequence"},
+            "ExpressionAttributeValues": {":sequence": item["sequence"]},
+        }
+        try:
+            self._client.put_item(TableName=self._table, Item=item, **({} if regardless else unless_later))
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the consent could not be stored") from error
+
+    def _read_some(self, hashes: Sequence[str]) -> "list[dict[str, AttributeValueTypeDef]]":
+        items: list[dict[str, AttributeValueTypeDef]] = []
+        keys: Any = [{"recipientHash": {"S": each}} for each in hashes]
+        for _ in Tries(self._clock, self._rng):
+            asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            try:
+                answer = self._client.batch_get_item(RequestItems=asked)
+            except (ClientError, BotoCoreError) as error:
+                raise StorageError("the consents could not be read") from error
+            items += answer["Responses"].get(self._table, [])
+            rest = answer.get("UnprocessedKeys", {}).get(self._table)
+            if not rest:
+                return items
+            keys = rest["Keys"]
+        raise StorageError("the consents could not all be read")
+
+
+def _consent(item: "dict[str, AttributeValueTypeDef]") -> Consent:
+    campaign_id = item.get("campaignId")
+    return Consent(
+        recipient_hash=item["recipientHash"]["S"],
+        recipient=item["recipient"]["S"],
+        status=ConsentStatus(item["status"]["S"]),
+        source=item["source"]["S"],
+        campaign_id=campaign_id["S"] if campaign_id else None,
+        updated_at=item["updatedAt"]["S"],
+        sequence=int(item["sequence"]["N"]),
+    )

@@ -1,0 +1,152 @@
+"""The item of the Coordination table that holds the schedule: read and written so that all go by one time."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cxone_messaging.adapters.dynamodb.fleet_clock import TOLERANCE, FleetClock
+from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.schedule import MICRO, Schedule
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.clock_skew import ClockCheck
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_KEY = {"name": {"S": "schedule"}}
+_MAX_RACES_LOST = 50
+
+
+class ConditionError(Exception):
+    """The item is not as an update wants it, but like this."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+
+class ScheduleItem:
+    """The item, as this sender saw it last (`seen`); `slot` is a slot's length in microseconds."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, slot: int, clock: Clock, check: ClockCheck) -> None:
+        self._client = client
+        self._table = table
+        self._slot = slot
+        self._clock = clock
+        self._check = check
+        self.time = FleetClock(clock, check)
+        self.seen = Schedule()
+
+    def look(self) -> Schedule:
+        """Read the item. Raises `StorageError`."""
+        sent_at = self._clock.monotonic()
+        try:
+            answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the schedule could not be read") from error
+        return self._met(answer, answer.get("Item", {}), sent_at)
+
+    def update(
+        self,
+        sets: str,
+        condition: str,
+        values: Mapping[str, int | str],
+        rest: str = "",
+        *,
+        any_stamp: bool = False,
+    ) -> Schedule:
+        """Change and stamp the item, or raise `ConditionError`; either way it has been seen as it is now."""
+        now, lead, sent_at = self.time.now(), self.time.lead, self._clock.monotonic()
+        values = {**values, ":stamp": now}
+        stamps = [sets] if sets else []
+        stamps.append("stampedAt = :stamp")
+        if self.time.has_news and not self.seen.clocks_differ:
+            stamps.append("differedAt = :stamp")
+        if not any_stamp:
+            condition += " AND (attribute_not_exists(stampedAt) OR stampedAt <= :latest)"
+            values[":latest"] = now + TOLERANCE
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=_KEY,
+                UpdateExpression=f"SET {', '.join(stamps)} {rest}".strip(),
+                ConditionExpression=condition,
+                ExpressionAttributeValues={
+                    name: {"S": value} if isinstance(value, str) else {"N": str(value)}
+                    for name, value in values.items()
+                },
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            response = cast("Any", error.response)
+            raise ConditionError(self._met(response, response.get("Item", {}), sent_at)) from None
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the schedule could not be written") from error
+        self.time.has_news = False
+        return self._met(answer, answer["Attributes"], sent_at, own_lead=lead)
+
+    def join(self, seen: Schedule) -> None:
+        """Go by the fleet's time from now on; where this clock is ahead of it, take the slots that are taken along."""
+        for _ in range(_MAX_RACES_LOST):
+            in_doubt = seen.clocks_differ or abs(self._check.skew) > TOLERANCE / MICRO
+            next_slot = seen.backlog_from(self.time.now(), in_doubt=in_doubt)
+            if next_slot == seen.next_slot:
+                return
+            try:
+                self.update("nextSlot = :next", "stampedAt = :seen", {":next": next_slot, ":seen": seen.stamped_at})
+            except ConditionError as error:
+                seen = error.schedule
+            else:
+                return
+
+    def heal(self, horizon: float = 0.0) -> bool:
+        """Overwrite what no sender can have written by the rules; returns whether there was something."""
+        seen, well = self.seen, self.believable(self.seen, horizon)
+        if well == seen:
+            return False
+        names = {"nextSlot": "next_slot", "heldUntil": "held_until", "heldFrom": "held_from"}
+        names |= {"openUntil": "open_until", "probeUntil": "probe_until"}
+        changed = {name: getattr(well, own) for name, own in names.items() if getattr(well, own) != getattr(seen, own)}
+        sets = ", ".join(f"{name} = :{name}" for name in changed)
+        condition = "stampedAt = :seen" if seen.stamped_at else "(attribute_not_exists(stampedAt) OR stampedAt = :seen)"
+        values = {f":{name}": value for name, value in changed.items()} | {":seen": seen.stamped_at}
+        with contextlib.suppress(ConditionError):
+            self.update(sets, condition, values, any_stamp=True)
+        return True
+
+    def believable(self, seen: Schedule, horizon: float = 0.0) -> Schedule:
+        """Return a schedule without instants that no sender can have written by the rules."""
+        return seen.believable(self.time.now(), self.time.latest_believable, horizon, self._slot)
+
+    def _met(self, answer: Any, item: Mapping[str, Any], sent_at: float, *, own_lead: float | None = None) -> Schedule:
+        """Learn from an answer of DynamoDB's, and from the item in it."""
+        self._check.observe_answer(answer, sent_at)
+        seen = self.seen = _read(item)
+        believed = seen.stamped_at <= self.time.latest_believable
+        self.time.meet(seen.stamped_at if believed else 0, sent_at, own_lead=own_lead, in_doubt=seen.clocks_differ)
+        return seen
+
+
+def _read(item: Mapping[str, Any]) -> Schedule:
+    def number(name: str) -> int:
+        return int(item[name]["N"]) if name in item else 0
+
+    def text(name: str) -> str:
+        return str(item[name]["S"]) if name in item else ""
+
+    return Schedule(
+        next_slot=number("nextSlot"),
+        held_until=number("heldUntil"),
+        failures=number("failures"),
+        open_until=number("openUntil"),
+        probe_until=number("probeUntil"),
+        stamped_at=number("stampedAt"),
+        held_from=number("heldFrom"),
+        holds=number("holdsInARow"),
+        failed_by=text("failedBy"),
+        probe_owner=text("probeOwner"),
+        differed_at=number("differedAt"),
+    )

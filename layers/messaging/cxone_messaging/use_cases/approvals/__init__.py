@@ -1,0 +1,1 @@
+"""Approve templates: validate, approve, register with the carriers, subscribe to events."""

@@ -1,0 +1,1 @@
+"""Receive CXone's events: delivery receipts, replies, news of templates."""

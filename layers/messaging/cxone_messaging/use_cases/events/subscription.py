@@ -1,0 +1,102 @@
+"""Record a subscription event: a recipient's reply, news of a template, or something for people to look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger
+from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.delivery import SKEW, plausible_instant
+from cxone_messaging.domain.entries import EntryType, Value
+from cxone_messaging.domain.keywords import Keyword, keyword_in
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.times import format_time, parse_time
+from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.use_cases.consents import HeardConsent, ManageConsents
+from cxone_messaging.use_cases.events.delivery import Recorded, record_once
+
+INBOUND = "message.inbound"
+TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
+
+_STATUSES: Mapping[Keyword, ConsentStatus] = {
+    Keyword.OPT_OUT: ConsentStatus.OPTED_OUT,
+    Keyword.OPT_IN: ConsentStatus.OPTED_IN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEvent:
+    """One event as it came; which fields there are depends on its name, `event`."""
+
+    event: str
+    id: str | None = None
+    timestamp: str | None = None
+    template_id: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    text: str | None = None
+
+
+class RecordEvent:
+    """The use case."""
+
+    def __init__(self, ledger: Ledger, consents: ManageConsents, pseudonyms: Pseudonyms, clock: Clock) -> None:
+        self._ledger = ledger
+        self._consents = consents
+        self._pseudonyms = pseudonyms
+        self._clock = clock
+
+    def __call__(self, event: SubscriptionEvent) -> Recorded:
+        """Record an event once, however often it comes. Raises `StorageError`.
+
+        What can't be used as what it claims to be, or has a name that we don't know, is kept for people to look at.
+        """
+        told = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
+        event_id = self._pseudonyms.event_id(told)
+        if event.event == INBOUND:
+            return self._hear(event, event_id)
+        if event.event in TEMPLATE_EVENTS and event.template_id:
+            data = self._data(event, event_id)
+            return self._append(f"template#{event.template_id}", EntryType.TEMPLATE_EVENT, data)
+        return self._append(f"event#{event_id}", EntryType.EVENT, self._data(event, event_id), Unsettled.REVIEW)
+
+    def _hear(self, event: SubscriptionEvent, event_id: str) -> Recorded:
+        data = self._data(event, event_id)
+        keyword = keyword_in(event.text or "")
+        data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
+        try:
+            number = PhoneNumber.parse(event.sender or "")
+        except InvalidPhoneNumberError:
+            return self._append(f"inbound#{event_id}", EntryType.INBOUND, data, Unsettled.REVIEW)
+        status = _STATUSES.get(keyword)
+        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._is_dated_well(event)):
+            return self._obey(number, HeardConsent(status, INBOUND, event_id, str(data["instant"])))
+        data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
+        why = None if keyword is Keyword.HELP else Unsettled.REVIEW
+        return self._append(f"inbound#{event_id}", EntryType.INBOUND, data, why)
+
+    def _obey(self, number: PhoneNumber, heard: HeardConsent) -> Recorded:
+        is_new = self._consents.hear(number, heard)
+        return Recorded.ACCEPTED if is_new else Recorded.DUPLICATE
+
+    def _is_dated_well(self, event: SubscriptionEvent) -> bool:
+        """Whether an opt-in's time tells that it is no older than an opt-out."""
+        try:
+            return parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
+        except ValueError:
+            return False
+
+    def _data(self, event: SubscriptionEvent, event_id: str) -> dict[str, Value]:
+        received_at = instant(self._clock.now())
+        try:
+            happened_at = plausible_instant(event.timestamp or "", received_at, SKEW)
+        except ValueError:
+            happened_at = format_time(received_at)
+        return {"eventId": event_id, "event": mask_numbers_in(event.event), "instant": happened_at}
+
+    def _append(
+        self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Unsettled | None = None
+    ) -> Recorded:
+        draft = Draft(type_, data, why.as_index() if why else None)
+        return record_once(self._ledger, self._clock, subject, lambda _: draft, data["eventId"]).recorded

@@ -1,0 +1,1 @@
+"""Send one message: check, reserve a slot, claim, post, record the outcome."""

@@ -1,0 +1,220 @@
+"""The core of every send: what is entered before, how one message goes out in its slot, what is entered after."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from http import HTTPStatus
+
+from cxone_messaging.adapters.cxone.sms import SmsGateway
+from cxone_messaging.adapters.dynamodb.governor import Governor
+from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Draft
+from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.consents import Consent
+from cxone_messaging.domain.entries import EntryType, Value
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.messages import POSTS_KEY, Sms
+from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import (
+    CircuitOpenError,
+    ClockWrongError,
+    NoSlotError,
+    RateUsedUpError,
+    SlotMissedError,
+    Slots,
+)
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.platform.telemetry import Metric, Telemetry
+
+# How far ahead a slot may lie that is exchanged for a missed one, or needed after a refused token; in seconds.
+_HORIZON_SECONDS = 5.0
+# No slot lies further ahead when it is given: a horizon, and a chunk of slots of the slowest account that bulk serves.
+_FURTHEST_SECONDS = 2 * _HORIZON_SECONDS
+SCHEDULE_UNREADABLE = NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
+NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
+
+
+def sending(
+    sms: Sms, consent: Consent, pseudonyms: Pseudonyms, *, fingerprint: str, owner: str, deadline: str
+) -> Draft:
+    """Say, before the first byte goes out, who sends what to whom, why they may, and until when they will be done."""
+    return Draft(
+        EntryType.SENDING,
+        {
+            "recipient": sms.to.masked,
+            "recipientHash": consent.recipient_hash,
+            "campaignId": sms.campaign_id,
+            "from": sms.sender,
+            "textHash": pseudonyms.text_hash(sms.text),
+            "encoding": sms.size.encoding,
+            "segments": sms.size.segments,
+            "fingerprint": fingerprint,
+            "owner": owner,
+            "deadline": deadline,
+            "consent": consent.evidence(),
+        },
+    )
+
+
+def result(outcome: SendOutcome, latency_ms: int) -> Draft:
+    """Say what came of it; the latency runs from the request's arrival to CXone's answer."""
+    data: dict[str, Value] = {"latencyMs": latency_ms}
+    if not isinstance(outcome, Accepted | TokenRefused):
+        data["reason"] = outcome.reason
+        if outcome.http_status is not None:
+            data["httpStatus"] = int(outcome.http_status)
+    if isinstance(outcome, NotAccepted) and outcome.posts > 1:
+        data[POSTS_KEY] = outcome.posts
+    match outcome:
+        case Accepted():
+            key = {CXONE_MESSAGE_KEY: outcome.cxone_message_id}
+            return Draft(EntryType.DISPATCHED, {**data, **key}, key)
+        case Rejected():
+            return Draft(EntryType.REJECTED, {**data, "error": outcome.code})
+        case OutcomeUnknown():
+            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value}, Unsettled.UNKNOWN.as_index())
+        case NotAccepted():
+            return Draft(EntryType.RETRYING, {**data, "error": outcome.code})
+        case TokenRefused():
+            raise AssertionError("a refused token is not the end of a send")
+
+
+type MaySend = Callable[[], SendOutcome | None]
+
+
+class Dispatcher:
+    """Sends one message in its slot, and reports to the other senders how CXone took it."""
+
+    def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
+        self._gateway = gateway
+        self._governor = governor
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def send_in_slot(
+        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+    ) -> tuple[Slots, SendOutcome]:
+        """Wait for a slot's time, then do as `send_now` does."""
+        try:
+            slot = self.wait_for(slot, deadline)
+        except NoSlotError as error:
+            return slot, no_slot(error)
+        except StorageError:
+            return slot, SCHEDULE_UNREADABLE
+        return self.send_now(slot, sms, callback_url, deadline, may_send)
+
+    def send_now(
+        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+    ) -> tuple[Slots, SendOutcome]:
+        """Send before the deadline, and where the token is refused once more with a new one, in another slot.
+
+        `may_send` is called at the last moment before anything of the message leaves; an outcome that it returns ends
+        the send. Returns the slot that was used in the end, and the outcome. Never raises.
+        """
+        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        if not isinstance(outcome, TokenRefused):
+            return slot, outcome
+        try:
+            self._governor.succeeded(slot)  # it answers
+            self._gateway.prepare(deadline.left)
+            slot = self.wait_for(self._governor.reserve(1, _HORIZON_SECONDS), deadline)
+        except NoSlotError as error:
+            return slot, no_slot(error)
+        except StorageError:
+            return slot, SCHEDULE_UNREADABLE
+        except MessagingError as error:
+            wait = error.retry_after
+            if error.code is Code.CXONE_AUTH_FAILED:
+                return slot, NotAccepted("cxone_auth_failed", "credentials_refused", retry_after=wait, tried=False)
+            return slot, NotAccepted("cxone_unavailable", "no_token", retry_after=wait, tried=False)
+        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        if isinstance(outcome, TokenRefused):
+            outcome = NotAccepted("cxone_auth_failed", "a_new_token_was_refused_too", HTTPStatus.UNAUTHORIZED)
+        if isinstance(outcome, NotAccepted) and outcome.tried:
+            outcome = replace(outcome, posts=2)
+        return slot, outcome
+
+    def wait_for(self, slot: Slots, deadline: Deadline) -> Slots:
+        """Wait for a slot's time; one that was missed, since this process was held up, is exchanged for another.
+
+        Raises `NoSlotError` where the fleet was asked to wait meanwhile or the deadline comes first, and
+        `StorageError`.
+        """
+        while True:
+            try:
+                wait_until(slot, deadline, self._clock)
+                self._governor.check(slot)
+            except SlotMissedError:
+                slot = self._governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
+            else:
+                return slot
+
+    def report(self, slot: Slots, outcome: SendOutcome) -> None:
+        """Report how CXone took a message; that this fails must not hide what became of it."""
+        governor = self._governor
+        with suppress(StorageError):
+            match outcome:
+                case Rejected(http_status=None) | NotAccepted(tried=False):
+                    governor.give_back(slot)
+                case Accepted() | Rejected() | TokenRefused() | NotAccepted(code="cxone_auth_failed"):
+                    governor.succeeded(slot)
+                case NotAccepted(code=Code.RATE_LIMITED):
+                    self._telemetry.add(Metric.THROTTLED)
+                    governor.throttled(outcome.retry_after, slot)
+                case NotAccepted() | OutcomeUnknown():
+                    governor.failed(slot)
+
+    def count(self, outcome: SendOutcome, sms: Sms, latency_ms: int) -> None:
+        """Count a message that was sent."""
+        telemetry = self._telemetry
+        match outcome:
+            case Accepted():
+                telemetry.add(Metric.MESSAGES_DISPATCHED)
+                telemetry.add(Metric.SEGMENTS_SENT, sms.size.segments)
+                telemetry.add(Metric.DISPATCH_LATENCY, latency_ms)
+            case Rejected():
+                telemetry.add(Metric.MESSAGES_REJECTED)
+            case OutcomeUnknown():
+                telemetry.add(Metric.MESSAGES_UNKNOWN)
+            case NotAccepted() | TokenRefused():
+                pass
+
+    def _send_once(self, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend) -> SendOutcome:
+        ended: SendOutcome | None = None
+
+        def hold_back() -> bool:
+            nonlocal ended
+            try:
+                ended = may_send()
+            except Exception:  # whatever it is, nothing was sent, and nothing may be
+                ended = NotAccepted("cxone_unavailable", "consent_unreadable", tried=False)
+            if deadline.has_passed:
+                ended = NO_TIME_LEFT
+            return ended is not None
+
+        outcome = self._gateway.send(sms, callback_url, deadline.left, hold_back)
+        return ended or outcome
+
+
+def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
+    """Wait for a slot's time.
+
+    Raises `RateUsedUpError` where the deadline comes first, and `SlotMissedError` where the slot lies further ahead
+    than any slot is given: then the clock was set back since.
+    """
+    wait = max(0.0, slot.start - clock.now())
+    if wait > _FURTHEST_SECONDS:
+        raise SlotMissedError
+    if wait > deadline.left:
+        raise RateUsedUpError(wait)
+    clock.sleep(wait)
+
+
+def no_slot(error: NoSlotError) -> NotAccepted:
+    """Put into the words of an outcome that the schedule has no slot."""
+    if isinstance(error, CircuitOpenError):
+        return NotAccepted("cxone_unavailable", "circuit_open", retry_after=error.retry_after, tried=False)
+    if isinstance(error, ClockWrongError):
+        return NotAccepted("cxone_unavailable", "clock_wrong", retry_after=error.retry_after, tried=False)
+    return NotAccepted("rate_limited", "no_slot", retry_after=error.retry_after, tried=False)

@@ -1,0 +1,1 @@
+"""Scheduled work on the ledger: find lost outcomes, make daily checkpoints."""
