@@ -14,7 +14,7 @@ from bench import workers
 from bench.stage import RECIPIENTS, Stage, stage
 from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.sms import SmsRequest
 
 WORKERS = 4
 RATE = 100

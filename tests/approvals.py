@@ -7,10 +7,10 @@ from cxone_messaging.adapters.cxone.admin import SCOPES, TOKEN_PATH, CxoneAdmin
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.adapters.secrets import WebhookSecrets
-from cxone_messaging.domain.approvals import Registration, subject_of
-from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.approvals import Registration
+from cxone_messaging.domain.entries import Draft, Entry, EntryType
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
@@ -20,6 +20,7 @@ from cxone_messaging.use_cases.approvals.read import AuditedApproval, ReadApprov
 from cxone_messaging.use_cases.approvals.registration import Register
 from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
+from cxone_messaging.use_cases.journal import append
 from local.simulator import Edit, Fault, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry
@@ -107,7 +108,7 @@ class ApprovalWorld:
         return ReadApproval(self.ledger)(template_id)
 
     def types(self, template_id: str = "welcome") -> list[str]:
-        return [entry.type for entry in self.ledger.read(subject_of(template_id))]
+        return [entry.type for entry in self.ledger.read(subjects.template(template_id))]
 
     def fault(self, operation: str, action: str = "status", **options: object) -> None:
         self.simulator.add_fault(Fault.model_validate({"operation": operation, "action": action, **options}))
@@ -121,7 +122,7 @@ class ApprovalWorld:
         """Record an event of CXone's, as its webhook does; it happened that many seconds from now."""
         at = format_time(instant(self.clock.now() + seconds))
         draft = Draft(EntryType.TEMPLATE_EVENT, {"eventId": f"{name} {at}", "event": name, "instant": at})
-        return append(self.ledger, self.clock, subject_of(template_id), lambda _: draft)[-1]
+        return append(self.ledger, self.clock, subjects.template(template_id), lambda _: draft)[-1]
 
 
 def rewrite(world, content, template_id="welcome"):

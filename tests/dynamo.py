@@ -8,16 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from cxone_messaging.adapters.dynamodb.ledger import (
-    BATCH_INDEX,
-    CXONE_MESSAGE_INDEX,
-    CXONE_MESSAGE_KEY,
-    DAY_INDEX,
-    DAY_KEY,
-    UNSETTLED_INDEX,
-)
+from cxone_messaging.adapters.dynamodb.ledger import BATCH_INDEX, CXONE_MESSAGE_INDEX, DAY_INDEX, UNSETTLED_INDEX
 from cxone_messaging.domain.attention import UNSETTLED_KEY
 from cxone_messaging.domain.batches import BATCH_KEY
+from cxone_messaging.domain.entries import DAY_KEY
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY
 
 
 class DuplicateError(ClientError):

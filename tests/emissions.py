@@ -15,16 +15,19 @@ from urllib.parse import quote
 import pytest
 
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
-from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Pace
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from cxone_messaging.use_cases.upkeep.sweep import Sweep
@@ -292,7 +295,7 @@ def _broken_chains(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(assembly, "DynamoLedger", Noted)
         build(settings, telemetry=function.metrics)
         ledger = ledgers.pop()
-        first = Draft(EntryType.SENDING, {}).following([], SUBJECT, FakeClock())
+        first = Draft(EntryType.SENDING, {}).following([], SUBJECT, instant(FakeClock().now()))
         ledger.insert(first)
         ledger.insert(replace(first, sequence=3))
         ledger.read(SUBJECT)

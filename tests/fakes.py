@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxone_messaging.adapters.dynamodb.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
-from cxone_messaging.adapters.dynamodb.ledger import DAY_KEY, Insertion, SequenceTakenError
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Unsettled
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import DAY_KEY, Entry
+from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
     MIN_OPEN_SECONDS,

@@ -23,9 +23,9 @@ from cxone_messaging.adapters.cxone import connections
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.assembly import bulk, sending, single
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.messages import Sms, SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.schedule import NoSlotError, Slots
+from cxone_messaging.domain.sms import Sms, SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline

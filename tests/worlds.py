@@ -17,14 +17,16 @@ from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import SmsRules, fold, subject_of
+from cxone_messaging.domain.messages import fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.use_cases.bulk.send_records import SendBatch
 from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch, SubmitBatch
@@ -225,7 +227,7 @@ class World:
     def check_posts(self) -> None:
         """Hold what left a sender against the entry before it: its deadline, and a consent that was fresh."""
         for message_id, messages in self.accepted().items():
-            claims = [each for each in self.ledger.read(subject_of(message_id)) if each.type == EntryType.SENDING]
+            claims = [each for each in self.ledger.read(subjects.message(message_id)) if each.type == EntryType.SENDING]
             for message in messages:
                 written_at = self._let_through.get(message_id, message.time)
                 claim = [each for each in claims if parse_time(each.timestamp).timestamp() <= written_at + 0.001][-1]
@@ -336,7 +338,7 @@ class World:
 
     def deadline_of(self, key: str) -> float:
         """Give the last deadline that a message's entries name, in Unix seconds."""
-        deadline = fold("", self.ledger.read(subject_of(self.pseudonyms.message_id(key)))).deadline
+        deadline = fold("", self.ledger.read(subjects.message(self.pseudonyms.message_id(key)))).deadline
         return parse_time(deadline or "").timestamp()
 
     def written_at(self, subject: str, number: int) -> float:

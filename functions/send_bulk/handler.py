@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 
 from cxone_messaging.assembly import bulk
 from cxone_messaging.domain.batches import BulkRecord
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.names import NAME_LIMIT
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.settings import SendBulkSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger

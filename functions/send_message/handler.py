@@ -9,8 +9,8 @@ from http import HTTPStatus
 from pydantic import Field
 
 from cxone_messaging.assembly import single
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.names import NAME_LIMIT
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SendMessageSettings

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cxone_messaging.assembly import batches
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.names import NAME_LIMIT
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest, HttpResponse, field_errors
 from cxone_messaging.platform.settings import SubmitBulkSettings

@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from cxone_messaging.domain.checkpoints import PREFIX, Checkpoint
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.checkpoints import Checkpoint
 from cxone_messaging.domain.entries import Entry, Value
 from local.audit.chains import Chain, Reread, Seen, Stored
 
@@ -60,7 +61,9 @@ class Copy:
 
     def checkpoints(self) -> Iterator[Chain]:
         """Give the checkpoints' own chains, in the order of their days."""
-        return self._chains(f"{_ENTRIES} WHERE substr(subject, 1, {len(PREFIX)}) = '{PREFIX}' {_IN_ORDER}")
+        return self._chains(
+            f"{_ENTRIES} WHERE substr(subject, 1, {len(subjects.CHECKPOINT)}) = '{subjects.CHECKPOINT}' {_IN_ORDER}"
+        )
 
     def days(self) -> dict[str, str]:
         """Give every day that an entry is dated on, with the first of that day's subjects."""

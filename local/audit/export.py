@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
+from cxone_messaging.domain import subjects
 from local.audit.chains import Chain, Stored
 from local.audit.faults import Fault
 from local.audit.source import AuditError
@@ -42,7 +43,7 @@ class Selection:
         if self.campaign is not None:
             yield tells("campaignId", self.campaign)
         if self.template is not None:
-            yield chain.subject == f"template#{self.template}" or tells("templateId", self.template)
+            yield chain.subject == subjects.template(self.template) or tells("templateId", self.template)
         if self.recipient_hash is not None:
             yield tells("recipientHash", self.recipient_hash)
 

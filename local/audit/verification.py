@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from cxone_messaging.domain.checkpoints import Checkpoint, settled_day, subject_of
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.checkpoints import Checkpoint, settled_day
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, EntryType, first_broken
 from local.audit.chains import Chain
 from local.audit.copy import Copy
@@ -70,7 +71,7 @@ class Verification:
             before = self.checkpoints.get(day - _DAY)
             if before and checkpoint.previous != before.hash:
                 detail = f"it does not name the checkpoint of {before.day} that is there: one of the two was made anew"
-                self.faults.append(Fault(subject_of(day), None, Kind.WRONG_CHECKPOINT, detail))
+                self.faults.append(Fault(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT, detail))
 
     def _check_days(self) -> None:
         """Find the days without a checkpoint: each has one from the first with an entry on, empty days too."""
@@ -83,19 +84,19 @@ class Verification:
             if day not in self.checkpoints:
                 entries = f"; {dated[day]} has an entry of that day" if day in dated else ""
                 detail = f"it was removed, or never made or finished{entries}"
-                self.faults.append(Fault(subject_of(day), None, Kind.NO_CHECKPOINT, detail))
+                self.faults.append(Fault(subjects.checkpoint(day), None, Kind.NO_CHECKPOINT, detail))
 
     def _check_noted(self, noted: Mapping[date, str]) -> None:
         for day, noted_hash in noted.items():
             checkpoint = self.checkpoints.get(day)
             if checkpoint is None or checkpoint.hash != noted_hash:
                 detail = "it is not the one whose hash was noted: it, or what lies before it, was made anew"
-                self.faults.append(Fault(subject_of(day), None, Kind.WRONG_CHECKPOINT, detail))
+                self.faults.append(Fault(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT, detail))
 
 
 def _day_of(subject: str) -> date | None:
     day = _date(subject.partition("#")[2])
-    return day if day and subject_of(day) == subject else None
+    return day if day and subjects.checkpoint(day) == subject else None
 
 
 def _date(text: str) -> date | None:

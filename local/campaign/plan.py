@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cxone_messaging.domain.messages import Checked, SmsRequest, SmsRules, check
+from cxone_messaging.domain.sms import Checked, SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
 from local.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
 from local.campaign.wording import MissingValueError, Wording

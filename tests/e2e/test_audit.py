@@ -5,10 +5,12 @@ import os
 import subprocess
 import time
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
-from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.checkpoints import Checkpoint
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.journal import append
 from local.options import ROOT
 from tests.e2e.conftest import OPTED_IN
 from tests.fakes import FakeClock
@@ -25,7 +27,7 @@ def test_past_days_are_checkpointed_and_the_ledger_is_exported(client, opted_in,
     assert "FunctionError" not in answer, answer["Payload"].read()
     assert json.load(answer["Payload"]).keys() == {"made"}
     day = instant(past.now()).date()
-    checkpoint = Checkpoint.read(day, ledger.read(subject_of(day)))
+    checkpoint = Checkpoint.read(day, ledger.read(subjects.checkpoint(day)))
     assert [head.subject for head in checkpoint.heads] == ["message#past"]
 
     out = tmp_path / "out"

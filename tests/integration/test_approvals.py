@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from cxone_messaging.assembly import templates
-from cxone_messaging.domain.approvals import Registration, fold, subject_of
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.approvals import Registration, fold
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform import aws
@@ -59,7 +60,9 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
 
     with ThreadPoolExecutor(len(callers)) as pool:
         answers = list(pool.map(approve, random.Random(1).sample(callers, len(callers))))
-    assert all(answer == fold(answer.template_id, ledger.read(subject_of(answer.template_id))) for answer in answers)
+    assert all(
+        answer == fold(answer.template_id, ledger.read(subjects.template(answer.template_id))) for answer in answers
+    )
     puts = Counter(entry["details"].get("id") for entry in log(simulator, "template_put") if entry["status"] == 200)
     assert puts == {"welcome": 1, "late": 1}
     for operation in ("register", "audit"):
@@ -69,8 +72,8 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
     assert [entry["outcome"] for entry in log(simulator, "subscribe")] == ["accepted"]
     assert [entry["outcome"] for entry in log(simulator, "token_admin")] == ["accepted"]
     for template_id in TEMPLATES:
-        entries = ledger.read(subject_of(template_id))
-        assert first_broken(subject_of(template_id), entries) is None
+        entries = ledger.read(subjects.template(template_id))
+        assert first_broken(subjects.template(template_id), entries) is None
         assert [entry.type for entry in entries].count("registered") == 1
 
 

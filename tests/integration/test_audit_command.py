@@ -11,10 +11,10 @@ from hashlib import sha256
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from local.options import ROOT
 from tests.fakes import FakeClock, FakeTelemetry

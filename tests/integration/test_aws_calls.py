@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from cxone_messaging.assembly import single
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.settings import SendMessageSettings
 from tests.fakes import FakeTelemetry

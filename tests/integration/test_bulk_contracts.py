@@ -9,14 +9,15 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
-from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, Insertion
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord, batch_index
 from cxone_messaging.domain.consents import Consent, ConsentStatus
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import SmsRequest
-from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.domain.ledger import Insertion
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.platform.clock import SystemClock, instant
 from tests.building import at, delivery, dispatched
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSqs
@@ -26,7 +27,7 @@ INSERTED, TAKEN, FAILED = Insertion.INSERTED, Insertion.TAKEN, Insertion.FAILED
 
 def first(number, batch_id="batch", text="one"):
     draft = Draft(EntryType.SENDING, {"text": text}, batch_index(batch_id, EntryType.SENDING, {}))
-    return draft.following([], f"message#{number}", SystemClock())
+    return draft.following([], f"message#{number}", instant(SystemClock().now()))
 
 
 class TestInsertMany:
@@ -64,7 +65,9 @@ class TestInsertMany:
         chain = [sent]
         for draft in told:
             index = batch_index("batch", draft.type, draft.data)
-            chain.append(Draft(draft.type, draft.data, index).following(chain, sent.subject, SystemClock()))
+            chain.append(
+                Draft(draft.type, draft.data, index).following(chain, sent.subject, instant(SystemClock().now()))
+            )
         for entry in (*chain, first(2, "another"), first(3, None)):
             ledger.insert(entry)
         found = {(entry.subject, entry.sequence, entry.type): entry.data for entry in ledger.batch_entries("batch")}

@@ -14,13 +14,15 @@ import pytest
 import requests
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import SystemClock, instant
 from cxone_messaging.use_cases.consents import GivenConsent
@@ -110,7 +112,7 @@ class Bulk:
         return self._pseudonyms.message_id(reference)
 
     def status(self, reference):
-        subject = subject_of(self.message_id(reference))
+        subject = subjects.message(self.message_id(reference))
         entries = self._ledger.read(subject)
         assert first_broken(subject, entries) is None
         return fold("", entries).status if entries else None

@@ -16,9 +16,9 @@ from cxone_messaging.adapters.cxone.connections import IDLE_LIMIT_SECONDS, _Whol
 from cxone_messaging.adapters.cxone.http import CxoneSession, WatchedBody
 from cxone_messaging.adapters.cxone.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
-from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import SystemClock
 from tests.network import NAME, Certificates, Names, Server, accept, answer, reset
 

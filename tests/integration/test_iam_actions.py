@@ -15,12 +15,12 @@ from collections import defaultdict
 import pytest
 import requests
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from cxone_messaging.use_cases.journal import append
 from local import template
 from tests import events, roles
 from tests.events import FUNCTIONS, WEBHOOK_SECRET

@@ -15,16 +15,14 @@ from cxone_messaging.adapters.dynamodb.ledger import (
     CXONE_MESSAGE_INDEX,
     DAY_INDEX,
     UNSETTLED_INDEX,
-    Draft,
     DynamoLedger,
-    Insertion,
-    SequenceTakenError,
-    append,
 )
 from cxone_messaging.domain.attention import Unsettled
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
 from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending
 from tests.dynamo import FakeDynamo

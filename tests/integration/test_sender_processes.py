@@ -15,9 +15,10 @@ from collections import Counter
 import pytest
 import requests
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import Status, fold, subject_of
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
@@ -57,7 +58,7 @@ def message_id(key):
 
 
 def subject(key):
-    return subject_of(message_id(key))
+    return subjects.message(message_id(key))
 
 
 @pytest.mark.usefixtures("opted_in")

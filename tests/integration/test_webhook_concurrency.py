@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import Status, subject_of
+from cxone_messaging.domain.entries import Draft, first_broken
+from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import SystemClock, instant
+from cxone_messaging.use_cases.journal import append
 from tests.building import dispatched, sending
 from tests.webhooks import Webhook
 
@@ -44,12 +45,12 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     tasks, messages = [], {f"msg_{number:032}": f"cx-{number}" for number in range(4)}
     for message_id, cxone_id in messages.items():
         begun = Draft(*sending())
-        append(ledger, webhook.clock, subject_of(message_id), lambda _, begun=begun: begun)
+        append(ledger, webhook.clock, subjects.message(message_id), lambda _, begun=begun: begun)
 
         def answer(message_id=message_id, cxone_id=cxone_id):
             type_, data = dispatched(cxone_id)
             draft = Draft(type_, data, {"cxoneMessageId": cxone_id})
-            append(ledger, webhook.clock, subject_of(message_id), lambda _: draft)
+            append(ledger, webhook.clock, subjects.message(message_id), lambda _: draft)
             return 200, {"status": "accepted"}
 
         tasks.append(answer)

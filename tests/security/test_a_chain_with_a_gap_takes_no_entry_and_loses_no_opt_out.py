@@ -9,16 +9,20 @@ from dataclasses import replace
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError, Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
-from cxone_messaging.domain.entries import EntryType, first_broken
-from cxone_messaging.domain.messages import SmsRequest, fold
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
+from cxone_messaging.domain.ledger import BrokenChainError
+from cxone_messaging.domain.messages import fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Unusable
 from cxone_messaging.use_cases.consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 from tests.building import MESSAGE_ID, sending
 from tests.building import SUBJECT as MESSAGE
@@ -39,7 +43,7 @@ INSTANT = "2026-11-18T13:06:40.000Z"
 def break_chain(ledger, clock, subject, sequence=FAR, type_=EntryType.CONSENT, **data):
     known = ledger.read(subject)
     said = {"recipient": NUMBER.masked, "recipientHash": HASH, "status": "opted_in", "source": "forged"} | data
-    entry = replace(Draft(type_, said).following(known, subject, clock), sequence=sequence)
+    entry = replace(Draft(type_, said).following(known, subject, instant(clock.now())), sequence=sequence)
     ledger.insert(replace(entry, hash=entry.computed_hash()))
 
 

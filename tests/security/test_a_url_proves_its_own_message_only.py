@@ -8,15 +8,15 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.journal import append
 from tests.building import dispatched, outcome, sending
 from tests.fakes import FakeLedger
 from tests.webhooks import SMS, Webhook, callback

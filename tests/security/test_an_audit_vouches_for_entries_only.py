@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain.entries import Draft, EntryType
+from cxone_messaging.use_cases.journal import append
 from local.options import ROOT
 from tests.fakes import FakeClock
 

@@ -7,9 +7,8 @@ import itertools
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -47,7 +46,7 @@ class Desk:
         """Insert an entry that verifies at the end of the recipient's chain."""
         said = {"recipient": NUMBER.masked, "recipientHash": HASH, "status": "opted_in", "source": "forged", **data}
         known = self.ledger.read(SUBJECT)
-        self.ledger.insert(Draft(EntryType.CONSENT, said).following(known, SUBJECT, self.clock))
+        self.ledger.insert(Draft(EntryType.CONSENT, said).following(known, SUBJECT, instant(self.clock.now())))
         assert first_broken(SUBJECT, self.ledger.read(SUBJECT)) is None
 
     def status(self, recipient_hash=HASH):

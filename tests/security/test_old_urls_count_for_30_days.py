@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
+from cxone_messaging.use_cases.journal import append
 from tests.building import MESSAGE_ID, SUBJECT, outcome, sending
 from tests.webhooks import ARN, CALLBACK, CALLBACK_PREVIOUS, CURRENT, PREVIOUS, SMS, Webhook
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, append
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.read_ledger import handler as read_ledger
@@ -242,7 +243,7 @@ class TestAChainFromBeforeTheBound:
         entry = door.ledger.read(SUBJECT)[-1]
         for number in range(3_000):
             data = {"eventId": str(number), "status": "odd", "word": "odd", "instant": entry.timestamp}
-            entry = Draft(EntryType.DELIVERY, data).following([entry], SUBJECT, door.clock)
+            entry = Draft(EntryType.DELIVERY, data).following([entry], SUBJECT, instant(door.clock.now()))
             door.ledger.insert(entry)
 
     def test_an_event_reads_its_ends_only(self, door):

@@ -12,7 +12,8 @@ import json
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
+from cxone_messaging.domain.entries import Draft
+from cxone_messaging.use_cases.journal import append
 from tests.building import MESSAGE_ID, SUBJECT, sending
 from tests.webhooks import CALLBACK, CALLBACK_PREVIOUS, CURRENT, EVENTS, PREVIOUS, SMS, Webhook
 

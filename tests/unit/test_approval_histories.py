@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.approval_steps import subscription_subject
-from cxone_messaging.domain.approvals import subject_of
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from local.simulator import Settings
@@ -45,7 +44,7 @@ def tells_the_story(world, template_id):
     registered = next(entry for entry in read.entries if entry.type == "registered")
     (told,) = [entry for entry in world.simulator.log("register") if is_done(entry, template_id)]
     assert registered.data.get("registrationId") in {told.details["id"], None}
-    subscription = world.ledger.read(subscription_subject(EVENTS_URL))
+    subscription = world.ledger.read(subjects.subscription(EVENTS_URL))
     assert [entry.type for entry in subscription].count("subscribed") == 1
 
 
@@ -161,4 +160,7 @@ def test_any_history_ends_in_one_registration_a_template_and_one_subscription(sc
     assert history.world.done() == {"template_put": 1, "register": 2, "subscribe": 1, "audit": 2}
     for template_id in TEMPLATES:
         tells_the_story(history.world, template_id)
-        assert first_broken(subject_of(template_id), history.world.ledger.read(subject_of(template_id))) is None
+        assert (
+            first_broken(subjects.template(template_id), history.world.ledger.read(subjects.template(template_id)))
+            is None
+        )

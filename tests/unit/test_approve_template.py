@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxone_messaging.domain.approval_steps import subscription_subject
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.telemetry import Metric
@@ -384,7 +384,7 @@ class TestSubscription:
         assert one.approval.subscribed
         assert other.approval.subscribed
         assert world.done()["subscribe"] == 1
-        assert [entry.type for entry in world.ledger.read(subscription_subject(EVENTS_URL))] == [
+        assert [entry.type for entry in world.ledger.read(subjects.subscription(EVENTS_URL))] == [
             "step_claimed",
             "subscribed",
         ]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
-from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of, subject_of
-from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of
+from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from local.audit.copy import Copy
 from local.audit.faults import NOTES, Kind
@@ -23,7 +24,7 @@ MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
 DAYS = [(MIDNIGHT + timedelta(days=number)).date() for number in range(4)]
 NOW = MIDNIGHT + timedelta(days=4, hours=4)
 TODAY = "2026-11-26T03:59:00.000Z"
-NEWEST = subject_of(DAYS[-1])
+NEWEST = subjects.checkpoint(DAYS[-1])
 # Who writes how many entries on which of the four days; on the third nobody does.
 STORY = {
     "message#early": [3, 0, 0, 0],
@@ -86,13 +87,13 @@ class Tampered:
         """Make all checkpoints anew, as if what stands there now had always stood there."""
         previous = FIRST_PREVIOUS_HASH
         for day in DAYS:
-            chain = self.chains[subject_of(day)]
+            chain = self.chains[subjects.checkpoint(day)]
             heads = [head for subject in sorted(self.chains) if (head := head_of(self.chains[subject], day))]
             if len(chain) > 1:
                 chain[0] = replace(chain[0], data={"heads": [head.written() for head in heads]})
             told = {"count": len(heads), "root": root_of(heads), "previous": previous}
             chain[-1] = replace(chain[-1], data=told)
-            self.forge(subject_of(day))
+            self.forge(subjects.checkpoint(day))
             previous = chain[-1].hash
 
 
@@ -103,7 +104,7 @@ def ledger():
 
 def test_an_untouched_ledger_holds(ledger):
     assert ledger.faults() == []
-    assert [len(list(heads_in(ledger.chains[subject_of(day)]))) for day in DAYS] == [3, 3, 1, 4]
+    assert [len(list(heads_in(ledger.chains[subjects.checkpoint(day)]))) for day in DAYS] == [3, 3, 1, 4]
 
 
 class TestPrecision:
@@ -192,19 +193,19 @@ class TestPrecision:
 
     @pytest.mark.parametrize("day", DAYS[1:])
     def test_a_checkpoint_that_was_removed(self, ledger, day):
-        del ledger.chains[subject_of(day)]
+        del ledger.chains[subjects.checkpoint(day)]
         found = ledger.found()
-        assert (subject_of(day), None, Kind.NO_CHECKPOINT) in found
-        assert {subject for subject, _, _ in found} == {subject_of(day)}
+        assert (subjects.checkpoint(day), None, Kind.NO_CHECKPOINT) in found
+        assert {subject for subject, _, _ in found} == {subjects.checkpoint(day)}
 
     def test_all_checkpoints_that_were_removed(self, ledger):
         for day in DAYS:
-            del ledger.chains[subject_of(day)]
-        assert ledger.found() == {(subject_of(day), None, Kind.NO_CHECKPOINT) for day in DAYS}
+            del ledger.chains[subjects.checkpoint(day)]
+        assert ledger.found() == {(subjects.checkpoint(day), None, Kind.NO_CHECKPOINT) for day in DAYS}
 
     def test_a_checkpoint_is_missed_by_the_one_that_names_it(self, ledger):
         ledger.chains = {subject: ledger.chains[subject] for subject in (NEWEST, "message#late")}
-        assert (subject_of(DAYS[2]), None, Kind.NO_CHECKPOINT) in ledger.found()
+        assert (subjects.checkpoint(DAYS[2]), None, Kind.NO_CHECKPOINT) in ledger.found()
 
     def test_a_checkpoint_that_names_another_one(self, ledger):
         ledger.change(NEWEST, 2, data={**ledger.chains[NEWEST][1].data, "previous": "1" * 64})
@@ -212,7 +213,7 @@ class TestPrecision:
         assert ledger.found() == {(NEWEST, None, Kind.WRONG_CHECKPOINT)}
 
     def test_a_checkpoint_that_was_changed_is_not_believed(self, ledger):
-        subject = subject_of(DAYS[0])
+        subject = subjects.checkpoint(DAYS[0])
         heads = [replace(head, hash="0" * 64) for head in heads_in(ledger.chains[subject])]
         ledger.change(subject, 1, data={"heads": [head.written() for head in heads]})
         ledger.change(subject, 2, data={**ledger.chains[subject][1].data, "root": root_of(heads)})
@@ -242,7 +243,7 @@ class TestPrecision:
         assert ledger.found() == {(NEWEST, 3, Kind.WRONG_CHECKPOINT)}
 
     def test_a_checkpoint_of_no_day(self, ledger):
-        ledger.chains["checkpoint#20261122"] = ledger.chains[subject_of(DAYS[0])]
+        ledger.chains["checkpoint#20261122"] = ledger.chains[subjects.checkpoint(DAYS[0])]
         ledger.forge("checkpoint#20261122")
         assert ("checkpoint#20261122", None, Kind.WRONG_CHECKPOINT) in ledger.found()
 
@@ -359,13 +360,13 @@ class TestLateEntries:
 
 
 def test_who_makes_all_anew_is_found_by_a_hash_that_was_noted_elsewhere(ledger):
-    noted = {day: ledger.chains[subject_of(day)][-1].hash for day in DAYS[2:]}
+    noted = {day: ledger.chains[subjects.checkpoint(day)][-1].hash for day in DAYS[2:]}
     assert ledger.faults(noted=noted) == []
     ledger.change("message#early", 2, data={"at": 9})
     ledger.forge("message#early")
     ledger.remake_checkpoints()
     assert ledger.faults() == []
-    assert ledger.found(noted=noted) == {(subject_of(day), None, Kind.WRONG_CHECKPOINT) for day in DAYS[2:]}
+    assert ledger.found(noted=noted) == {(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT) for day in DAYS[2:]}
 
 
 def tamper_naively(draw, ledger, subject):

@@ -17,7 +17,8 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage
 from cxone_messaging.use_cases.send.answers import Receipt
 from local.simulator import Fault, Settings

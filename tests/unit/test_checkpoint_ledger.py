@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
-from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.checkpoints import Checkpoint, merkle_root
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.merkle import merkle_root
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.upkeep import chain_heads
 from cxone_messaging.use_cases.upkeep import checkpoint as checkpoint_ledger
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
@@ -49,7 +49,7 @@ class World:
         return use_case(lambda: next(left) if left else PLENTY)
 
     def checkpoint(self, day):
-        return Checkpoint.read(day, self.ledger.read(subject_of(day)))
+        return Checkpoint.read(day, self.ledger.read(subjects.checkpoint(day)))
 
     def heads(self, day):
         return {head.subject: head.sequence for head in self.checkpoint(day).heads}
@@ -133,14 +133,14 @@ class TestLateEntries:
         world.make()
         assert world.heads(DAY) == {"message#a": 1, "message#b": 1, "message#c": 1}
         heads = world.heads(NEXT)
-        assert heads.pop(subject_of(DAY)) == 2
+        assert heads.pop(subjects.checkpoint(DAY)) == 2
         assert heads == {"message#a": 2, "message#b": 3, "message#new": 1}
         assert world.checkpoint(NEXT).holds
 
     def test_a_chain_of_the_day_before_that_nothing_came_late_to_is_not_listed(self, world):
         world.at(NOON + timedelta(days=2))
         world.make()
-        assert list(world.heads(NEXT)) == [subject_of(DAY)]
+        assert list(world.heads(NEXT)) == [subjects.checkpoint(DAY)]
 
     def test_it_is_listed_once(self, world):
         self.add_late(world, "message#a")
@@ -158,7 +158,7 @@ class TestLateEntries:
         assert len(world.make()) == 1
         assert "message#a" not in reads
         assert {"message#c"} <= set(reads)
-        assert first_broken(subject_of(NEXT), read(subject_of(NEXT))) is None
+        assert first_broken(subjects.checkpoint(NEXT), read(subjects.checkpoint(NEXT))) is None
         assert world.checkpoint(NEXT).holds
 
 
@@ -224,9 +224,7 @@ class TestSkippedChains:
         self.broken.clear()
         world.at(NOON + timedelta(days=2))
         world.make()
-        entry = Draft(EntryType.DELIVERY, {}).following(
-            world.ledger.read("message#b"), "message#b", FakeClock(NOON.timestamp())
-        )
+        entry = Draft(EntryType.DELIVERY, {}).following(world.ledger.read("message#b"), "message#b", NOON)
         world.ledger.insert(entry)
         world.at(NOON + timedelta(days=3))
         world.make()
@@ -416,8 +414,8 @@ class TestParts:
         world.at(NOON + timedelta(days=1))
 
     def whole(self, world):
-        entries = world.ledger.read(subject_of(DAY))
-        assert first_broken(subject_of(DAY), entries) is None
+        entries = world.ledger.read(subjects.checkpoint(DAY))
+        assert first_broken(subjects.checkpoint(DAY), entries) is None
         assert [len(entry.data.get("heads", ())) for entry in entries] == [2, 2, 2, 1, 0]
         checkpoint = world.checkpoint(DAY)
         assert checkpoint.holds
@@ -429,7 +427,7 @@ class TestParts:
 
     def test_a_run_without_time_leaves_the_rest_to_the_next(self, world):
         assert world.make(seconds=100) == []
-        assert len(world.ledger.read(subject_of(DAY))) == 3
+        assert len(world.ledger.read(subjects.checkpoint(DAY))) == 3
         assert world.checkpoint(DAY) is None
         assert len(world.make()) == 1
         self.whole(world)
@@ -487,6 +485,8 @@ class TestParts:
         world.at(NOON + timedelta(days=3))
         world.make(ledger=Overtaken())
         for day in (DAY, NEXT):
-            ends = [entry for entry in world.ledger.read(subject_of(day)) if entry.type == EntryType.CHECKPOINT]
+            ends = [
+                entry for entry in world.ledger.read(subjects.checkpoint(day)) if entry.type == EntryType.CHECKPOINT
+            ]
             assert len(ends) == 1
             assert world.checkpoint(day).holds

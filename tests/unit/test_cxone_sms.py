@@ -8,9 +8,9 @@ from cxone_messaging import segments
 from cxone_messaging.adapters.cxone.http import Answer
 from cxone_messaging.adapters.cxone.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
-from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, OutcomeUnknown
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import Sms
 from functions.receive_webhook.handler import DeliveryBody
 from tests.fakes import FakeClock
 

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError
-from cxone_messaging.domain.messages import SmsRequest, Status, subject_of
+from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.sms import SmsRequest
 from tests.webhooks import SMS, Webhook, callback
 from tests.worlds import RECIPIENT, AfterThePost, Killed, World, reference
 
@@ -56,7 +58,7 @@ def test_events_for_a_sender_that_was_killed_after_the_post_end_in_delivered(wor
     with pytest.raises(Killed):
         world.sender(injector).send(REQUEST, "key", lambda: 28.0)
     message_id = world.pseudonyms.message_id("key")
-    assert [entry.type for entry in world.ledger.read(subject_of(message_id))] == ["sending"]
+    assert [entry.type for entry in world.ledger.read(subjects.message(message_id))] == ["sending"]
     if noticed:
         world.clock.advance(60)
         with pytest.raises(MessagingError):
@@ -65,6 +67,6 @@ def test_events_for_a_sender_that_was_killed_after_the_post_end_in_delivered(wor
     post_due_events(world, webhook)
     shown = world.read(message_id)
     assert (shown.message.status, shown.verified) == (Status.DELIVERED, True)
-    assert first_broken(subject_of(message_id), shown.entries) is None
+    assert first_broken(subjects.message(message_id), shown.entries) is None
     assert world.sender().send(REQUEST, "key", lambda: 28.0).replayed
     assert len(world.accepted()[message_id]) == 1

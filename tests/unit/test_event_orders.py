@@ -4,14 +4,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.settle import settle_overdue
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from cxone_messaging.use_cases.upkeep.sweep import Sweep

@@ -9,12 +9,14 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import MOST_TRIES, pause_after
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.use_cases.consents import HeardConsent
 from local.simulator import Fault, Settings
 from local.simulator.wire import Response
@@ -46,12 +48,12 @@ def put(world, count=1):
 
 
 def statuses(world, count):
-    subjects = [subject_of(world.pseudonyms.message_id(f"r{number}")) for number in range(count)]
-    return [fold("", world.ledger.read(subject)).status for subject in subjects]
+    named = [subjects.message(world.pseudonyms.message_id(f"r{number}")) for number in range(count)]
+    return [fold("", world.ledger.read(subject)).status for subject in named]
 
 
 def trail(world, key):
-    return [entry.type for entry in world.ledger.read(subject_of(world.pseudonyms.message_id(key)))]
+    return [entry.type for entry in world.ledger.read(subjects.message(world.pseudonyms.message_id(key)))]
 
 
 def date(seconds, form=None):
@@ -251,7 +253,7 @@ class TestLostClaims:
         dynamo = FakeDynamo()
         world.ledger = DynamoLedger(dynamo, "ledger", clock=world.clock, rng=random.Random(1))
         put(world, 25)
-        failing = None if which is None else subject_of(world.pseudonyms.message_id(f"r{which}"))
+        failing = None if which is None else subjects.message(world.pseudonyms.message_id(f"r{which}"))
         insert, query, until = dynamo.batch_execute_statement, dynamo.query, []
 
         def lose_first(**asked):

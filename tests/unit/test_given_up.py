@@ -8,9 +8,10 @@ from cxone_messaging import segments
 from cxone_messaging.adapters.cxone.http import HeldBackError, WatchedBody
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import Sms, SmsRequest, Status
+from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import Sms, SmsRequest
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.consents import HeardConsent
 from local.simulator import Settings

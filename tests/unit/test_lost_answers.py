@@ -11,14 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
-from cxone_messaging.adapters.dynamodb.ledger import Draft, DynamoLedger, Insertion, SequenceTakenError, append
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.dynamodb.tries import MOST_TRIES, PATIENCE_SECONDS
 from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import SmsRequest, fold, subject_of
+from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
+from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.use_cases.journal import append
 from local.simulator import Settings
 from tests.dynamo import FakeDynamo, error, lost, refused
 from tests.fakes import FakeClock
@@ -37,7 +42,7 @@ class Desk:
 
     def entries(self, many=25, text="mine"):
         draft = Draft(EntryType.SENDING, {"text": text})
-        return [draft.following([], f"message#{number}", self.clock) for number in range(many)]
+        return [draft.following([], f"message#{number}", instant(self.clock.now())) for number in range(many)]
 
     def texts(self):
         return Counter(row["data"]["M"]["text"]["S"] for row in self.db.rows.values())
@@ -246,8 +251,8 @@ class TestAChunk:
             world.queue.send(json.dumps(BulkRecord(f"r{number}", SmsRequest(RECIPIENT.e164, "Hi")).body()))
 
     def statuses(self, world):
-        subjects = [subject_of(world.pseudonyms.message_id(f"r{number}")) for number in range(25)]
-        return Counter(fold("", world.ledger.read(subject)).status for subject in subjects)
+        named = [subjects.message(world.pseudonyms.message_id(f"r{number}")) for number in range(25)]
+        return Counter(fold("", world.ledger.read(subject)).status for subject in named)
 
     @pytest.mark.parametrize("where", ["before", "spoil"])
     @pytest.mark.parametrize("calls", [1, 2, 3])
@@ -293,7 +298,7 @@ def test_whichever_calls_of_a_bulk_sender_are_lost_nothing_unposted_ends_unknown
     db.before = db.spoil = lambda *_: None
     posted = {message_id: len(each) for message_id, each in world.accepted().items()}
     assert posted == dict.fromkeys(ids, 1)
-    assert {fold("", world.ledger.read(subject_of(each))).status for each in ids} <= {"dispatched", "unknown"}
+    assert {fold("", world.ledger.read(subjects.message(each))).status for each in ids} <= {"dispatched", "unknown"}
 
 
 class Left:

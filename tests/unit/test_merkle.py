@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.merkle import merkle_root
+from cxone_messaging.domain.checkpoints import merkle_root
 
 # The vectors of Certificate Transparency's own tests (RFC 6962 trees over the first so many of these leaves).
 LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.delivery import DeliveryEvent, plausible_instant
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code
-from cxone_messaging.domain.messages import SmsRequest, SmsRules, Status, check, fold, subject_of
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.use_cases.send.answers import rejected
 from tests.building import MESSAGE_ID, at, chain, delivery, dispatched, outcome, sending
 
@@ -209,7 +211,7 @@ def _ending(message):
 
 
 def test_a_subject_names_its_message():
-    assert subject_of("msg_1") == "message#msg_1"
+    assert subjects.message("msg_1") == "message#msg_1"
 
 
 class TestDeliveryEvent:

@@ -5,7 +5,7 @@ import pytest
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.sms import SmsRequest
 from tests.worlds import World
 
 REQUEST = SmsRequest("+15551234567", "Your code is 849201")

@@ -4,8 +4,8 @@ import json
 
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN
+from cxone_messaging.domain.sms import SmsRequest
 from local.simulator import Settings
 from tests.worlds import RECIPIENT, World
 

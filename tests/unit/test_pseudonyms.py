@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest
 
 NUMBER = "+15551234567"
 PSEUDONYMS = Pseudonyms("pepper")

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.read_message import ReadMessage
 from tests.building import MESSAGE_ID, SUBJECT, delivery, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry

@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, SequenceTakenError, append
 from cxone_messaging.domain.batches import batch_index, count_by_status
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.ledger import SequenceTakenError
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
+from cxone_messaging.use_cases.journal import append
 from tests.building import MESSAGE_ID, START, SUBJECT, at, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 

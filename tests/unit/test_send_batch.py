@@ -8,16 +8,17 @@ from contextlib import nullcontext
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Insertion
 from cxone_messaging.domain.batches import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.domain.ledger import Insertion
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Done, Later, Unusable

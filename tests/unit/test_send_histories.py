@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status, fold
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.use_cases.send.answers import Receipt
 from local.simulator import Fault, Settings
 from tests.histories import (

@@ -8,8 +8,9 @@ import pytest
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status
+from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Slots
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from local.simulator import Fault

@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, Status, fold, subject_of
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import instant
 from local.simulator import Settings
@@ -51,7 +53,7 @@ def stop(world, webhook):
 
 
 def status_of(world, reference):
-    subject = subject_of(world.pseudonyms.message_id(reference))
+    subject = subjects.message(world.pseudonyms.message_id(reference))
     entries = world.ledger.read(subject)
     assert first_broken(subject, entries) is None
     return fold("", entries).status

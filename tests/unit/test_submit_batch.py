@@ -8,8 +8,8 @@ from boto3.dynamodb.types import TypeSerializer
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, SmsRules, check
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.platform.http_api import HttpRequest
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage
 from functions.submit_bulk import handler as submit_bulk

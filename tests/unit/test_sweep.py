@@ -4,10 +4,9 @@ import random
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.batches import count_by_status
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import EntryType, first_broken
+from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
@@ -15,6 +14,7 @@ from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.settle import settle_overdue
 from cxone_messaging.use_cases.upkeep.sweep import Sweep, Swept
 from tests.building import MESSAGE_ID, SUBJECT, sending

@@ -8,7 +8,7 @@ import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import SmsRequest
+from cxone_messaging.domain.sms import SmsRequest
 from local.simulator import Fault
 from local.simulator.wire import Response
 from tests.worlds import RECIPIENT, World

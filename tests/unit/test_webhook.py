@@ -10,10 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, append
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, ConsentStatus
-from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.entries import Draft, first_broken
 from cxone_messaging.domain.errors import Code, StorageError
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -21,6 +20,7 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.journal import append
 from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
 from tests.fakes import EPOCH, FakeClock, FakeConsentStore, FakeLedger
 from tests.webhooks import CURRENT, EVENTS, PREVIOUS, SMS, Webhook, callback, hex_of

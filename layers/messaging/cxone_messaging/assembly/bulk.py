@@ -7,7 +7,7 @@ from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.assembly.pseudonyms import pseudonyms
 from cxone_messaging.assembly.sending import callback_urls, governor, pace, sms_gateway
-from cxone_messaging.domain.messages import SmsRules
+from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import SendBulkSettings

@@ -83,11 +83,6 @@ def is_refusal(code: Code, http_status: int | None) -> bool:
     return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
-def subscription_subject(url: str) -> str:
-    """Name the subject of the one subscription that a URL has, for all templates."""
-    return f"subscription#{sha256(url.encode()).hexdigest()[:32]}"
-
-
 def request_key(*told: str) -> str:
     """Make the `Idempotency-Key` of a call of CXone's: 64 hex digits, the same whenever the same is asked."""
     return sha256(json.dumps(told).encode()).hexdigest()

@@ -95,11 +95,6 @@ class Approval:
     updated_at: str
 
 
-def subject_of(template_id: str) -> str:
-    """Name a template's subject in the ledger."""
-    return f"template#{template_id}"
-
-
 def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
     """Find the event by which CXone tells of a registration whose answer we missed.
 

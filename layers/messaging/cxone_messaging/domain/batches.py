@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain.entries import Entry, EntryType, Value
-from cxone_messaging.domain.messages import SmsRequest, Status, final_event, fold
+from cxone_messaging.domain.messages import Status, final_event, fold
+from cxone_messaging.domain.sms import SmsRequest
 
 # The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
 BATCH_KEY, BATCH_STATE_KEY = "batchId", "batchState"

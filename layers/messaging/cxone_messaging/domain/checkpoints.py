@@ -12,15 +12,14 @@ day's checkpoint did not see is late where the next one saw it, and added by som
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Self
 
 from cxone_messaging.domain.entries import Entry, EntryType, Value
-from cxone_messaging.domain.merkle import merkle_root
 
-PREFIX = "checkpoint#"
 # In an entry of heads after which a run had no time left: the last subject that it had dealt with.
 REACHED_KEY = "reached"
 # In an entry of heads: the chains of that part that could not be read.
@@ -30,6 +29,8 @@ SKIPPED_KEY = "skipped"
 SETTLED_AFTER = timedelta(minutes=30)
 
 _DAY = timedelta(days=1)
+# Prefixes of what is hashed in a Merkle tree, so that nobody can pass a node off as a leaf (RFC 6962, section 2.1).
+_LEAF, _NODE = b"\x00", b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,6 @@ class Checkpoint:
         return in_order and self.count == len(self.heads) and self.root == root_of(self.heads)
 
 
-def subject_of(day: date) -> str:
-    """Name a day's checkpoint in the ledger."""
-    return PREFIX + day.isoformat()
-
-
 def settled_day(now: datetime) -> date:
     """Give the newest day that no entry will be dated on any more."""
     return (now.astimezone(UTC) - SETTLED_AFTER).date() - _DAY
@@ -150,3 +146,20 @@ def skipped_in(entries: Sequence[Entry]) -> Iterator[str]:
 def root_of(heads: Sequence[Head]) -> str:
     """Hash a day's heads, in their order, to one Merkle root."""
     return merkle_root(head.leaf() for head in heads)
+
+
+def merkle_root(leaves: Iterable[bytes]) -> str:
+    """Hash a list of leaves to its root, 64 hex digits. Keeps no more than one hash a level, however long the list."""
+    subtrees: list[tuple[int, bytes]] = []  # (height, hash) of the complete ones so far, each lower than the one before
+    for leaf in leaves:
+        height, node = 0, sha256(_LEAF + leaf).digest()
+        while subtrees and subtrees[-1][0] == height:
+            node = sha256(_NODE + subtrees.pop()[1] + node).digest()
+            height += 1
+        subtrees.append((height, node))
+    if not subtrees:
+        return sha256().hexdigest()
+    _, root = subtrees.pop()
+    while subtrees:
+        root = sha256(_NODE + subtrees.pop()[1] + root).digest()
+    return root.hex()

@@ -79,16 +79,3 @@ class DeliveryEvent:
         """
         told = [self.cxone_message_id, self.status, self.timestamp, self.error]
         return sha256(json.dumps(told).encode()).hexdigest()
-
-
-def stray_subject(cxone_message_id: str) -> str:
-    """Name the subject that keeps the events of a message which nobody knows yet."""
-    return _STRAY + cxone_message_id
-
-
-def cxone_message_id_of(subject: str) -> str:
-    """Read CXone's id off the name of such a subject."""
-    return subject.removeprefix(_STRAY)
-
-
-_STRAY = "delivery#"

@@ -7,15 +7,18 @@ escaped to ASCII. Its `previousHash` is the hash of the entry before, so one cha
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Self
 
-from cxone_messaging.domain.times import day_of
+from cxone_messaging.domain.times import day_of, format_time
 
 type Value = str | int | bool | list[Value] | dict[str, Value] | None
 
 FIRST_PREVIOUS_HASH = "0" * 64
+# The index key of the first entry that a subject has on a day.
+DAY_KEY = "day"
 
 
 class EntryType(StrEnum):
@@ -130,6 +133,30 @@ class Entry:
         del sealed["hash"]
         canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an entry is to say; its place in the chain is found when it is appended."""
+
+    type: EntryType
+    data: Mapping[str, Value]
+    index: Mapping[str, str] | None = None
+
+    def following(self, entries: Sequence[Entry], subject: str, at: datetime) -> Entry:
+        """Make the entry that comes after a subject's others; the first one on a day bears it, as an index key."""
+        previous = entries[-1] if entries else None
+        timestamp = format_time(at)
+        day = day_of(timestamp)
+        found_by_day = {} if previous and previous.day == day else {DAY_KEY: day}
+        return Entry.following(
+            previous,
+            subject=subject,
+            type=self.type,
+            timestamp=timestamp,
+            data=self.data,
+            index={**(self.index or {}), **found_by_day},
+        )
 
 
 def first_broken(subject: str, entries: Iterable[Entry]) -> int | None:

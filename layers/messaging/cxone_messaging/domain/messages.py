@@ -9,15 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cxone_messaging import segments
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
-from cxone_messaging.domain.errors import Code, FieldError
-from cxone_messaging.domain.names import name_fault
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
-_PREFIX = "message#"
 # How many requests a try took, in the entry of a message that may be tried again; absent where it was one.
 POSTS_KEY = "posts"
 # Of a long chain, so many of its sender's first entries are held, and so many of the last.
@@ -40,81 +35,6 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
     DELIVERED = "delivered"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class SmsRequest:
-    """One SMS as the caller asked for it, before any default is filled in."""
-
-    to: str = ""
-    text: str = ""
-    campaign_id: str | None = None
-    sender: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sms:
-    """An SMS that keeps every rule that can be checked without asking anybody."""
-
-    to: PhoneNumber
-    text: str
-    campaign_id: str
-    sender: str
-    size: segments.SegmentCount
-
-
-@dataclass(frozen=True, slots=True)
-class SmsRules:
-    """What a request is checked against, and what stands in where it says nothing."""
-
-    default_campaign_id: str
-    default_sender: str
-    max_segments: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A request after its check: every violation, and as much of the message as could be read."""
-
-    errors: tuple[FieldError, ...]
-    to: PhoneNumber | None
-    size: segments.SegmentCount | None
-    sms: Sms | None
-
-
-def check(request: SmsRequest, rules: SmsRules) -> Checked:
-    """Check a request against all rules at once, so that a caller can mend everything in one go."""
-    errors: list[FieldError] = []
-    to: PhoneNumber | None = None
-    try:
-        to = PhoneNumber.parse(request.to)
-    except InvalidPhoneNumberError as error:
-        errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
-    # What was named but is blank is a slip of the caller's, and not a wish for the default.
-    campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
-    if not campaign_id.strip():
-        errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
-    elif fault := name_fault(campaign_id):
-        errors.append(FieldError(Code.INVALID_CHARACTERS, "campaignId", f"a campaign's name {fault}"))
-    sender = rules.default_sender if request.sender is None else request.sender
-    if not sender.strip():
-        errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
-    size: segments.SegmentCount | None = None
-    if not request.text.strip():
-        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
-    elif "\0" in request.text:
-        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", "U+0000 can't be sent in a message"))
-    else:
-        try:
-            size = segments.count(request.text)
-        except segments.InvalidCharacterError as error:
-            errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
-    if size and size.segments > rules.max_segments:
-        told = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
-        errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", told))
-    if errors or to is None or size is None:
-        return Checked(tuple(errors), to, size, None)
-    return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +62,6 @@ class Message:
     attempts: int
     tried_at: str | None
     posts: int
-
-
-def subject_of(message_id: str) -> str:
-    """Name a message's subject in the ledger."""
-    return f"{_PREFIX}{message_id}"
-
-
-def is_message(subject: str) -> bool:
-    """Whether a subject in the ledger is a message."""
-    return subject.startswith(_PREFIX)
 
 
 def fold(message_id: str, entries: Sequence[Entry]) -> Message:

@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 
-from cxone_messaging.domain.messages import SmsRequest
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.sms import SmsRequest
 
 
 class Pseudonyms:

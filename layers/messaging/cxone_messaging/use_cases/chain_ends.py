@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, SequenceTakenError
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, deliveries_in
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import Draft, Entry
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.platform.clock import Clock
+from cxone_messaging.domain.ledger import Ledger, SequenceTakenError
+from cxone_messaging.platform.clock import Clock, instant
 
 # All entries of a message, as a rule: its deliveries, and as many of its senders and batches.
 WINDOW = 2 * MOST_DELIVERIES
@@ -62,7 +62,7 @@ def append_to_ends(
             return ends
         if ends[-1].sequence - ends[-WINDOW].sequence != WINDOW - 1:
             raise StorageError("the chain's last entries do not follow one another")
-        entry = draft.following(ends, subject, clock)
+        entry = draft.following(ends, subject, instant(clock.now()))
         try:
             ledger.insert(entry)
         except SequenceTakenError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
-from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError, Draft, Ledger, append
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import (
     IN_FORCE_SECONDS,
     Consent,
@@ -18,11 +18,13 @@ from cxone_messaging.domain.consents import (
     is_passed_over,
     last_word,
 )
-from cxone_messaging.domain.entries import Entry, EntryType, Value, unbroken
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, unbroken
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
+from cxone_messaging.domain.ledger import BrokenChainError, Ledger
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.use_cases.journal import append
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ManageConsents:
         if given.campaign_id is not None:
             data["campaignId"] = given.campaign_id
         draft = Draft(EntryType.CONSENT, data)
-        entries, before_gap = self._append(f"consent#{recipient_hash}", given.status, lambda _, __: draft)
+        entries, before_gap = self._append(subjects.consent(recipient_hash), given.status, lambda _, __: draft)
         # Nobody else's entry is put in force, even where it follows this one.
         consent = consent_in(entries[-1])
         self._consents.store(consent, **_regardless(before_gap))
@@ -76,7 +78,7 @@ class ManageConsents:
         An opt-out takes `IN_FORCE_SECONDS`. An event that comes again is in the ledger already. Its own entry is put in
         force all the same, for the first time may have broken off before that; no other entry is.
         """
-        subject = f"consent#{recipient_hash}"
+        subject = subjects.consent(recipient_hash)
         data = _data(recipient_hash, masked, heard.status, heard.source)
         data |= {"eventId": heard.event_id, "instant": heard.instant}
         is_new = False
@@ -93,7 +95,7 @@ class ManageConsents:
                 return draft  # which is refused: it has no place behind a gap
             if heard.status is ConsentStatus.OPTED_OUT and (before_gap or not is_in_force_everywhere(known)):
                 # Senders may have read the consent just before. Once this is stored, none of them goes by that.
-                consent = consent_in(draft.following(known, subject, self._clock))
+                consent = consent_in(draft.following(known, subject, instant(self._clock.now())))
                 self._consents.store(consent, **_regardless(before_gap))
                 self._clock.sleep(IN_FORCE_SECONDS)
             return draft

@@ -8,12 +8,13 @@ whenever that has changed. Ordinarily there is no other batch, and nothing is en
 from collections.abc import Sequence
 from functools import partial
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
 from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batches_of, is_counted, standing_index
-from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.entries import Draft, Entry, EntryType
 from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.messages import fold
 from cxone_messaging.platform.clock import Clock
+from cxone_messaging.use_cases.journal import append
 
 
 def count_in_batches(

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from cxone_messaging.adapters.dynamodb.ledger import Ledger
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import Digest, Message, fold, subject_of
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.messages import Digest, Message, fold
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
@@ -47,7 +48,7 @@ class ReadMessage:
 
         Raises `message_not_found`, `audit_too_long` where `seconds_left` are too few, and `StorageError`.
         """
-        subject = subject_of(message_id)
+        subject = subjects.message(message_id)
         walked = in_time(self._ledger.walk(subject), seconds_left)
         entries = list(islice(walked, _LONG + 1))
         if not entries:
@@ -75,7 +76,7 @@ class ReadMessage:
                 yield entry
 
         through = looked_at()
-        verified = first_broken(subject_of(message_id), through) is None
+        verified = first_broken(subjects.message(message_id), through) is None
         for _ in through:
             pass  # behind the first fault
         return AuditedMessage(fold(message_id, digest.entries()), page.entries, verified, page.next_after)

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError, Draft, Ledger, append
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.batches import batch_index, batch_of
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.ledger import BrokenChainError, Ledger
 from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
+from cxone_messaging.use_cases.journal import append
 
 
 def is_overdue(message: Message, clock: Clock) -> bool:

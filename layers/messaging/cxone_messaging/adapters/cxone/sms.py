@@ -15,8 +15,8 @@ import requests
 from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.delivery import cxone_id
-from cxone_messaging.domain.messages import Sms
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
+from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"

@@ -5,11 +5,9 @@ whoever appends reads again and decides again. So one condition serves the hash 
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,10 +15,10 @@ from cxone_messaging.adapters.dynamodb.tries import Tries
 from cxone_messaging.adapters.dynamodb.values import attributes_of, written
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Unsettled
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
-from cxone_messaging.domain.entries import Entry, EntryType, Value, unbroken
+from cxone_messaging.domain.entries import DAY_KEY, Entry, unbroken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.times import day_of, format_time
-from cxone_messaging.platform.clock import Clock, SystemClock, instant
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Insertion, Ledger, SequenceTakenError, sent_as
+from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 if TYPE_CHECKING:
@@ -28,13 +26,9 @@ if TYPE_CHECKING:
 
 BATCH_INDEX = "by-batch"
 CXONE_MESSAGE_INDEX = "by-cxone-message-id"
-CXONE_MESSAGE_KEY = "cxoneMessageId"
 DAY_INDEX = "by-day"
-DAY_KEY = "day"
 UNSETTLED_INDEX = "unsettled"
 
-# Each lost race means that somebody else's append went through, so this many in a row mean a fault, not contention.
-_MAX_RACES_LOST = 100
 # So many entries of one end of a chain are read at once, where no more than that end is needed.
 _END = 100
 # DynamoDB takes as many statements in one call.
@@ -48,97 +42,7 @@ _LOST = "no answer"
 _IN_DOUBT = frozenset({"DuplicateItem", "InternalServerError", _LOST})
 
 
-class Insertion(Enum):
-    """What became of one of several inserts; `FAILED` where the entry is not in, or nobody can find out."""
-
-    INSERTED = auto()
-    TAKEN = auto()
-    FAILED = auto()
-
-
-class SequenceTakenError(Exception):
-    """Another entry stands at this sequence already."""
-
-
-class BrokenChainError(StorageError):
-    """A chain has a gap in its sequences, which no append of ours leaves: nothing is appended to it.
-
-    `subject` is the chain's, `kept` its entries before the gap.
-    """
-
-    def __init__(self, subject: str, kept: Sequence[Entry]) -> None:
-        super().__init__("a chain of the ledger has a gap")
-        self.subject = subject
-        self.kept = kept
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What an entry is to say; its place in the chain is found when it is appended."""
-
-    type: EntryType
-    data: Mapping[str, Value]
-    index: Mapping[str, str] | None = None
-
-    def following(self, entries: Sequence[Entry], subject: str, clock: Clock) -> Entry:
-        """Make the entry that comes after a subject's others; the first one on a day bears it, as an index key."""
-        previous = entries[-1] if entries else None
-        timestamp = format_time(instant(clock.now()))
-        day = day_of(timestamp)
-        found_by_day = {} if previous and previous.day == day else {DAY_KEY: day}
-        return Entry.following(
-            previous,
-            subject=subject,
-            type=self.type,
-            timestamp=timestamp,
-            data=self.data,
-            index={**(self.index or {}), **found_by_day},
-        )
-
-
-class Ledger(Protocol):
-    """An append-only table of chained entries."""
-
-    def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
-        ...
-
-    def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, and return what became of each. Never raises."""
-        ...
-
-    def read(self, subject: str) -> list[Entry]:
-        """Read all of a subject's entries in their order, those just written included."""
-        ...
-
-    def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
-        """Give a subject's entries one by one, in their order or the newest first, those just written included.
-
-        So many as a `page` has are read at once, when the first of them is asked for. Raises `StorageError` then.
-        """
-        ...
-
-    def batch_entries(self, batch_id: str) -> list[Entry]:
-        """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
-        ...
-
-    def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment.
-
-        Of several, it is the one whose sender got the id from CXone.
-        """
-        ...
-
-    def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss."""
-        ...
-
-    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
-        """Name the subjects of entries that are in the index for that reason, of an interval, the newest first."""
-        ...
-
-
-class DynamoLedger:
+class DynamoLedger(Ledger):
     """The ledger in DynamoDB. A lost answer is no outcome: what stands in the table is.
 
     With `telemetry`, each chain that is read and has a gap is counted.
@@ -351,49 +255,3 @@ class DynamoLedger:
             except StorageError as error:
                 failure = error
         raise failure
-
-
-def sent_as(entries: Iterable[Entry], cxone_message_id: str) -> bool:
-    """Whether the sender of a message with these entries got this id from CXone."""
-    return any(
-        entry.type == EntryType.DISPATCHED and entry.index.get(CXONE_MESSAGE_KEY) == cxone_message_id
-        for entry in entries
-    )
-
-
-def append(
-    ledger: Ledger,
-    clock: Clock,
-    subject: str,
-    decide: Callable[[Sequence[Entry]], Draft | None],
-    *,
-    known: Sequence[Entry] | None = None,
-    before_gap: bool = False,
-) -> list[Entry]:
-    """Append what `decide` makes of the subject's entries; asked again with the newer ones whenever others were first.
-
-    `known` are the entries that the caller has at hand, which saves a read while nobody else appends. A decision of
-    None appends nothing. Gives all entries, as far as they are known afterwards. Raises `StorageError`.
-
-    A chain with a gap in its sequences takes no entry: `BrokenChainError`. With `before_gap` it does, and then the
-    entries before the gap count as the whole chain.
-    """
-    entries = list(ledger.read(subject) if known is None else known)
-    for _ in range(_MAX_RACES_LOST):
-        kept = unbroken(entries)
-        is_broken = kept is not entries
-        if is_broken and before_gap:
-            entries = list(kept)
-        draft = decide(entries)
-        if draft is None:
-            return entries
-        if is_broken and not before_gap:
-            raise BrokenChainError(subject, kept)
-        entry = draft.following(entries, subject, clock)
-        try:
-            ledger.insert(entry)
-        except SequenceTakenError:
-            entries = ledger.read(subject)
-        else:
-            return [*entries, entry]
-    raise StorageError("the ledger's next sequence is always taken")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxone_messaging.adapters.cxone.admin import TemplateGateway
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
-from cxone_messaging.domain import approvals
+from cxone_messaging.domain import approvals, subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, MessagingError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
 from cxone_messaging.platform.clock import Clock, milliseconds_since
@@ -24,6 +24,7 @@ from cxone_messaging.use_cases.approvals.once import OUTCOME_SECONDS, Asked, Att
 from cxone_messaging.use_cases.approvals.registration import Register
 from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import checked_id
+from cxone_messaging.use_cases.journal import append
 
 # How often a template that changes, or is held by somebody, is tried before that is reported.
 _PUTS = 4
@@ -81,7 +82,7 @@ class ApproveTemplate:
         Raises `MessagingError`: `validation_failed` with all violations, `template_not_found`, `template_conflict`,
         `registration_failed`, `in_progress`, those of calling CXone; and `StorageError`.
         """
-        subject = approvals.subject_of(checked_id(template_id))
+        subject = subjects.template(checked_id(template_id))
         deadline = Deadline.after(self._clock, seconds_left() - OUTCOME_SECONDS)
         attempt = Attempt(uuid.uuid4().hex, self._operator(request), deadline)
         run = _Run(template_id, subject, attempt, self._ledger.read(subject))

@@ -7,13 +7,14 @@ deadline takes over from the dead: nobody alive is still asking then.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
 from cxone_messaging.domain.approval_steps import DONE, Step, StepState, is_refusal, step_state
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import append
 
 # Left of a request's time for entering what came of a call.
 OUTCOME_SECONDS = 3.0

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.dynamodb.ledger import Ledger
-from cxone_messaging.domain.approvals import Approval, fold, subject_of
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.approvals import Approval, fold
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.use_cases.approvals.validate import checked_id
 from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
 
@@ -37,7 +38,7 @@ class ReadApproval:
 
         Raises `template_not_found`, `audit_too_long` where `seconds_left` are too few, and `StorageError`.
         """
-        subject = subject_of(checked_id(template_id))
+        subject = subjects.template(checked_id(template_id))
         entries = list(in_time(self._ledger.walk(subject), seconds_left))
         if not entries:
             raise MessagingError(Code.TEMPLATE_NOT_FOUND, "nobody has asked for this template's approval")

@@ -7,8 +7,9 @@ meanwhile that it went through.
 from collections.abc import Mapping, Sequence
 
 from cxone_messaging.adapters.cxone.admin import TemplateGateway
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
-from cxone_messaging.domain.approvals import Registration, registered_since, subject_of
+from cxone_messaging.domain.approvals import Registration, registered_since
 from cxone_messaging.domain.entries import Entry, Value
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.templates import Template
@@ -61,7 +62,7 @@ class Register:
             return {"toldBy": event.data.get("eventId"), **words(before).data(), **latency()}
 
         asked = Asked(
-            subject=subject_of(template.id),
+            subject=subjects.template(template.id),
             step=Step.REGISTER,
             version=template.version,
             call=call,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from cxone_messaging.adapters.cxone.admin import TemplateGateway
-from cxone_messaging.domain.approval_steps import Step, StepState, request_key, subscription_subject
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.use_cases.approvals.once import Asked, Attempt, ExclusiveStep
@@ -37,7 +38,7 @@ class Subscribe:
             receipt = self._gateway.subscribe(self._url, secret, key, attempt.deadline)
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
-        asked = Asked(subscription_subject(self._url), Step.SUBSCRIBE, fingerprint, call)
+        asked = Asked(subjects.subscription(self._url), Step.SUBSCRIBE, fingerprint, call)
         entry = self._steps.take(asked, attempt).entry
         return {"subscriptionId": entry.data.get("subscriptionId"), "secretFingerprint": fingerprint}
 

@@ -4,9 +4,9 @@ import random
 import uuid
 from collections.abc import Sequence
 
-from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError, Draft, Insertion, Ledger, append
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.ledger import BrokenChainError, Insertion, Ledger
 from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.outcomes import NotAccepted
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -17,6 +17,7 @@ from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.bulk.in_flight import Item, Unusable, later
 from cxone_messaging.use_cases.counting import count_as_refused, count_in_batches
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.send.dispatcher import result, sending
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 
@@ -99,7 +100,10 @@ class Claims:
 
     def _enter(self, items: Sequence[Item], drafts: Sequence[Draft]) -> list[Item]:
         """Enter each draft as its message's first entry, or behind tries that took nothing; gives those that are in."""
-        firsts = [draft.following([], item.subject, self._clock) for item, draft in zip(items, drafts, strict=True)]
+        firsts = [
+            draft.following([], item.subject, instant(self._clock.now()))
+            for item, draft in zip(items, drafts, strict=True)
+        ]
         insertions = self._ledger.insert_many(firsts)
         for item, draft, first, insertion in zip(items, drafts, firsts, insertions, strict=True):
             match insertion:

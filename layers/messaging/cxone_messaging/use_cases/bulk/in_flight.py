@@ -4,13 +4,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord, batch_index
 from cxone_messaging.domain.consents import refusal
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import Draft, Entry
 from cxone_messaging.domain.errors import FieldError
-from cxone_messaging.domain.messages import Checked, Sms, subject_of
 from cxone_messaging.domain.outcomes import SendOutcome
+from cxone_messaging.domain.sms import Checked, Sms
 from cxone_messaging.use_cases.send.dispatcher import result
 from cxone_messaging.use_cases.send.permission import Permission
 
@@ -78,7 +78,7 @@ class Item:
     @property
     def subject(self) -> str:
         """The message's subject in the ledger."""
-        return subject_of(self.message_id)
+        return subjects.message(self.message_id)
 
     @property
     def errors(self) -> list[FieldError]:

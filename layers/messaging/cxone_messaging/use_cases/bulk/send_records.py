@@ -12,22 +12,23 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from cxone_messaging.adapters.cxone.sms import SmsGateway
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Insertion, Ledger, append
 from cxone_messaging.domain.batches import BulkRecord
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import Draft, Entry
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRules, check
+from cxone_messaging.domain.ledger import Insertion, Ledger
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, Slots
-from cxone_messaging.platform.clock import Clock, milliseconds_since
+from cxone_messaging.domain.sms import SmsRules, check
+from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.in_flight import Disposition, Done, Item, Later, Sent, later
 from cxone_messaging.use_cases.bulk.slots import Pacer
 from cxone_messaging.use_cases.counting import count_in_batches
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispatcher, no_slot
 from cxone_messaging.use_cases.send.permission import Permission, fresh
 
@@ -225,7 +226,7 @@ class SendBatch:
         """Enter what came of each; where that fails the record comes back, so that somebody settles the message."""
         drafts = [each.draft() for each in sent]
         entries = [
-            draft.following(each.item.entries, each.item.subject, self._clock)
+            draft.following(each.item.entries, each.item.subject, instant(self._clock.now()))
             for each, draft in zip(sent, drafts, strict=True)
         ]
         for each in sent:

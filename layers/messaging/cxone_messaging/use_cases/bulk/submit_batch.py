@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
 from cxone_messaging.adapters.queue import BulkQueue
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import refusal
-from cxone_messaging.domain.entries import Entry, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
-from cxone_messaging.domain.messages import SmsRequest, SmsRules, check
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.use_cases.journal import append
 
 # So many messages are queued before the ledger is told.
 _PART = 500
@@ -80,7 +82,7 @@ class SubmitBatch:
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
         name(batch_id)
-        subject = f"batch#{batch_id}"
+        subject = subjects.batch(batch_id)
         owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + seconds_left()))}
         requests = [message.request for message in messages]
         fingerprint = self._pseudonyms.batch_fingerprint(requests, [message.reference for message in messages])
@@ -180,7 +182,7 @@ class ReadBatch:
 
     def __call__(self, batch_id: str) -> tuple[int, dict[str, int]]:
         """Give a batch's total of accepted messages, and their number by status. Raises `batch_not_found`."""
-        entries = self._ledger.read(f"batch#{batch_id}")
+        entries = self._ledger.read(subjects.batch(batch_id))
         if not entries:
             raise MessagingError(Code.BATCH_NOT_FOUND, "no batch has this id")
         total = int(str(entries[0].data["total"]))

@@ -8,8 +8,8 @@ such a claim is indexed apart, and gives way to what is certain, whichever of th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Ledger
 from cxone_messaging.domain.entries import Entry, EntryType, text_at
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
 
 # Ids of CXone's are ASCII, so no id begins with either.
 _CLAIMED, _CONTESTED = "≈", "≠"

@@ -4,19 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Draft, Ledger, append
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.batches import batch_index, batch_of
-from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant, stray_subject
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
-from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
-from cxone_messaging.domain.messages import Status, fold, subject_of
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
+from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chain_ends import append_to_ends, is_ends_only, oldest, read_for_event
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.events.cxone_ids import bearer_of, belongs, index_key, sending_of
+from cxone_messaging.use_cases.journal import append
 
 # Of the recipient that an event names, where it is kept until its message is known.
 _RECIPIENT_HASH = "recipientHash"
@@ -89,7 +91,7 @@ class RecordDelivery:
         data = self._data(event)
         if message_id is None:
             return self._record_by_id(event.cxone_message_id, data, recipient_hash)
-        subject = subject_of(message_id)
+        subject = subjects.message(message_id)
         under = self._record(subject, data, signed=signed)
         entered = next((entry for entry in under.entries if entry.data.get("eventId") == event.identity), None)
         if entered and CXONE_MESSAGE_KEY in entered.index:
@@ -114,11 +116,11 @@ class RecordDelivery:
 
     def sending(self, message_id: str) -> Entry | None:
         """Return the entry of a message's first sender; None where the ledger has none. Raises `StorageError`."""
-        return sending_of(self._ledger.read(subject_of(message_id)))
+        return sending_of(self._ledger.read(subjects.message(message_id)))
 
     def lacks_id(self, message_id: str) -> bool:
         """Whether a message was sent and its sender got no id of CXone's for it. Raises `StorageError`."""
-        types = {entry.type for entry in oldest(self._ledger, subject_of(message_id))}
+        types = {entry.type for entry in oldest(self._ledger, subjects.message(message_id))}
         return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
 
     def join(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
@@ -127,7 +129,7 @@ class RecordDelivery:
         Those that were kept stay where they are, too, and so do those that can't be the message's. Raises
         `StorageError`.
         """
-        for stray in oldest(self._ledger, stray_subject(cxone_message_id)):
+        for stray in oldest(self._ledger, subjects.delivery(cxone_message_id)):
             is_ours = belongs(entries, cxone_message_id, text_at(stray.data, _RECIPIENT_HASH))
             if is_ours and not _has(entries, stray.data["eventId"]):
                 data = {name: value for name, value in stray.data.items() if name != _RECIPIENT_HASH}
@@ -187,7 +189,7 @@ class RecordDelivery:
                 return None
             return Draft(EntryType.DELIVERY, data, None if known else Unsettled.UNMATCHED.as_index())
 
-        return self._enter(stray_subject(cxone_message_id), draft, data)
+        return self._enter(subjects.delivery(cxone_message_id), draft, data)
 
     def _enter(
         self,

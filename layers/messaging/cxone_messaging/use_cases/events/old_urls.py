@@ -9,10 +9,10 @@ Their signature is an HMAC under the webhook secret of the bare message id.
 import hmac
 from datetime import timedelta
 
-from cxone_messaging.adapters.dynamodb.ledger import Ledger
 from cxone_messaging.adapters.secrets import WebhookSecrets
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import EntryType
-from cxone_messaging.domain.messages import subject_of
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.chain_ends import oldest
@@ -40,5 +40,5 @@ class OldUrls:
         since, until = format_time(now - _COUNT_FOR), format_time(now)
         return any(
             entry.type == EntryType.SENDING and since <= entry.timestamp <= until
-            for entry in oldest(self._ledger, subject_of(message_id))
+            for entry in oldest(self._ledger, subjects.message(message_id))
         )

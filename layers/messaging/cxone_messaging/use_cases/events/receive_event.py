@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
-from cxone_messaging.adapters.dynamodb.ledger import BrokenChainError
 from cxone_messaging.adapters.secrets import WebhookSecrets
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
-from cxone_messaging.domain.messages import subject_of
+from cxone_messaging.domain.ledger import BrokenChainError
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.signatures import (
     body_is_signed,
@@ -133,7 +133,7 @@ class ReceiveEvent:
             )
         except BrokenChainError as error:
             # The event can't be recorded; an opt-out is not lost for that.
-            is_named = proof.message_id is not None and error.subject == subject_of(proof.message_id)
+            is_named = proof.message_id is not None and error.subject == subjects.message(proof.message_id)
             obey(Recording(Recorded.ACCEPTED, list(error.kept) if is_named else []))
             raise
         obey(recording)

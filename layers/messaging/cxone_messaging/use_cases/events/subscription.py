@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
-from cxone_messaging.domain.entries import EntryType, Value
+from cxone_messaging.domain.entries import Draft, EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
@@ -58,8 +59,8 @@ class RecordEvent:
             return self._hear(event, event_id)
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
-            return self._append(f"template#{event.template_id}", EntryType.TEMPLATE_EVENT, data)
-        return self._append(f"event#{event_id}", EntryType.EVENT, self._data(event, event_id), Unsettled.REVIEW)
+            return self._append(subjects.template(event.template_id), EntryType.TEMPLATE_EVENT, data)
+        return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Unsettled.REVIEW)
 
     def _hear(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
@@ -68,13 +69,13 @@ class RecordEvent:
         try:
             number = PhoneNumber.parse(event.sender or "")
         except InvalidPhoneNumberError:
-            return self._append(f"inbound#{event_id}", EntryType.INBOUND, data, Unsettled.REVIEW)
+            return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Unsettled.REVIEW)
         status = _STATUSES.get(keyword)
         if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._is_dated_well(event)):
             return self._obey(number, HeardConsent(status, INBOUND, event_id, str(data["instant"])))
         data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
         why = None if keyword is Keyword.HELP else Unsettled.REVIEW
-        return self._append(f"inbound#{event_id}", EntryType.INBOUND, data, why)
+        return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
     def _obey(self, number: PhoneNumber, heard: HeardConsent) -> Recorded:
         is_new = self._consents.hear(number, heard)

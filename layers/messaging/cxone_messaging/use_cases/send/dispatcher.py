@@ -7,12 +7,12 @@ from http import HTTPStatus
 
 from cxone_messaging.adapters.cxone.sms import SmsGateway
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.adapters.dynamodb.ledger import CXONE_MESSAGE_KEY, Draft
 from cxone_messaging.domain.attention import Unsettled
 from cxone_messaging.domain.consents import Consent
-from cxone_messaging.domain.entries import EntryType, Value
+from cxone_messaging.domain.entries import Draft, EntryType, Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import POSTS_KEY, Sms
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY
+from cxone_messaging.domain.messages import POSTS_KEY
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import (
@@ -23,6 +23,7 @@ from cxone_messaging.domain.schedule import (
     SlotMissedError,
     Slots,
 )
+from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry

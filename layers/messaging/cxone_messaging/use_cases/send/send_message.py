@@ -13,20 +13,23 @@ from typing import Literal
 from cxone_messaging.adapters.cxone.sms import SmsGateway
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import refusal
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import Draft, Entry
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import Checked, Message, Sms, SmsRequest, SmsRules, Status, check, fold, subject_of
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.messages import Message, Status, fold
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, Rejected, SendOutcome
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.retries import MOST_TRIES, pause_after, seconds_to_wait
 from cxone_messaging.domain.schedule import NoSlotError, Slots
+from cxone_messaging.domain.sms import Checked, Sms, SmsRequest, SmsRules, check
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.counting import count_in_batches
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.send import answers
 from cxone_messaging.use_cases.send.answers import Receipt
 from cxone_messaging.use_cases.send.dispatcher import NO_TIME_LEFT, Dispatcher, no_slot, result, sending
@@ -207,7 +210,9 @@ class SendMessage:
             return draft
 
         try:
-            return append(self._ledger, self._clock, subject_of(attempt.message_id), decide, known=attempt.entries)
+            return append(
+                self._ledger, self._clock, subjects.message(attempt.message_id), decide, known=attempt.entries
+            )
         except StorageError:
             # Only the answer may have been lost: what stands there decides, and if it is ours, we go on.
             written = self._read_back(attempt)
@@ -219,7 +224,7 @@ class SendMessage:
         """Read a message's entries, for as long as there is time: unread, a claim of ours would end `unknown`."""
         while True:
             try:
-                return self._ledger.read(subject_of(attempt.message_id))
+                return self._ledger.read(subjects.message(attempt.message_id))
             except StorageError:
                 if attempt.deadline.left < _READ_PAUSE_SECONDS:
                     raise
@@ -241,7 +246,7 @@ class SendMessage:
     def _answer_if_sent(self, attempt: "_Attempt", *, otherwise: MessagingError) -> Receipt:
         """Answer from the ledger where the key's message was sent before; raise the error where it wasn't."""
         # A request without a key has entries that nobody but itself can have written.
-        entries = self._ledger.read(subject_of(attempt.message_id)) if attempt.repeatable else attempt.entries
+        entries = self._ledger.read(subjects.message(attempt.message_id)) if attempt.repeatable else attempt.entries
         if not entries:
             raise otherwise
         if self._is_retrying(attempt, fold(attempt.message_id, entries)):
@@ -256,13 +261,13 @@ class SendMessage:
         if self._is_retrying(attempt, message):
             too_early = NotAccepted(_retry_code(message), "too_early", retry_after=self._pause(message), tried=False)
             raise answers.not_now(too_early, attempt.message_id)
-        subject = subject_of(attempt.message_id)
+        subject = subjects.message(attempt.message_id)
         settled = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
         return answers.stored(fold(attempt.message_id, settled), settled)
 
     def _record(self, attempt: "_Attempt", outcome: SendOutcome, latency_ms: int) -> list[Entry]:
         """Enter what came of it, behind whatever delivery events have come meanwhile."""
-        subject = subject_of(attempt.message_id)
+        subject = subjects.message(attempt.message_id)
         draft = result(outcome, latency_ms)
         try:
             entered = append(self._ledger, self._clock, subject, lambda _: draft, known=attempt.entries)
@@ -272,7 +277,7 @@ class SendMessage:
                 raise
             # What CXone said stays true, and the caller may know it. The ledger says `sending`, which turns `unknown`
             # at its deadline, is sent by nobody again, and is settled by a delivery event.
-            return [*attempt.entries, draft.following(attempt.entries, subject, self._clock)]
+            return [*attempt.entries, draft.following(attempt.entries, subject, instant(self._clock.now()))]
 
     def _back_off(self, attempt: "_Attempt", outcome: NotAccepted, number: int) -> None:
         """Wait before the next try, or raise where the time left or the number of tries doesn't allow for one."""

@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from itertools import batched, dropwhile, groupby
 
-from cxone_messaging.adapters.dynamodb.ledger import Draft, Ledger, append
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import (
     REACHED_KEY,
     SKIPPED_KEY,
@@ -31,12 +31,13 @@ from cxone_messaging.domain.checkpoints import (
     root_of,
     settled_day,
     skipped_in,
-    subject_of,
 )
-from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType, Value, first_broken
+from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType, Value, first_broken
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.settle import settle_overdue
 from cxone_messaging.use_cases.upkeep.chain_heads import SPARE_SECONDS, ChainHeads, Looked, Named, NoTimeError
 
@@ -115,7 +116,7 @@ class CheckpointLedger:
         newest = settled_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
-            entries = self._ledger.read(subject_of(day))
+            entries = self._ledger.read(subjects.checkpoint(day))
             if is_finished(entries):
                 return entries, days[::-1]
             days.append(day)
@@ -129,7 +130,7 @@ class CheckpointLedger:
 
         `before` are the entries of the checkpoint of the day before.
         """
-        entries: Sequence[Entry] = self._ledger.read(subject_of(day))
+        entries: Sequence[Entry] = self._ledger.read(subjects.checkpoint(day))
         if is_finished(entries):
             raise _OvertakenError
         part = _Part(reached(entries))
@@ -191,7 +192,7 @@ class CheckpointLedger:
                 raise _OvertakenError
             return Draft(type_, data)
 
-        return append(self._ledger, self._clock, subject_of(day), decide, known=entries)
+        return append(self._ledger, self._clock, subjects.checkpoint(day), decide, known=entries)
 
 
 def _in_order(heads: Iterable[Head]) -> Callable[[str], Head | None]:

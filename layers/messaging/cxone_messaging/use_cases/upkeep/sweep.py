@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import batched, chain
 
-from cxone_messaging.adapters.dynamodb.ledger import Ledger
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Unsettled
-from cxone_messaging.domain.delivery import cxone_message_id_of
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.messages import Status, fold
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
@@ -98,7 +98,7 @@ class Sweep:
                 continue
             seen.add(stray)
             try:
-                joined += self._join_one(cxone_message_id_of(stray))
+                joined += self._join_one(subjects.cxone_message_id_in(stray))
             except StorageError as error:
                 trouble = trouble or error
         if trouble:
@@ -115,10 +115,10 @@ class Sweep:
     def _in_random_order(self, why: Unsettled, since: float, until: float) -> Iterator[str]:
         """Name the subjects of an interval, given in seconds ago, some twice; where it begins is left to chance."""
         start = self._ago(self._rng.uniform(until, since))
-        subjects = chain(
+        found = chain(
             self._ledger.unsettled(why, self._ago(since), start), self._ledger.unsettled(why, start, self._ago(until))
         )
-        for block in batched(subjects, _BLOCK, strict=False):
+        for block in batched(found, _BLOCK, strict=False):
             yield from self._rng.sample(block, len(block))
 
     def _ago(self, seconds: float) -> str:

@@ -1,0 +1,62 @@
+"""Subjects: the names of the ledger's chains, `<kind>#<id>`. A subject's entries are one hash chain."""
+
+from datetime import date
+from hashlib import sha256
+
+_MESSAGE, _DELIVERY = "message#", "delivery#"
+CHECKPOINT = "checkpoint#"
+
+
+def message(message_id: str) -> str:
+    """Return the subject of one message: its sends, its receipts."""
+    return _MESSAGE + message_id
+
+
+def is_message(subject: str) -> bool:
+    """Whether a subject is a message."""
+    return subject.startswith(_MESSAGE)
+
+
+def batch(batch_id: str) -> str:
+    """Return the subject of a batch: what was submitted, how far it is queued."""
+    return f"batch#{batch_id}"
+
+
+def consent(recipient_hash: str) -> str:
+    """Return the subject of a recipient's consent: every opt-in and opt-out."""
+    return f"consent#{recipient_hash}"
+
+
+def template(template_id: str) -> str:
+    """Return the subject of a template: the steps of its approval, the carriers' news."""
+    return f"template#{template_id}"
+
+
+def subscription(url: str) -> str:
+    """Return the subject of a subscription, named by a hash of the URL that CXone posts events to."""
+    return f"subscription#{sha256(url.encode()).hexdigest()[:32]}"
+
+
+def checkpoint(day: date) -> str:
+    """Return the subject of a day's checkpoint."""
+    return CHECKPOINT + day.isoformat()
+
+
+def delivery(cxone_message_id: str) -> str:
+    """Return the subject of early receipts: those of a CXone id that no message has yet."""
+    return _DELIVERY + cxone_message_id
+
+
+def cxone_message_id_in(subject: str) -> str:
+    """Return the CXone id in the subject of early receipts."""
+    return subject.removeprefix(_DELIVERY)
+
+
+def inbound(event_id: str) -> str:
+    """Return the subject of a reply that changes no consent."""
+    return f"inbound#{event_id}"
+
+
+def event(event_id: str) -> str:
+    """Return the subject of an event that a person has to look at."""
+    return f"event#{event_id}"
