@@ -13,12 +13,12 @@ from typing import Any
 from bench import workers
 from bench.meter import Meter
 from bench.stage import Stage, stage
+from cxone_messaging import wiring
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.assembly import sending
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.platform.settings import SendMessageSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from functions.send_message.handler import SendMessageSettings
 
 CALLERS, PROCESSES = 1_000, 8
 ENDPOINT_SECONDS = 0.4
@@ -66,7 +66,7 @@ def _start(here: Stage, threads: int, start_at: float, log: str) -> SpawnProcess
 def _get_tokens(environment: Mapping[str, str], threads: int, start_at: float, log: str) -> None:
     Meter(environment)
     settings = SendMessageSettings.from_environment()
-    tokens = sending.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics("bench"))
+    tokens = wiring.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics("bench"))
     waits: list[float] = []
 
     def ask() -> None:

@@ -14,13 +14,12 @@ from cxone_messaging.domain.entries import Draft, Entry, EntryType
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, Approved, ApproveTemplate
-from cxone_messaging.use_cases.approvals.once import ExclusiveStep
 from cxone_messaging.use_cases.approvals.read import AuditedApproval, ReadApproval
-from cxone_messaging.use_cases.approvals.registration import Register
-from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
+from functions.approve_template.handler import approve_template
 from local.simulator import Edit, Fault, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry
@@ -69,17 +68,15 @@ class ApprovalWorld:
     def approver(self, injector: Injector | None = None, operator: str = OPERATOR) -> ApproveTemplate:
         """Start a new process: it remembers nothing."""
         injector = injector or Injector()
-        ledger, gateway = Injected(self.ledger, injector), self.gateway(injector)
         secrets = WebhookSecrets(Injected(self.secrets, injector), "webhook", self.clock)
-        steps = ExclusiveStep(ledger, self.clock)
-        return ApproveTemplate(
-            ledger=ledger,
-            gateway=gateway,
-            steps=steps,
-            register=Register(steps, gateway, self.clock, self.telemetry),
-            subscribe=Subscribe(steps, gateway, EVENTS_URL, lambda: secrets.reread()[0]),
+        return approve_template(
+            ledger=Injected(self.ledger, injector),
+            gateway=self.gateway(injector),
+            events_url=EVENTS_URL,
+            secret=lambda: secrets.reread()[0],
             default_operator=operator,
             clock=self.clock,
+            telemetry=self.telemetry,
             rng=self.rng,
         )
 
@@ -90,8 +87,7 @@ class ApprovalWorld:
         injector: Injector | None = None,
         seconds: float = LAMBDA_SECONDS,
     ) -> Approved:
-        give_up_at = self.clock.monotonic() + seconds
-        return self.approver(injector)(template_id, request, lambda: give_up_at - self.clock.monotonic())
+        return self.approver(injector)(template_id, request, Deadline.after(self.clock, seconds))
 
     def refused(self, template_id: str = "welcome", request: ApprovalRequest = REQUEST) -> MessagingError:
         """Approve what must not succeed, and give the error."""
@@ -102,7 +98,7 @@ class ApprovalWorld:
         raise AssertionError(f"approved: {approved}")
 
     def validate(self, template_id: str = "welcome"):
-        return ValidateTemplate(self.gateway(), self.clock)(template_id, lambda: LAMBDA_SECONDS)
+        return ValidateTemplate(self.gateway())(template_id, Deadline.after(self.clock, LAMBDA_SECONDS))
 
     def read(self, template_id: str = "welcome") -> AuditedApproval:
         return ReadApproval(self.ledger)(template_id)
@@ -122,7 +118,7 @@ class ApprovalWorld:
         """Record an event of CXone's, as its webhook does; it happened that many seconds from now."""
         at = format_time(instant(self.clock.now() + seconds))
         draft = Draft(EntryType.TEMPLATE_EVENT, {"eventId": f"{name} {at}", "event": name, "instant": at})
-        return append(self.ledger, self.clock, subjects.template(template_id), lambda _: draft)[-1]
+        return Journal(self.ledger, self.clock).append(subjects.template(template_id), lambda _: draft).entries[-1]
 
 
 def rewrite(world, content, template_id="welcome"):

@@ -200,7 +200,7 @@ def _dies(world: World, number: int) -> bool:
     injector = Injector()
     injector.begin(Plan(at=number, kill=True, after=True))
     with contextlib.suppress(Killed):
-        world.sender(injector).send(SmsRequest(RECIPIENT.e164, "Hello."), None, lambda: 28.0)
+        world.sender(injector).send(SmsRequest(RECIPIENT.e164, "Hello."), None, world.within(28))
     return any(subject.startswith("message#") for subject in world.ledger.subjects())
 
 

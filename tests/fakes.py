@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxone_messaging.adapters.dynamodb.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
-from cxone_messaging.domain.attention import UNSETTLED_KEY, Unsettled
+from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import DAY_KEY, Entry
@@ -116,7 +116,7 @@ class FakeLedger:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
         yield from sorted({row.subject for row in rows if row.index.get(DAY_KEY) == day and row.subject > after})
 
-    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
         found = [row for row in rows if row.index.get(UNSETTLED_KEY) == why and since <= row.timestamp <= until]

@@ -8,13 +8,13 @@ from typing import Any
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
-from cxone_messaging.use_cases.consents import ManageConsents
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.events.old_urls import OldUrls
 from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
 from cxone_messaging.use_cases.events.subscription import RecordEvent
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.upkeep.sweep import Sweep
+from functions.manage_consents.handler import manage_consents
 from functions.receive_webhook import handler as function
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 
@@ -50,9 +50,7 @@ class Webhook:
         )
         secrets = WebhookSecrets(self.secrets, ARN, self.clock)
         self.pseudonyms = Pseudonyms("pepper")
-        self.manage = ManageConsents(
-            ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
-        )
+        self.manage = manage_consents(self.ledger, self.consents, self.pseudonyms, self.clock)
         receive = ReceiveEvent(
             record_delivery=RecordDelivery(self.ledger, self.clock, self.telemetry),
             record_event=lambda: RecordEvent(self.ledger, self.manage, self.pseudonyms, self.clock),

@@ -18,10 +18,10 @@ from typing import Any
 
 import boto3
 
-from cxone_messaging import segments
+from cxone_messaging import segments, wiring
 from cxone_messaging.adapters.cxone import connections
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.assembly import bulk, sending, single
+from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.schedule import NoSlotError, Slots
@@ -29,12 +29,11 @@ from cxone_messaging.domain.sms import Sms, SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.platform.settings import SendBulkSettings, SendMessageSettings
-from cxone_messaging.use_cases.bulk import in_flight as chunk
-from cxone_messaging.use_cases.bulk import send_records as send_batch
+from cxone_messaging.use_cases.bulk import in_flight, send_records
 from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 from cxone_messaging.use_cases.send.send_message import SendMessage
-from functions.send_bulk.handler import read
+from functions.send_bulk.handler import SendBulkSettings, read, work_queue
+from functions.send_message.handler import SendMessageSettings, send_message
 from tests.fakes import FakeTelemetry
 from tests.network import NAME
 
@@ -63,7 +62,8 @@ def send_keys(
     its answer says, which is what our API asks of callers.
     """
     os.environ.update(environment)
-    use_case = single.send_message(SendMessageSettings.from_environment(), FakeTelemetry())
+    settings = SendMessageSettings.from_environment()
+    use_case = send_message(wiring.sender_parts(settings, FakeTelemetry()), settings.slot_horizon_seconds)
     if ready is not None:
         ready.set()
     with log.open("a", buffering=1) as answers:
@@ -104,9 +104,8 @@ def send_on_a_bad_network(
 
 def _send_key(use_case: SendMessage, to: str, key: str) -> tuple[str, float | None]:
     """Give the answer to one request, and after how many seconds it is to be repeated, where it is."""
-    give_up_at = time.monotonic() + SECONDS
     try:
-        receipt = use_case.send(SmsRequest(to, f"Message {key}"), key, lambda: give_up_at - time.monotonic())
+        receipt = use_case.send(SmsRequest(to, f"Message {key}"), key, Deadline.after(SystemClock(), SECONDS))
     except MessagingError as error:
         return error.code.value, error.retry_after
     except StorageError:
@@ -118,7 +117,7 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     """Send as fast as the schedule allows, a batch of slots at a time, until the time is up."""
     os.environ.update(environment)
     settings, clock, telemetry = SendMessageSettings.from_environment(), SystemClock(), FakeTelemetry()
-    governor, gateway = sending.governor(settings, telemetry), sending.sms_gateway(settings, telemetry)
+    governor, gateway = wiring.governor(settings, telemetry), wiring.sms_gateway(settings, telemetry)
     size = segments.count("Hello")
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
@@ -149,7 +148,7 @@ def get_tokens(environment: Mapping[str, str], threads: int, start_at: float, lo
     """Ask for a token from many threads at one instant, with nothing in memory; write what each took, in seconds."""
     os.environ.update(environment)
     clock = SystemClock()
-    tokens = sending.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
+    tokens = wiring.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
     waits: list[object] = []
 
     def ask() -> None:
@@ -181,13 +180,12 @@ class EventSource:
         self._options = {} if visibility_seconds is None else {"VisibilityTimeout": visibility_seconds}
         self.calls = 0
 
-    def work_off_one(self, work: Callable[[dict[str, str], Callable[[], float]], Collection[str]]) -> int:
+    def work_off_one(self, work: Callable[[dict[str, str], Deadline], Collection[str]]) -> int:
         """Hand one batch over, delete what is not failed, and give how many records there were."""
         records = self._receive()
         if records:
-            give_up_at = time.monotonic() + self.TIMEOUT_SECONDS
             bodies = {id_: record["Body"] for id_, record in records.items()}
-            failed = work(bodies, lambda: give_up_at - time.monotonic())
+            failed = work(bodies, Deadline.after(SystemClock(), self.TIMEOUT_SECONDS))
             self._delete([record["ReceiptHandle"] for id_, record in records.items() if id_ not in failed])
         return len(records)
 
@@ -223,15 +221,17 @@ def work_off_queue(
     """
     os.environ.update(environment)
     if hurry:
-        send_batch._SEND_SECONDS, send_batch._OUTCOME_SECONDS, send_batch._CLOCK_SKEW_SECONDS = 4.5, 0.5, 0.5
-        chunk._MIN_LATER_SECONDS, chunk._MAX_LATER_SECONDS = 0.5, 2.0
-    work = bulk.work_queue(SendBulkSettings.from_environment(), FakeTelemetry())
+        send_records._SEND_SECONDS, send_records._OUTCOME_SECONDS, send_records.CLOCK_SKEW_SECONDS = 4.5, 0.5, 0.5
+        in_flight._MIN_LATER_SECONDS, in_flight._MAX_LATER_SECONDS = 0.5, 2.0
+    settings = SendBulkSettings.from_environment()
+    queue = SqsBulkQueue(aws.sqs(), settings.bulk_queue_url, settings.bulk_dead_letter_queue_url)
+    work = work_queue(wiring.sender_parts(settings, FakeTelemetry()), queue)
     calls: Counter[str] = Counter()
     for client in (aws.dynamodb(), aws.secrets_manager(), aws.sqs()):
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
     source = EventSource(environment["BULK_QUEUE_URL"], visibility_seconds)
     while not stop.exists():
-        source.work_off_one(lambda bodies, seconds_left: work(bodies, read, seconds_left))
+        source.work_off_one(lambda bodies, deadline: work(bodies, read, deadline))
     if report:
         with report.open("a") as file:
             file.write(json.dumps({"calls": calls, "cpu": time.process_time(), "polls": source.calls}) + "\n")

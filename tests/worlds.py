@@ -23,19 +23,24 @@ from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message as SentMessage
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.domain.times import parse_time
-from cxone_messaging.use_cases.bulk.send_records import SendBatch
-from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch, SubmitBatch
-from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
-from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.bulk.read_batch import ReadBatch
+from cxone_messaging.use_cases.bulk.send_records import SendRecords
+from cxone_messaging.use_cases.bulk.submit_batch import SubmitBatch
+from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.send.send_message import SendMessage
-from functions.send_bulk.handler import read
+from cxone_messaging.wiring import SenderParts
+from functions.manage_consents.handler import manage_consents
+from functions.send_bulk.handler import read, send_records, work_queue
+from functions.send_message.handler import send_message
+from functions.submit_bulk.handler import submit_batch
 from local.simulator import Message, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from local.simulator.wire import Request
@@ -203,9 +208,7 @@ class World:
         self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
         self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
         self.read_batch = ReadBatch(self.ledger)
-        self._manage = ManageConsents(
-            ledger=self.ledger, consents=self.consents, pseudonyms=self.pseudonyms, clock=self.clock
-        )
+        self._manage = manage_consents(self.ledger, self.consents, self.pseudonyms, self.clock)
         # Each word of `RECIPIENT`: when it was stored, its number in the ledger, and what it is.
         self.words: list[tuple[float, int, ConsentStatus]] = []
         self.troubles: list[Trouble] = []
@@ -213,7 +216,7 @@ class World:
         self._let_through: dict[str, float] = {}
 
     def opt(self, status: ConsentStatus, number: PhoneNumber = RECIPIENT) -> None:
-        stored = self._manage.record(number, GivenConsent(status, "test", None))
+        stored = self._manage.record(number, ConsentFromApi(status, "test", None))
         if number == RECIPIENT:
             self.words.append((self.clock.now(), stored.sequence, status))
 
@@ -244,47 +247,38 @@ class World:
     def _word_at(self, instant: float) -> tuple[float, int, ConsentStatus] | None:
         return next((word for word in reversed(self.words) if word[0] <= instant), None)
 
-    def sender(self, injector: Injector | None = None) -> SendMessage:
-        """Start a new process: it remembers nothing."""
+    def within(self, seconds: float) -> Deadline:
+        """Give the deadline so many seconds from now."""
+        return Deadline.after(self.clock, seconds)
+
+    def parts(self, injector: Injector | None = None) -> SenderParts:
+        """Give the parts of a new process that sends: it remembers nothing."""
         injector = injector or Injector()
-        return SendMessage(
+        return SenderParts(
             ledger=Injected(self.ledger, injector),
             consents=Injected(self.consents, injector),
             gateway=self._gateway(injector),
             governor=Injected(self.governor, injector),
-            horizon_seconds=5,
             pseudonyms=self.pseudonyms,
-            rules=RULES,
             callback_url=callback_url,
+            rules=RULES,
             clock=self.clock,
             telemetry=self.telemetry,
             rng=self.rng,
         )
 
-    def batch_sender(
-        self, injector: Injector | None = None, executor: Executor | None = None, slot_seconds: float = SLOT_SECONDS
-    ) -> SendBatch:
+    def sender(self, injector: Injector | None = None) -> SendMessage:
+        """Start a new process that sends one message at a time."""
+        return send_message(self.parts(injector), horizon_seconds=5)
+
+    def batch_sender(self, injector: Injector | None = None, executor: Executor | None = None) -> SendRecords:
         """Start a new process that sends in bulk; its sends are made one after the other unless told otherwise."""
-        injector = injector or Injector()
-        return SendBatch(
-            ledger=Injected(self.ledger, injector),
-            consents=Injected(self.consents, injector),
-            gateway=self._gateway(injector),
-            governor=Injected(self.governor, injector),
-            slot_seconds=slot_seconds,
-            pseudonyms=self.pseudonyms,
-            rules=RULES,
-            callback_url=callback_url,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            rng=self.rng,
-            executor=executor or InlineExecutor(),
-        )
+        return send_records(self.parts(injector), executor or InlineExecutor())
 
     def submitter(self, injector: Injector | None = None, queue: Any = None) -> SubmitBatch:
         """Start a new process that takes batches."""
         injector = injector or Injector()
-        return SubmitBatch(
+        return submit_batch(
             ledger=Injected(self.ledger, injector),
             consents=Injected(self.consents, injector),
             queue=InjectedQueue(self.queue if queue is None else queue, injector),
@@ -301,9 +295,8 @@ class World:
         bodies = self.queue.receive(BATCH_SIZE)
         if bodies:
             injector = injector or Injector()
-            work = WorkQueue(self.batch_sender(injector), InjectedQueue(self.queue, injector))
-            give_up_at = self.clock.monotonic() + seconds
-            failed = work(bodies, read, lambda: give_up_at - self.clock.monotonic())
+            work = work_queue(self.parts(injector), InjectedQueue(self.queue, injector), InlineExecutor())
+            failed = work(bodies, read, Deadline.after(self.clock, seconds))
             self.queue.delete(set(bodies) - set(failed))
         return len(bodies)
 
@@ -338,7 +331,7 @@ class World:
 
     def deadline_of(self, key: str) -> float:
         """Give the last deadline that a message's entries name, in Unix seconds."""
-        deadline = fold("", self.ledger.read(subjects.message(self.pseudonyms.message_id(key)))).deadline
+        deadline = SentMessage.of(self.ledger.read(subjects.message(self.pseudonyms.message_id(key)))).deadline
         return parse_time(deadline or "").timestamp()
 
     def written_at(self, subject: str, number: int) -> float:

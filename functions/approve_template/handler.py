@@ -3,27 +3,41 @@
 from cxone_messaging.platform import startup
 
 # isort: split
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
 
-from cxone_messaging.adapters.cxone.admin import CxoneAdmin
-from cxone_messaging.assembly import templates
+from cxone_messaging.adapters.cxone import admin
+from cxone_messaging.adapters.cxone.admin import CxoneAdmin, TemplateGateway
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.domain.approvals import Approval, Registration
+from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.templates import Advice
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
-from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
-from cxone_messaging.platform.settings import ApproveTemplateSettings
-from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest
+from cxone_messaging.platform.problems import HttpResponse
+from cxone_messaging.platform.settings import BaseUrl, Identifier, Settings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.approvals.once import Once
 from cxone_messaging.use_cases.approvals.read import ReadApproval
+from cxone_messaging.use_cases.approvals.registration import Register
+from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
-from cxone_messaging.use_cases.audit_pages import audit_page, page_after
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.wiring import credentials, token_cache
 
 metrics = EmbeddedMetrics("approve_template")
 
@@ -33,60 +47,126 @@ _NOT_BLANK = r"[^\s\u001c-\u001f\u0085\ufeff]"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class ApproveTemplateSettings(Settings):
+    """What validating and approving templates need."""
+
+    ledger_table: str
+    coordination_table: str
+    credentials_secret_arn: str
+    admin_token_secret_arn: str
+    webhook_secret_arn: str
+    cxone_api_base_url: BaseUrl
+    cxone_operator_id: Identifier = ""
+    webhook_base_url: BaseUrl
+
+
 class NothingBody(Body):
     """No fields; the body itself may be left out."""
 
 
 class ApprovalBody(Body):
-    """What the carriers' gateway is told, and who answers for the approval."""
+    """The registration with the carriers' gateway, and the operator who answers for the approval."""
 
     campaign_name: str = Field(pattern=_NOT_BLANK, max_length=200)
     message_class: str = Field(pattern=_NOT_BLANK, max_length=100)
     opt_in_language: str = Field(pattern=_NOT_BLANK, max_length=100)
     operator_id: str | None = Field(default=None, pattern=_NOT_BLANK, max_length=NAME_LIMIT)
 
-    def asked(self) -> ApprovalRequest:
-        """Give the request in the domain's words."""
+    def to_domain(self) -> ApprovalRequest:
+        """Return the request as the domain has it."""
         registration = Registration(self.campaign_name, self.message_class, self.opt_in_language)
         return ApprovalRequest(registration, self.operator_id)
 
 
+def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) -> CxoneAdmin:
+    """Return the client of CXone's messaging administration API."""
+    clock, session = SystemClock(), CxoneSession(SystemClock())
+    url = settings.cxone_api_base_url + admin.TOKEN_PATH
+    fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), admin.SCOPES, clock)
+    tokens = token_cache(fetch, settings.admin_token_secret_arn, settings.coordination_table, "admin", telemetry)
+    rng = random.Random()  # noqa: S311  jitter is no secret
+    return CxoneAdmin(settings.cxone_api_base_url, tokens, session, clock, rng)
+
+
+def approve_template(
+    *,
+    ledger: Ledger,
+    gateway: TemplateGateway,
+    events_url: str,
+    secret: Callable[[], str],
+    default_operator: str,
+    clock: Clock,
+    telemetry: Telemetry,
+    rng: random.Random,
+) -> ApproveTemplate:
+    """Compose the use case from its parts. `secret` returns what CXone signs events with."""
+    journal = Journal(ledger, clock)
+    once = Once(journal, clock)
+    return ApproveTemplate(
+        journal=journal,
+        gateway=gateway,
+        once=once,
+        register=Register(once, gateway, clock, telemetry),
+        subscribe=Subscribe(once, gateway, events_url, secret),
+        default_operator=default_operator,
+        clock=clock,
+        rng=rng,
+    )
+
+
+def approvals_on_aws(
+    settings: ApproveTemplateSettings, gateway: TemplateGateway, telemetry: Telemetry
+) -> ApproveTemplate:
+    """Compose the use case with AWS's stores."""
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, SystemClock())
+    return approve_template(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
+        gateway=gateway,
+        events_url=settings.webhook_base_url + "/webhooks/cxone/events",
+        secret=lambda: secrets.reread()[0],
+        default_operator=settings.cxone_operator_id,
+        clock=SystemClock(),
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
 @cache
 def settings() -> ApproveTemplateSettings:
-    """Read the settings once an execution environment."""
+    """Return the settings, read once an execution environment."""
     return ApproveTemplateSettings.from_environment()
 
 
 @cache
 def gateway() -> CxoneAdmin:
-    """Build what speaks to CXone once an execution environment, with the one token in memory."""
-    return templates.template_gateway(settings(), metrics)
+    """Return the client of CXone's administration API, built once an execution environment, with its token."""
+    return template_gateway(settings(), metrics)
 
 
 @cache
 def approving() -> ApproveTemplate:
-    """Build the use case once an execution environment."""
-    return templates.approve_template(settings(), gateway(), metrics)
+    """Return the use case, built once an execution environment."""
+    return approvals_on_aws(settings(), gateway(), metrics)
 
 
 @cache
 def validating() -> ValidateTemplate:
-    """Build the use case once an execution environment."""
-    return templates.validate_template(gateway())
+    """Return the use case, built once an execution environment."""
+    return ValidateTemplate(gateway())
 
 
 @cache
 def reading() -> ReadApproval:
-    """Build the use case once an execution environment."""
-    return templates.read_approval(settings())
+    """Return the use case, built once an execution environment."""
+    return ReadApproval(DynamoLedger(aws.dynamodb(), settings().ledger_table))
 
 
 def validate(request: HttpRequest) -> HttpResponse:
-    """Say all that keeps a template from being approved; nothing is changed or recorded."""
+    """List everything that prevents a template's approval; nothing is changed or recorded."""
     if request.body:
         request.parse(NothingBody)
     template_id = _template_id(request)
-    found = validating()(template_id, request.seconds_left)
+    found = validating()(template_id, request.deadline)
     return HttpResponse(
         HTTPStatus.OK,
         {
@@ -101,15 +181,15 @@ def validate(request: HttpRequest) -> HttpResponse:
 
 
 def approve(request: HttpRequest) -> HttpResponse:
-    """Approve a template, or do what an earlier request left to do."""
-    asked = request.parse(ApprovalBody).asked()
-    approved = approving()(_template_id(request), asked, request.seconds_left)
+    """Approve a template, or do the steps that an earlier request left."""
+    approval = request.parse(ApprovalBody).to_domain()
+    approved = approving()(_template_id(request), approval, request.deadline)
     return HttpResponse(HTTPStatus.OK, {**_state(approved.approval), "warnings": _warnings(approved.warnings)})
 
 
 def get(request: HttpRequest) -> HttpResponse:
-    """Show how far an approval has come, with its audit trail."""
-    read = reading()(_template_id(request), page_after(request.query.get("after")), request.seconds_left)
+    """Show an approval's state, with its audit trail."""
+    read = reading()(_template_id(request), page_after(request.query.get("after")), request.deadline)
     approval = read.approval
     return HttpResponse(
         HTTPStatus.OK,
@@ -127,10 +207,10 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def _template_id(request: HttpRequest) -> str:
-    """Give the id in the path, and have it logged where it looks like one; any other once the template is found."""
+    """Return the id in the path; log it where it looks like an id, and any other once the template is found."""
     template_id = request.path["templateId"]
     if _PLAIN_ID.fullmatch(template_id):
-        request.name(templateId=template_id)
+        request.log_ids(templateId=template_id)
     return template_id
 
 

@@ -1,29 +1,42 @@
-"""The bulk queue's records: sent, put back for later, or put aside; only what none of that worked for is failed."""
+"""The bulk queue's records: sent, put back for later, or put aside. If none of that works, a record is failed."""
 
 from cxone_messaging.platform import startup
 
 # isort: split
 from collections import defaultdict
+from concurrent.futures import Executor
 from functools import cache
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from cxone_messaging.assembly import bulk
+from cxone_messaging.adapters.queue import BulkQueue, SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
-from cxone_messaging.platform.settings import SendBulkSettings
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.use_cases.bulk.claims import Claims
+from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
+from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
 
 metrics = EmbeddedMetrics("send_bulk")
 logger = make_logger()
 
 
+class SendBulkSettings(SenderSettings):
+    """What working off the bulk queue needs."""
+
+    bulk_queue_url: str
+    bulk_dead_letter_queue_url: str
+
+
 class RecordBody(Body):
-    """One message on the queue, whoever put it there; `reference` is its idempotency key."""
+    """One message on the queue, ours or another system's; `reference` is its idempotency key."""
 
     reference: str = Field(min_length=1, max_length=255)
     to: str
@@ -32,22 +45,44 @@ class RecordBody(Body):
     sender: str | None = Field(default=None, alias="from", max_length=100)
     batch_id: str | None = Field(default=None, min_length=1, max_length=100)
 
-    def record(self) -> BulkRecord:
-        """Give the record in the domain's words."""
+    def to_domain(self) -> BulkRecord:
+        """Return the record as the domain has it."""
         request = SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
         return BulkRecord(self.reference, request, self.batch_id)
 
 
+def send_records(parts: SenderParts, executor: Executor | None = None) -> SendRecords:
+    """Compose what sends records, from its parts."""
+    return SendRecords(
+        consents=parts.consents,
+        dispatcher=parts.dispatcher,
+        claims=Claims(parts.trail, parts.pseudonyms, parts.clock, parts.telemetry, parts.rng),
+        pseudonyms=parts.pseudonyms,
+        rules=parts.rules,
+        callback_url=parts.callback_url,
+        clock=parts.clock,
+        rng=parts.rng,
+        executor=executor,
+    )
+
+
+def work_queue(parts: SenderParts, queue: BulkQueue, executor: Executor | None = None) -> WorkQueue:
+    """Compose the use case from its parts."""
+    return WorkQueue(send_records(parts, executor), queue)
+
+
 @cache
 def use_case() -> WorkQueue:
-    """Build the use case once an execution environment."""
-    return bulk.work_queue(SendBulkSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings = SendBulkSettings.from_environment()
+    queue = SqsBulkQueue(aws.sqs(), settings.bulk_queue_url, settings.bulk_dead_letter_queue_url)
+    return work_queue(sender_parts(settings, metrics), queue)
 
 
 def read(body: str) -> BulkRecord | None:
-    """Read a record's body; None where it is malformed."""
+    """Return the record in a body; None where it is malformed."""
     try:
-        return RecordBody.model_validate_json(body).record()
+        return RecordBody.model_validate_json(body).to_domain()
     except ValidationError:
         return None
 
@@ -57,14 +92,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}
     messages: dict[str, list[str]] = defaultdict(list)
 
-    def tell(message_id: str, became: str) -> None:
-        messages[became].append(message_id)
+    def on_result(message_id: str, label: str) -> None:
+        messages[label].append(message_id)
 
     try:
-        failed = use_case()(bodies, read, lambda: context.get_remaining_time_in_millis() / 1000, tell)
+        failed = use_case()(bodies, read, Deadline.of_invocation(context, SystemClock()), on_result)
     finally:
         metrics.flush()
-    # Every message by its id, some forty bytes each: two cents for a million of them.
+    # Each message is named, in some forty bytes: two cents for a million messages.
     request_id = context.aws_request_id
     logger.info("worked off", records=len(bodies), failed=len(failed), messages=messages, requestId=request_id)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -8,42 +8,64 @@ from http import HTTPStatus
 
 from pydantic import Field
 
-from cxone_messaging.assembly import single
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.bodies import Body
-from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse, field_errors
-from cxone_messaging.platform.settings import SendMessageSettings
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest
+from cxone_messaging.platform.problems import HttpResponse, field_errors
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.send.send_message import SendMessage
+from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
 
 metrics = EmbeddedMetrics("send_message")
 
 
+class SendMessageSettings(SenderSettings):
+    """What sending and previewing one message need; the horizon is how long it may wait for its slot, in seconds."""
+
+    slot_horizon_seconds: float = Field(default=5.0, gt=0)
+
+
 class MessageBody(Body):
-    """What to send. A field left out is reported as the rule that it breaks, not as a malformed request."""
+    """A message to send. A missing field is reported as the rule that it breaks, not as a malformed request."""
 
     to: str = ""
     text: str = ""
     campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
-    def asked(self) -> SmsRequest:
-        """Give the request in the domain's words."""
+    def to_domain(self) -> SmsRequest:
+        """Return the request as the domain has it."""
         return SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
+
+
+def send_message(parts: SenderParts, horizon_seconds: float) -> SendMessage:
+    """Compose the use case from its parts."""
+    return SendMessage(
+        trail=parts.trail,
+        consents=parts.consents,
+        dispatcher=parts.dispatcher,
+        horizon_seconds=horizon_seconds,
+        pseudonyms=parts.pseudonyms,
+        rules=parts.rules,
+        callback_url=parts.callback_url,
+        clock=parts.clock,
+        rng=parts.rng,
+    )
 
 
 @cache
 def use_case() -> SendMessage:
-    """Build the use case once an execution environment."""
-    return single.send_message(SendMessageSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings = SendMessageSettings.from_environment()
+    return send_message(sender_parts(settings, metrics), settings.slot_horizon_seconds)
 
 
 def send(request: HttpRequest) -> HttpResponse:
     """Send one message, at most once for each `Idempotency-Key`."""
-    asked = request.parse(MessageBody).asked()
+    sms = request.parse(MessageBody).to_domain()
     receipt = use_case().send(
-        asked, request.idempotency_key(), request.seconds_left, lambda message_id: request.name(messageId=message_id)
+        sms, request.idempotency_key(), request.deadline, lambda message_id: request.log_ids(messageId=message_id)
     )
     message = receipt.message
     return HttpResponse(
@@ -61,8 +83,8 @@ def send(request: HttpRequest) -> HttpResponse:
 
 
 def preview(request: HttpRequest) -> HttpResponse:
-    """Say what a send would do; nothing is sent or recorded."""
-    checked = use_case().preview(request.parse(MessageBody).asked())
+    """Show what a send would do; nothing is sent or recorded."""
+    checked = use_case().preview(request.parse(MessageBody).to_domain())
     size = checked.size
     return HttpResponse(
         HTTPStatus.OK,

@@ -8,15 +8,24 @@ from http import HTTPStatus
 
 from pydantic import Field
 
-from cxone_messaging.assembly import batches
+from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.queue import BulkQueue, SqsBulkQueue
+from cxone_messaging.adapters.secrets import SecretsManagerStore
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
-from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest, SmsRules
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
-from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest, HttpResponse, field_errors
-from cxone_messaging.platform.settings import SubmitBulkSettings
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest
+from cxone_messaging.platform.problems import HttpResponse, field_errors
+from cxone_messaging.platform.settings import Identifier, Sender, Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage, SubmitBatch
+from cxone_messaging.use_cases.journal import Journal
 
 metrics = EmbeddedMetrics("submit_bulk")
 
@@ -24,8 +33,20 @@ BODY_LIMIT = 5 * KIBIBYTE * KIBIBYTE
 MESSAGES_LIMIT = 10_000
 
 
+class SubmitBulkSettings(Settings):
+    """What submitting a batch needs."""
+
+    ledger_table: str
+    consents_table: str
+    pepper_secret_arn: str
+    cxone_from_number: Sender = ""
+    cxone_campaign_id: Identifier = ""
+    max_segments: int = Field(default=10, ge=1, le=255)
+    bulk_queue_url: str
+
+
 class MessageInBatch(Body):
-    """One message; what it leaves out is taken from the batch."""
+    """One message; a missing text is the batch's."""
 
     to: str = ""
     text: str | None = None
@@ -33,15 +54,15 @@ class MessageInBatch(Body):
 
 
 class BatchBody(Body):
-    """Up to 10,000 messages, and what they have in common."""
+    """Up to 10,000 messages, and the fields that they share."""
 
     messages: list[MessageInBatch] = Field(min_length=1, max_length=MESSAGES_LIMIT)
     text: str = ""
     campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
-    def asked(self) -> list[BatchMessage]:
-        """Give the messages in the domain's words."""
+    def to_domain(self) -> list[BatchMessage]:
+        """Return the messages as the domain has them."""
         return [
             BatchMessage(
                 SmsRequest(
@@ -56,20 +77,37 @@ class BatchBody(Body):
         ]
 
 
+def submit_batch(
+    *, ledger: Ledger, consents: ConsentStore, queue: BulkQueue, pseudonyms: Pseudonyms, rules: SmsRules, clock: Clock
+) -> SubmitBatch:
+    """Compose the use case from its parts."""
+    return SubmitBatch(
+        journal=Journal(ledger, clock), consents=consents, queue=queue, pseudonyms=pseudonyms, rules=rules, clock=clock
+    )
+
+
 @cache
 def use_case() -> SubmitBatch:
-    """Build the use case once an execution environment."""
-    return batches.submit_batch(SubmitBulkSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings = SubmitBulkSettings.from_environment()
+    return submit_batch(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        queue=SqsBulkQueue(aws.sqs(), settings.bulk_queue_url),
+        pseudonyms=Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(settings.pepper_secret_arn)),
+        rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
+        clock=SystemClock(),
+    )
 
 
 def submit(request: HttpRequest) -> HttpResponse:
     """Queue a batch, once for each `Idempotency-Key`."""
     key = request.idempotency_key()
     if key is None:
-        told = "a batch needs an Idempotency-Key, so that repeating the request queues nothing twice"
-        raise MessagingError(Code.IDEMPOTENCY_KEY_REQUIRED, told)
-    asked = request.parse(BatchBody).asked()
-    batch = use_case()(asked, key, request.seconds_left, lambda batch_id: request.name(batchId=batch_id))
+        detail = "a batch needs an Idempotency-Key, so that repeating the request queues nothing twice"
+        raise MessagingError(Code.IDEMPOTENCY_KEY_REQUIRED, detail)
+    messages = request.parse(BatchBody).to_domain()
+    batch = use_case()(messages, key, request.deadline, lambda batch_id: request.log_ids(batchId=batch_id))
     return HttpResponse(
         HTTPStatus.ACCEPTED,
         {

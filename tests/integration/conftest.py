@@ -11,7 +11,8 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents
+from cxone_messaging.use_cases.consents import ConsentFromApi
+from functions.manage_consents.handler import manage_consents
 from local import stand_ins, template
 from local.processes import Servers, free_port
 from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions
@@ -104,9 +105,6 @@ def ledger(dynamodb, ledger_table):
 
 @pytest.fixture
 def opted_in(dynamodb, consents_table, ledger):
-    ManageConsents(
-        ledger=ledger,
-        consents=DynamoConsentStore(dynamodb, consents_table),
-        pseudonyms=Pseudonyms(PEPPER),
-        clock=SystemClock(),
-    ).record(PhoneNumber.parse(RECIPIENT), GivenConsent(ConsentStatus.OPTED_IN, "test", None))
+    consents = DynamoConsentStore(dynamodb, consents_table)
+    manage = manage_consents(ledger, consents, Pseudonyms(PEPPER), SystemClock())
+    manage.record(PhoneNumber.parse(RECIPIENT), ConsentFromApi(ConsentStatus.OPTED_IN, "test", None))

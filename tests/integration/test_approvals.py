@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from cxone_messaging.assembly import templates
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.approvals import Registration, fold
+from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform import aws
-from cxone_messaging.platform.settings import ApproveTemplateSettings
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest
+from cxone_messaging.use_cases.approvals.read import ReadApproval
+from functions.approve_template.handler import ApproveTemplateSettings, approvals_on_aws, template_gateway
 from tests.fakes import FakeTelemetry
 
 REQUEST = ApprovalRequest(Registration("Welcome", "TRANSACTIONAL", "en"), "op-1")
@@ -50,19 +52,17 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
 
     def approve(template_id):
         # Each with a token cache, connections and a memory of its own, as execution environments have.
-        gateway = templates.template_gateway(approval_settings, FakeTelemetry())
-        use_case = templates.approve_template(approval_settings, gateway, FakeTelemetry())
+        gateway = template_gateway(approval_settings, FakeTelemetry())
+        use_case = approvals_on_aws(approval_settings, gateway, FakeTelemetry())
         start.wait()
         try:
-            return use_case(template_id, REQUEST, lambda: 28.0).approval
+            return use_case(template_id, REQUEST, Deadline.after(SystemClock(), 28.0)).approval
         except MessagingError as error:
             return error.code.value
 
     with ThreadPoolExecutor(len(callers)) as pool:
         answers = list(pool.map(approve, random.Random(1).sample(callers, len(callers))))
-    assert all(
-        answer == fold(answer.template_id, ledger.read(subjects.template(answer.template_id))) for answer in answers
-    )
+    assert all(answer == Approval.of(ledger.read(subjects.template(answer.template_id))) for answer in answers)
     puts = Counter(entry["details"].get("id") for entry in log(simulator, "template_put") if entry["status"] == 200)
     assert puts == {"welcome": 1, "late": 1}
     for operation in ("register", "audit"):
@@ -77,13 +77,13 @@ def test_approvals_at_once_end_in_one_of_each(approval_settings, simulator, ledg
         assert [entry.type for entry in entries].count("registered") == 1
 
 
-def test_what_an_approval_asks_of_aws_is_what_its_role_allows(approval_settings):
-    gateway = templates.template_gateway(approval_settings, FakeTelemetry())
-    use_case = templates.approve_template(approval_settings, gateway, FakeTelemetry())
+def test_what_an_approval_asks_of_aws_is_what_its_role_allows(approval_settings, ledger):
+    gateway = template_gateway(approval_settings, FakeTelemetry())
+    use_case = approvals_on_aws(approval_settings, gateway, FakeTelemetry())
     calls = Counter()
     for client in (aws.dynamodb(), aws.secrets_manager()):
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
-    use_case("welcome", REQUEST, lambda: 28.0)
-    templates.read_approval(approval_settings)("welcome")
+    use_case("welcome", REQUEST, Deadline.after(SystemClock(), 28.0))
+    ReadApproval(ledger)("welcome")
     assert set(calls) == {"Query", "ExecuteStatement", "UpdateItem", "GetSecretValue", "PutSecretValue"}
     assert calls["ExecuteStatement"] == 10, "an entry each, and no more"

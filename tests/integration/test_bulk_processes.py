@@ -19,13 +19,13 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import SystemClock, instant
-from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from tests import workers
 from tests.fakes import FakeTelemetry
@@ -115,7 +115,7 @@ class Bulk:
         subject = subjects.message(self.message_id(reference))
         entries = self._ledger.read(subject)
         assert first_broken(subject, entries) is None
-        return fold("", entries).status if entries else None
+        return Message.of(entries).status if entries else None
 
     def deliver(self, reference, message):
         record = RecordDelivery(self._ledger, SystemClock(), FakeTelemetry())
@@ -257,7 +257,7 @@ def test_a_stop_during_a_run_stops_what_is_still_queued_for_that_number(
     webhook = Webhook(
         monkeypatch, ledger=ledger, consents=DynamoConsentStore(dynamodb, consents_table), clock=SystemClock()
     )
-    webhook.manage.record(PhoneNumber.parse(LEAVER), GivenConsent(ConsentStatus.OPTED_IN, "test", None))
+    webhook.manage.record(PhoneNumber.parse(LEAVER), ConsentFromApi(ConsentStatus.OPTED_IN, "test", None))
     configure(simulator, delivery_steps=[], latency_median_seconds=0.05, requests_per_second=rate)
     bulk.environment["CXONE_REQUESTS_PER_SECOND"] = str(rate)
     numbers = {f"stop-{number}": LEAVER if number % 10 == 0 else RECIPIENT for number in range(count)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from tests import events
@@ -97,7 +97,7 @@ def put_aside(reason):
 
 def message_is(status, key):
     message_id = PSEUDONYMS.message_id(key)
-    return lambda world: fold(message_id, world.ledger.read(f"message#{message_id}")).status == status
+    return lambda world: Message.of(world.ledger.read(f"message#{message_id}")).status == status
 
 
 def has_entry(subject, type_):

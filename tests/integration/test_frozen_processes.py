@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import parse_time
 from tests import workers
 from tests.integration.conftest import RECIPIENT
@@ -76,7 +76,7 @@ def test_senders_that_are_frozen_send_nothing_twice_lose_nothing_and_post_nothin
     taken, counts = accepted(simulator), Counter()
     for key in keys:
         entries = ledger.read(subject(key))
-        sent, status = len(taken.get(message_id(key), [])), fold("", entries).status
+        sent, status = len(taken.get(message_id(key), [])), Message.of(entries).status
         counts[status.value, sent] += 1
         assert sent <= 1, f"{key} was sent {sent} times"
         assert (status, sent) in {(Status.DISPATCHED, 1), (Status.UNKNOWN, 0), (Status.UNKNOWN, 1)}

@@ -17,7 +17,7 @@ from cxone_messaging.adapters.dynamodb.ledger import (
     UNSETTLED_INDEX,
     DynamoLedger,
 )
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
@@ -357,7 +357,7 @@ def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched)
     assert real_ledger.insert_many([entry, chain(sending(), dispatched())[1]]) == [Insertion.INSERTED] * 2
     assert real_ledger.batch_entries("batch") == []
     assert list(real_ledger.subjects_of_day("2026-11-22")) == []
-    assert list(real_ledger.unsettled(Unsettled.UNKNOWN, at(0), at(1))) == []
+    assert list(real_ledger.flagged(Attention.UNKNOWN, at(0), at(1))) == []
     assert set(watched.operations[before:]) == {*INSERTS, "Query"}
 
 
@@ -389,7 +389,7 @@ def test_the_index_is_the_templates(dynamodb, ledger_table):
 
 
 def test_what_is_unsettled_is_found_by_its_reason_and_time_the_newest_first(ledger):
-    for second, why in enumerate([Unsettled.UNKNOWN, Unsettled.UNMATCHED, Unsettled.UNKNOWN, Unsettled.UNKNOWN]):
+    for second, why in enumerate([Attention.UNKNOWN, Attention.UNMATCHED, Attention.UNKNOWN, Attention.UNKNOWN]):
         subject = f"message#{second}"
         entry = Entry.following(
             None, subject=subject, type=EntryType.UNKNOWN, timestamp=at(second), data={}, index=why.as_index()
@@ -397,12 +397,12 @@ def test_what_is_unsettled_is_found_by_its_reason_and_time_the_newest_first(ledg
         ledger.insert(entry)
         assert ledger.read(subject) == [entry]
     inserted(ledger, chain(sending()))
-    assert list(ledger.unsettled(Unsettled.UNKNOWN, at(0), at(3))) == ["message#3", "message#2", "message#0"]
-    assert list(ledger.unsettled(Unsettled.UNKNOWN, at(1), at(2))) == ["message#2"]
-    assert list(ledger.unsettled(Unsettled.UNMATCHED, at(0), at(3))) == ["message#1"]
-    assert list(ledger.unsettled(Unsettled.REVIEW, at(0), at(3))) == []
+    assert list(ledger.flagged(Attention.UNKNOWN, at(0), at(3))) == ["message#3", "message#2", "message#0"]
+    assert list(ledger.flagged(Attention.UNKNOWN, at(1), at(2))) == ["message#2"]
+    assert list(ledger.flagged(Attention.UNMATCHED, at(0), at(3))) == ["message#1"]
+    assert list(ledger.flagged(Attention.REVIEW, at(0), at(3))) == []
 
 
 def test_what_is_unsettled_can_be_unreadable(dynamodb):
     with pytest.raises(StorageError):
-        list(DynamoLedger(dynamodb, "no-such-table").unsettled(Unsettled.UNKNOWN, at(0), at(1)))
+        list(DynamoLedger(dynamodb, "no-such-table").flagged(Attention.UNKNOWN, at(0), at(1)))

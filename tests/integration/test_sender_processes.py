@@ -18,7 +18,7 @@ import requests
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
@@ -88,7 +88,7 @@ def test_senders_killed_at_work_send_nothing_twice_and_lose_nothing(environment,
         for process in running:
             process.join()
         at_death.update(
-            fold("", entries).status for key in keys[-side_by_side:] if (entries := ledger.read(subject(key)))
+            Message.of(entries).status for key in keys[-side_by_side:] if (entries := ledger.read(subject(key)))
         )
     finisher = workers.start(workers.send_keys, environment, RECIPIENT, keys, log, None, True)
     finisher.join()
@@ -99,13 +99,13 @@ def test_senders_killed_at_work_send_nothing_twice_and_lose_nothing(environment,
     for key in keys:
         messages = taken.get(message_id(key), [])
         assert len(messages) <= 1, f"{key} was sent {len(messages)} times"
-        status = fold("", ledger.read(subject(key))).status
+        status = Message.of(ledger.read(subject(key))).status
         counts[status, len(messages)] += 1
         # Asked for until every deadline was over: whatever is not known to be dispatched is `unknown`, nothing hangs.
         assert (status, len(messages)) in {(Status.DISPATCHED, 1), (Status.UNKNOWN, 0), (Status.UNKNOWN, 1)}
         for message in messages:
             record(DeliveryEvent(message["id"], "delivered", RECIPIENT, "2026-11-22T10:00:00Z"), message_id(key))
-            assert fold("", ledger.read(subject(key))).status is Status.DELIVERED
+            assert Message.of(ledger.read(subject(key))).status is Status.DELIVERED
         assert first_broken(subject(key), ledger.read(subject(key))) is None
     answers = Counter(json.loads(line)[1] for line in log.read_text().splitlines() if line.endswith("]"))
     print(

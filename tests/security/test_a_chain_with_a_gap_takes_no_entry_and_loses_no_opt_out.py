@@ -14,16 +14,17 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.ledger import BrokenChainError
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Unusable
-from cxone_messaging.use_cases.consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.consents import ConsentFromApi, ConsentFromEvent
 from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from functions.manage_consents.handler import manage_consents
 from tests.building import MESSAGE_ID, sending
 from tests.building import SUBJECT as MESSAGE
 from tests.dynamo import FakeDynamo
@@ -50,13 +51,11 @@ def break_chain(ledger, clock, subject, sequence=FAR, type_=EntryType.CONSENT, *
 class Desk:
     def __init__(self):
         self.ledger, self.consents, self.clock = FakeLedger(), FakeConsentStore(), FakeClock()
-        self.manage = ManageConsents(
-            ledger=self.ledger, consents=self.consents, pseudonyms=Pseudonyms("pepper"), clock=self.clock
-        )
-        self.manage.record(NUMBER, GivenConsent(IN, "form", None))
+        self.manage = manage_consents(self.ledger, self.consents, Pseudonyms("pepper"), self.clock)
+        self.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
 
     def hear(self, status, event_id):
-        return self.manage.hear(NUMBER, HeardConsent(status, "message.inbound", event_id, INSTANT))
+        return self.manage.record_event(NUMBER, ConsentFromEvent(status, "message.inbound", event_id, INSTANT))
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_an_opt_out_is_in_force_and_entered_before_the_gap(desk, sequence, throu
         assert desk.hear(OUT, "stop")
         assert not desk.hear(OUT, "stop")
     else:
-        assert desk.manage.record(NUMBER, GivenConsent(OUT, "clerk", None)).status is OUT
+        assert desk.manage.record(NUMBER, ConsentFromApi(OUT, "clerk", None)).status is OUT
     assert desk.consents.find(HASH).status is OUT
     entries = [entry for entry in desk.ledger.read(SUBJECT) if entry.sequence in {1, 2}]
     assert [entry.data["status"] for entry in entries] == ["opted_in", "opted_out"]
@@ -101,7 +100,7 @@ def test_an_opt_in_is_refused(desk):
     with pytest.raises(BrokenChainError):
         desk.hear(IN, "start")
     with pytest.raises(BrokenChainError):
-        desk.manage.record(NUMBER, GivenConsent(IN, "form", None))
+        desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     assert desk.consents.find(HASH).status is OUT
 
 
@@ -125,7 +124,7 @@ def test_every_stop_is_obeyed_however_often_somebody_breaks_the_chain_anew(desk)
 
 def test_a_stop_through_the_door_is_answered_and_in_force(monkeypatch):
     webhook = Webhook(monkeypatch)
-    webhook.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    webhook.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     break_chain(webhook.ledger, webhook.clock, SUBJECT)
     stop = {"event": "message.inbound", "from": NUMBER.e164, "text": "STOP", "timestamp": INSTANT}
     assert webhook.event(stop) == ACCEPTED
@@ -134,7 +133,7 @@ def test_a_stop_through_the_door_is_answered_and_in_force(monkeypatch):
 
 def test_a_carriers_refusal_opts_out_although_its_messages_chain_takes_no_entry(monkeypatch):
     webhook = Webhook(monkeypatch)
-    webhook.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    webhook.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     type_, data = sending()
     sent = {**data, "recipient": NUMBER.masked, "recipientHash": HASH}
     append(webhook.ledger, webhook.clock, MESSAGE, lambda _: Draft(type_, sent))
@@ -153,7 +152,7 @@ def test_a_dead_senders_message_with_a_gap_keeps_nobody_from_the_others():
     break_chain(ledger, clock, MESSAGE, FAR, type_, **data)
     clock.advance(30 * 86_400)
     known = ledger.read(MESSAGE)
-    assert is_overdue(fold("", known), clock)
+    assert is_overdue(Message.of(known), clock)
     assert settle_overdue(ledger, clock, telemetry, MESSAGE, known) == known
     assert ledger.read(MESSAGE) == known
 

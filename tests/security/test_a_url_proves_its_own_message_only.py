@@ -8,14 +8,14 @@ import json
 
 import pytest
 
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.journal import append
 from tests.building import dispatched, outcome, sending
 from tests.fakes import FakeLedger
@@ -48,11 +48,11 @@ class Attack:
         self.lagging = lagging
         self.their_sender_dies = their_sender_dies
         for number in (MY_NUMBER, THEIR_NUMBER):
-            self.webhook.manage.record(number, GivenConsent(ConsentStatus.OPTED_IN, "form", None))
+            self.webhook.manage.record(number, ConsentFromApi(ConsentStatus.OPTED_IN, "form", None))
         for message_id, number in ((MINE, MY_NUMBER), (THEIRS, THEIR_NUMBER)):
             type_, data = sending(recipient=number.masked, recipientHash=self.hash_of(number))
             self.append(message_id, Draft(type_, data))
-        self.append(MINE, Draft(*outcome(EntryType.UNKNOWN, "outcome_unknown"), Unsettled.UNKNOWN.as_index()))
+        self.append(MINE, Draft(*outcome(EntryType.UNKNOWN, "outcome_unknown"), Attention.UNKNOWN.as_index()))
 
     def hash_of(self, number):
         return self.webhook.pseudonyms.recipient_hash(number)
@@ -92,7 +92,7 @@ class Attack:
         return {entry.data["status"] for entry in entries if entry.type == EntryType.DELIVERY}
 
     def status_of(self, message_id):
-        return fold(message_id, self.webhook.ledger.read(f"message#{message_id}")).status
+        return Message.of(self.webhook.ledger.read(f"message#{message_id}")).status
 
     def consent_of(self, number):
         found = self.webhook.consents.find(self.hash_of(number))
@@ -265,7 +265,7 @@ def test_a_signed_refusal_is_obeyed_whatever_the_urls_holder_sent_before(monkeyp
     for number in range(3):
         assert webhook.delivery(refusal(80_000 + number), MINE)[0] == 200
     webhook.clock.advance(10)
-    webhook.manage.record(MY_NUMBER, GivenConsent(ConsentStatus.OPTED_IN, "form", None))
+    webhook.manage.record(MY_NUMBER, ConsentFromApi(ConsentStatus.OPTED_IN, "form", None))
     raw = json.dumps(refusal(0)).encode()
     assert webhook.post(SMS, raw, query=callback(MINE), headers=webhook.signed(raw))[0] == 200
     assert webhook.consents.find(attack.hash_of(MY_NUMBER)).status is ConsentStatus.OPTED_OUT

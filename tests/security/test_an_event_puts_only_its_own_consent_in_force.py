@@ -12,7 +12,8 @@ from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.use_cases.consents import GivenConsent, HeardConsent, ManageConsents
+from cxone_messaging.use_cases.consents import ConsentFromApi, ConsentFromEvent
+from functions.manage_consents.handler import manage_consents
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger
 
 NUMBER, OTHER = PhoneNumber.parse("+15551234567"), PhoneNumber.parse("+15551234568")
@@ -35,12 +36,10 @@ class BreaksOff(FakeConsentStore):
 class Desk:
     def __init__(self):
         self.ledger, self.consents, self.clock = FakeLedger(), BreaksOff(), FakeClock()
-        self.manage = ManageConsents(
-            ledger=self.ledger, consents=self.consents, pseudonyms=Pseudonyms("pepper"), clock=self.clock
-        )
+        self.manage = manage_consents(self.ledger, self.consents, Pseudonyms("pepper"), self.clock)
 
     def hear(self, status, event_id, second=0):
-        return self.manage.hear(NUMBER, HeardConsent(status, "message.inbound", event_id, instant(second)))
+        return self.manage.record_event(NUMBER, ConsentFromEvent(status, "message.inbound", event_id, instant(second)))
 
     def forge(self, **data):
         """Insert an entry that verifies at the end of the recipient's chain."""
@@ -97,14 +96,14 @@ def test_not_even_by_all_events_that_ever_came_in_any_order(desk):
 
 
 def test_an_entry_that_bears_an_events_id_and_names_somebody_else_is_not_the_events(desk):
-    desk.manage.record(OTHER, GivenConsent(OUT, "form", None))
+    desk.manage.record(OTHER, ConsentFromApi(OUT, "form", None))
     desk.forge(eventId="start", recipientHash=OTHER_HASH)
     assert desk.hear(IN, "start")
     assert (desk.status(), desk.status(OTHER_HASH)) == (IN, OUT)
 
 
 def test_an_entry_that_bears_a_stops_id_does_not_make_the_stop_a_repeated_one(desk):
-    desk.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     desk.forge(eventId="stop")
     assert desk.hear(OUT, "stop")
     assert desk.status() is OUT
@@ -112,7 +111,7 @@ def test_an_entry_that_bears_a_stops_id_does_not_make_the_stop_a_repeated_one(de
 
 @pytest.mark.parametrize("status", [IN, OUT])
 def test_an_attempt_that_broke_off_is_repaired_by_the_same_event(desk, status):
-    desk.manage.record(NUMBER, GivenConsent(OUT if status is IN else IN, "form", None))
+    desk.manage.record(NUMBER, ConsentFromApi(OUT if status is IN else IN, "form", None))
     desk.consents.down = True
     with pytest.raises(StorageError):
         desk.hear(status, "event")
@@ -123,12 +122,12 @@ def test_an_attempt_that_broke_off_is_repaired_by_the_same_event(desk, status):
 
 
 def test_an_opt_in_that_broke_off_is_not_repaired_over_a_later_opt_out(desk):
-    desk.manage.record(NUMBER, GivenConsent(OUT, "form", None))
+    desk.manage.record(NUMBER, ConsentFromApi(OUT, "form", None))
     desk.consents.down = True
     with pytest.raises(StorageError):
         desk.hear(IN, "start")
     with pytest.raises(StorageError):
-        desk.manage.record(NUMBER, GivenConsent(OUT, "form", None))
+        desk.manage.record(NUMBER, ConsentFromApi(OUT, "form", None))
     desk.consents.down = False
     assert not desk.hear(IN, "start")
     assert desk.status() is OUT
@@ -136,7 +135,7 @@ def test_an_opt_in_that_broke_off_is_not_repaired_over_a_later_opt_out(desk):
 
 def test_an_opt_out_that_broke_off_is_repaired_although_somebody_inserted_an_opt_in_behind_it(desk):
     """The entry before claims that an opt-out is in force already, so the item is stored only afterwards."""
-    desk.manage.record(NUMBER, GivenConsent(IN, "form", None))
+    desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     desk.forge(status="opted_out", eventId="forged", instant=instant(0))
     desk.consents.down = True
     with pytest.raises(StorageError):
@@ -151,5 +150,5 @@ def test_an_opt_out_that_broke_off_is_repaired_although_somebody_inserted_an_opt
 def test_what_the_api_records_puts_its_own_entry_in_force(desk):
     desk.hear(OUT, "stop")
     desk.forge()
-    assert desk.manage.record(NUMBER, GivenConsent(OUT, "form", None)).source == "form"
+    assert desk.manage.record(NUMBER, ConsentFromApi(OUT, "form", None)).source == "form"
     assert desk.status() is OUT

@@ -12,7 +12,7 @@ from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.journal import append
@@ -72,7 +72,7 @@ class Door:
         return [entry for entry in entries if entry.type == EntryType.DELIVERY]
 
     def message(self):
-        return fold(MESSAGE_ID, self.ledger.read(SUBJECT))
+        return Message.of(self.ledger.read(SUBJECT))
 
     def cost(self, post):
         """Count the calls and the items that one event takes."""

@@ -7,6 +7,7 @@ import pytest
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest
 from local.simulator import Edit, Settings
@@ -108,7 +109,7 @@ class TestClean:
         assert warned(world.approve()) == ["template_shortcode_unassigned", "template_brand_missing"]
 
     def test_a_default_operator_or_none(self, world):
-        give_up = lambda: 28.0  # noqa: E731
+        give_up = Deadline.after(world.clock, 28.0)
         with pytest.raises(MessagingError) as caught:
             world.approver(operator="")("welcome", ApprovalRequest(Registration("a", "b", "c")), give_up)
         assert (caught.value.code, caught.value.errors[0].field) == (Code.MALFORMED_REQUEST, "operatorId")
@@ -194,10 +195,10 @@ class TestTokens:
         world.simulator.settings = world.simulator.settings.changed({"admin_scopes": less})
         process = world.approver()
         with pytest.raises(MessagingError) as caught:
-            process("welcome", REQUEST, lambda: LAMBDA_SECONDS)
+            process("welcome", REQUEST, Deadline.after(world.clock, LAMBDA_SECONDS))
         assert (caught.value.code, scope in caught.value.detail) == (code, True)
         world.simulator.settings = world.simulator.settings.changed({"admin_scopes": granted})
-        process("welcome", REQUEST, lambda: LAMBDA_SECONDS)
+        process("welcome", REQUEST, Deadline.after(world.clock, LAMBDA_SECONDS))
         assert is_whole(world)
         assert world.done() == ALL_ONCE
 

@@ -17,7 +17,7 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage
 from cxone_messaging.use_cases.send.answers import Receipt
@@ -187,7 +187,7 @@ class History:
         injector = Injector()
         injector.begin(self.plan(step))
         try:
-            self.world.submitter(injector)(batch, step.name, lambda: 28.0)
+            self.world.submitter(injector)(batch, step.name, self.world.within(28.0))
         except (MessagingError, StorageError, Killed):
             return
         self.submitted.add(step.name)
@@ -203,11 +203,8 @@ class History:
             self.world.poll(injector)
 
     def single(self, step: Single) -> None:
-        give_up_at = self.world.clock.monotonic() + 28
         try:
-            receipt = self.world.sender().send(
-                SmsRequest(NUMBER, step.text), step.key, lambda: give_up_at - self.world.clock.monotonic()
-            )
+            receipt = self.world.sender().send(SmsRequest(NUMBER, step.text), step.key, self.world.within(28))
         except (MessagingError, StorageError):
             return
         self.receipts.append((step, receipt))
@@ -258,7 +255,7 @@ class History:
             assert len(sent) <= 1, f"{key} was sent {len(sent)} times"
             entries = world.ledger.read(f"message#{message_id}")
             assert first_broken(f"message#{message_id}", entries) is None
-            status = fold("", entries).status if entries else None
+            status = Message.of(entries).status if entries else None
             if sent:
                 # Every event of what was taken has arrived, so nothing that was taken may count as anything else.
                 assert status is Status.DELIVERED, f"{key} went out and counts as {status}"
@@ -294,7 +291,7 @@ class History:
         entries = self.world.ledger.read(f"message#{self.world.pseudonyms.message_id(key)}")
         asked = {entry.data["fingerprint"] for entry in entries if "fingerprint" in entry.data}
         fingerprint = self.world.pseudonyms.fingerprint(SmsRequest(NUMBER, text))
-        return fold("", entries).status if asked <= {fingerprint} else Status.REJECTED
+        return Message.of(entries).status if asked <= {fingerprint} else Status.REJECTED
 
 
 @histories(150)

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from cxone_messaging.domain.consents import Consent, ConsentStatus, consent_in, is_passed_over, last_word, refusal
+from cxone_messaging.domain.consents import Consent, ConsentStatus, consent_in, is_superseded, last_word, refusal
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.times import format_time
@@ -85,13 +85,13 @@ IN, OUT = ConsentStatus.OPTED_IN, ConsentStatus.OPTED_OUT
     ],
 )
 def test_a_word_that_is_older_than_what_was_said_since_is_passed_over(status, at, known, passed_over):
-    assert is_passed_over(status, time(at), known) is passed_over
+    assert is_superseded(status, time(at), known) is passed_over
 
 
 def test_what_was_passed_over_makes_nothing_else_be_passed_over():
     known = said(IN, at=20)
     ignored = replace(known, data={**known.data, "passedOver": True})
-    assert is_passed_over(OUT, time(10), [known])
-    assert not is_passed_over(OUT, time(10), [ignored])
+    assert is_superseded(OUT, time(10), [known])
+    assert not is_superseded(OUT, time(10), [ignored])
     assert consent_in(last_word([said(OUT, at=10), ignored])).status is OUT
     assert last_word([]) is None

@@ -5,9 +5,9 @@ import json
 import pytest
 import requests
 
+from cxone_messaging import wiring
 from cxone_messaging.adapters.cxone.http import Answer
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
-from cxone_messaging.assembly import sending
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from tests.fakes import FakeClock, FakeSecretStore
 
@@ -144,6 +144,6 @@ def test_the_time_that_reading_the_credentials_took_is_not_there_for_the_fetch()
     ],
 )
 def test_the_credentials_secret(monkeypatch, secret, read):
-    monkeypatch.setattr(sending.aws, "secrets_manager", lambda: None)
-    monkeypatch.setattr(sending, "SecretsManagerStore", lambda _: FakeSecretStore(credentials=secret))
-    assert sending.credentials("credentials")() == read
+    monkeypatch.setattr(wiring.aws, "secrets_manager", lambda: None)
+    monkeypatch.setattr(wiring, "SecretsManagerStore", lambda _: FakeSecretStore(credentials=secret))
+    assert wiring.credentials("credentials")() == read

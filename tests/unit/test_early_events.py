@@ -43,7 +43,7 @@ def post_due_events(world, webhook, *, named=True):
 @pytest.mark.parametrize("named", [True, False])
 def test_events_before_our_own_dispatched_entry_end_in_delivered(world, webhook, named):
     injector = AfterThePost(world, lambda _: post_due_events(world, webhook, named=named))
-    receipt = world.sender(injector).send(REQUEST, "key", lambda: 60.0)
+    receipt = world.sender(injector).send(REQUEST, "key", world.within(60.0))
     shown = world.read(receipt.message.message_id)
     assert (shown.message.status, shown.verified) == (Status.DELIVERED, True)
     types = [entry.type for entry in shown.entries]
@@ -56,17 +56,17 @@ def test_events_before_our_own_dispatched_entry_end_in_delivered(world, webhook,
 def test_events_for_a_sender_that_was_killed_after_the_post_end_in_delivered(world, webhook, noticed):
     injector = AfterThePost(world, AfterThePost.die)
     with pytest.raises(Killed):
-        world.sender(injector).send(REQUEST, "key", lambda: 28.0)
+        world.sender(injector).send(REQUEST, "key", world.within(28.0))
     message_id = world.pseudonyms.message_id("key")
     assert [entry.type for entry in world.ledger.read(subjects.message(message_id))] == ["sending"]
     if noticed:
         world.clock.advance(60)
         with pytest.raises(MessagingError):
-            world.sender().send(REQUEST, "key", lambda: 28.0)
+            world.sender().send(REQUEST, "key", world.within(28.0))
         assert world.read(message_id).message.status is Status.UNKNOWN
     post_due_events(world, webhook)
     shown = world.read(message_id)
     assert (shown.message.status, shown.verified) == (Status.DELIVERED, True)
     assert first_broken(subjects.message(message_id), shown.entries) is None
-    assert world.sender().send(REQUEST, "key", lambda: 28.0).replayed
+    assert world.sender().send(REQUEST, "key", world.within(28.0)).replayed
     assert len(world.accepted()[message_id]) == 1

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
@@ -70,7 +70,7 @@ class Story:
                 key = {"cxoneMessageId": "cx-1"}
                 self.write(EntryType.DISPATCHED, {"latencyMs": 42, **key}, key)
             case "unknown":
-                self.write(*outcome(EntryType.UNKNOWN, "outcome_unknown"), Unsettled.UNKNOWN.as_index())
+                self.write(*outcome(EntryType.UNKNOWN, "outcome_unknown"), Attention.UNKNOWN.as_index())
             case "retrying" | "rejected":
                 self.write(*outcome(EntryType(step), "cxone_unavailable"))
 
@@ -126,7 +126,7 @@ def test_every_event_ends_under_its_message_once_anything_tells_whose_it_is(orde
     story.do("sweep")
     assert story.events() == (story.sent if known else set())
     if story.events():
-        assert fold("", story.ledger.read(SUBJECT)).status is Status.DISPATCHED
+        assert Message.of(story.ledger.read(SUBJECT)).status is Status.DISPATCHED
 
 
 @pytest.mark.parametrize("settled", ["settled", "night"])

@@ -13,11 +13,11 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import MOST_TRIES, pause_after
 from cxone_messaging.domain.sms import SmsRequest
-from cxone_messaging.use_cases.consents import HeardConsent
+from cxone_messaging.use_cases.consents import ConsentFromEvent
 from local.simulator import Fault, Settings
 from local.simulator.wire import Response
 from tests.dynamo import FakeDynamo
@@ -35,9 +35,8 @@ def world():
 
 
 def send(world, key="k", seconds=28.0, sender=None):
-    give_up_at = world.clock.monotonic() + seconds
     try:
-        return (sender or world.sender()).send(REQUEST, key, lambda: give_up_at - world.clock.monotonic())
+        return (sender or world.sender()).send(REQUEST, key, world.within(seconds))
     except MessagingError as error:
         return error
 
@@ -49,7 +48,7 @@ def put(world, count=1):
 
 def statuses(world, count):
     named = [subjects.message(world.pseudonyms.message_id(f"r{number}")) for number in range(count)]
-    return [fold("", world.ledger.read(subject)).status for subject in named]
+    return [Message.of(world.ledger.read(subject)).status for subject in named]
 
 
 def trail(world, key):
@@ -210,7 +209,7 @@ class TestOneDeadline:
 
         worker._gateway.send = frozen
         bodies = [BulkRecord(f"r{number}", REQUEST, "batch") for number in range(25)]
-        worker(bodies, lambda: 60.0)
+        worker(bodies, world.within(60.0))
         world.check_posts()
         assert Status.UNKNOWN not in statuses(world, 25)
         world.work_off()
@@ -239,7 +238,7 @@ class TestTheClockIsSet:
         assert world.clock.monotonic() - set_back < 5
 
     def test_nor_does_a_bulk_worker(self, world, set_back):
-        world.batch_sender()([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(2)], lambda: 60.0)
+        world.batch_sender()([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(2)], world.within(60.0))
         assert statuses(world, 2) == [Status.DISPATCHED] * 2
         assert world.clock.monotonic() - set_back < 5
 
@@ -299,7 +298,7 @@ def test_a_bulk_sender_without_room_for_threads_sends_one_after_the_other(world)
             raise RuntimeError("can't start new thread")
 
     worker = world.batch_sender(executor=Full())
-    worker([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(5)], lambda: 60.0)
+    worker([BulkRecord(f"r{number}", REQUEST, "batch") for number in range(5)], world.within(60.0))
     assert statuses(world, 5) == [Status.DISPATCHED] * 5
 
 
@@ -357,13 +356,13 @@ class TestWordsThatComeBetween:
 
             worker._make_ready = leave
         records = [BulkRecord("a", REQUEST, None), BulkRecord("b", SmsRequest(other.e164, "Hi"), None)]
-        worker(records if what == "reject" else records[:1], lambda: 60.0)
+        worker(records if what == "reject" else records[:1], world.within(60.0))
         world.check_posts()
         assert "sending" not in trail(world, "a")
 
     def stop(self, world):
-        heard = HeardConsent(ConsentStatus.OPTED_OUT, "message.inbound", "event", "2026-11-18T00:00:00.000Z")
-        world._manage.hear(RECIPIENT, heard)
+        heard = ConsentFromEvent(ConsentStatus.OPTED_OUT, "message.inbound", "event", "2026-11-18T00:00:00.000Z")
+        world._manage.record_event(RECIPIENT, heard)
 
     def test_who_opts_out_while_a_single_send_waits_for_a_token_gets_nothing(self, world):
         """A token's holder that died costs 16 s, in which the consent that was read first grows old."""
@@ -414,7 +413,7 @@ class TestWordsThatComeBetween:
             return claimed
 
         worker._claims.claim = slowly
-        worker([BulkRecord("r0", REQUEST, "batch")], lambda: 60.0)
+        worker([BulkRecord("r0", REQUEST, "batch")], world.within(60.0))
         assert trail(world, "r0") == ["sending", "rejected"]
         assert world.governor.failures == 5, "nothing was learnt of CXone"
         world.opt(ConsentStatus.OPTED_IN)

@@ -13,7 +13,7 @@ from cxone_messaging.domain.outcomes import Accepted, NotAccepted
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import Sms, SmsRequest
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.use_cases.consents import HeardConsent
+from cxone_messaging.use_cases.consents import ConsentFromEvent
 from local.simulator import Settings
 from tests.fakes import FakeClock
 from tests.worlds import RECIPIENT, Injector, Plan, World
@@ -72,10 +72,9 @@ class TestThaw:
     """A sender is frozen for a while before one of its I/Os, each in turn, as Lambda freezes an environment."""
 
     def send(self, world, injector):
-        give_up_at = world.clock.monotonic() + 28
         request = SmsRequest(RECIPIENT.e164, "Hi")
         try:
-            return world.sender(injector).send(request, "k", lambda: give_up_at - world.clock.monotonic())
+            return world.sender(injector).send(request, "k", world.within(28))
         except MessagingError as error:
             return error
 
@@ -110,8 +109,8 @@ class TestThaw:
     @pytest.mark.parametrize("seconds", [3, 10, 20])
     def test_after_a_stop_it_posts_nothing(self, seconds):
         def stop(world):
-            heard = HeardConsent(ConsentStatus.OPTED_OUT, "message.inbound", "e", "2026-11-18T00:00:00.000Z")
-            world._manage.hear(RECIPIENT, heard)
+            heard = ConsentFromEvent(ConsentStatus.OPTED_OUT, "message.inbound", "e", "2026-11-18T00:00:00.000Z")
+            world._manage.record_event(RECIPIENT, heard)
             world.clock.advance(seconds)
 
         refused = 0

@@ -20,7 +20,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.journal import append
@@ -252,7 +252,7 @@ class TestAChunk:
 
     def statuses(self, world):
         named = [subjects.message(world.pseudonyms.message_id(f"r{number}")) for number in range(25)]
-        return Counter(fold("", world.ledger.read(subject)).status for subject in named)
+        return Counter(Message.of(world.ledger.read(subject)).status for subject in named)
 
     @pytest.mark.parametrize("where", ["before", "spoil"])
     @pytest.mark.parametrize("calls", [1, 2, 3])
@@ -264,7 +264,7 @@ class TestAChunk:
         assert [len(each) for each in world.accepted().values()] == [1] * 25
 
     def test_one_that_was_sent_before_and_cant_be_read_keeps_none_of_the_others(self, world):
-        world.sender().send(SmsRequest(RECIPIENT.e164, "Hi"), "r24", lambda: 25.0)
+        world.sender().send(SmsRequest(RECIPIENT.e164, "Hi"), "r24", world.within(25.0))
         self.put(world)
         self.db.before = times(MOST_TRIES, lost, "query")
         world.work_off()
@@ -298,7 +298,7 @@ def test_whichever_calls_of_a_bulk_sender_are_lost_nothing_unposted_ends_unknown
     db.before = db.spoil = lambda *_: None
     posted = {message_id: len(each) for message_id, each in world.accepted().items()}
     assert posted == dict.fromkeys(ids, 1)
-    assert {fold("", world.ledger.read(subjects.message(each))).status for each in ids} <= {"dispatched", "unknown"}
+    assert {Message.of(world.ledger.read(subjects.message(each))).status for each in ids} <= {"dispatched", "unknown"}
 
 
 class Left:

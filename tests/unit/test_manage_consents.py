@@ -5,14 +5,15 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.use_cases.consents import GivenConsent, ManageConsents, number_in_path
+from cxone_messaging.use_cases.consents import ConsentFromApi
+from functions.manage_consents.handler import manage_consents, number_in_path
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger
 
 NUMBER = PhoneNumber.parse("+15551234567")
 HASH = Pseudonyms("pepper").recipient_hash(NUMBER)
 SUBJECT = f"consent#{HASH}"
-IN = GivenConsent(ConsentStatus.OPTED_IN, "web form", "summer")
-OUT = GivenConsent(ConsentStatus.OPTED_OUT, "keyword", None)
+IN = ConsentFromApi(ConsentStatus.OPTED_IN, "web form", "summer")
+OUT = ConsentFromApi(ConsentStatus.OPTED_OUT, "keyword", None)
 
 
 class Desk:
@@ -20,9 +21,7 @@ class Desk:
         self.ledger = FakeLedger()
         self.consents = consents or FakeConsentStore()
         self.clock = FakeClock()
-        self.manage = ManageConsents(
-            ledger=self.ledger, consents=self.consents, pseudonyms=Pseudonyms("pepper"), clock=self.clock
-        )
+        self.manage = manage_consents(self.ledger, self.consents, Pseudonyms("pepper"), self.clock)
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_the_ledger_comes_first():
             raise StorageError("down")
 
     consents = FakeConsentStore()
-    manage = ManageConsents(ledger=LedgerDown(), consents=consents, pseudonyms=Pseudonyms("pepper"), clock=FakeClock())
+    manage = manage_consents(LedgerDown(), consents, Pseudonyms("pepper"), FakeClock())
     with pytest.raises(StorageError):
         manage.record(NUMBER, IN)
     assert consents.find(HASH) is None

@@ -11,10 +11,10 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.delivery import DeliveryEvent, plausible_instant
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.use_cases.send.answers import rejected
-from tests.building import MESSAGE_ID, at, chain, delivery, dispatched, outcome, sending
+from tests.building import at, chain, delivery, dispatched, outcome, sending
 
 RULES = SmsRules(default_campaign_id="summer", default_sender="24680", max_segments=2)
 NO_DEFAULTS = SmsRules(default_campaign_id="", default_sender="", max_segments=2)
@@ -33,7 +33,7 @@ BEFORE_ANY_EVENT = {
 
 
 def state(*told):
-    return fold(MESSAGE_ID, chain(*told))
+    return Message.of(chain(*told))
 
 
 def test_a_good_request_becomes_an_sms_with_the_defaults_filled_in():

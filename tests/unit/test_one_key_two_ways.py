@@ -12,13 +12,13 @@ REQUEST = SmsRequest("+15551234567", "Your code is 849201")
 
 
 def offer(world, request):
-    (disposition,) = world.batch_sender()([BulkRecord("k", request)], lambda: 60.0)
+    (disposition,) = world.batch_sender()([BulkRecord("k", request)], world.within(60.0))
     return disposition
 
 
 def refused(world, request):
     with pytest.raises(MessagingError) as caught:
-        world.sender().send(request, "k", lambda: 28.0)
+        world.sender().send(request, "k", world.within(28.0))
     return caught.value
 
 
@@ -26,7 +26,7 @@ def test_a_record_that_was_sent_is_replayed_to_a_request():
     world = World()
     world.opt(ConsentStatus.OPTED_IN)
     offer(world, REQUEST)
-    assert world.sender().send(REQUEST, "k", lambda: 28.0).replayed
+    assert world.sender().send(REQUEST, "k", world.within(28.0)).replayed
     assert len(world.simulator.log("send")) == 1
 
 

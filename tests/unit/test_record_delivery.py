@@ -9,7 +9,7 @@ from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import SequenceTakenError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
@@ -42,7 +42,7 @@ class Desk:
         self.write(dispatched(), index={"cxoneMessageId": "cx-1"})
 
     def message(self):
-        return fold(MESSAGE_ID, self.ledger.read(SUBJECT))
+        return Message.of(self.ledger.read(SUBJECT))
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_the_name_in_the_url_beats_cxones_id(desk):
     desk.write(sending(), subject="message#msg_2")
     desk.record(event(), "msg_2")
     assert desk.message().status is Status.DISPATCHED
-    assert fold("msg_2", desk.ledger.read("message#msg_2")).status is Status.DELIVERED
+    assert Message.of(desk.ledger.read("message#msg_2")).status is Status.DELIVERED
 
 
 def test_a_message_is_counted_when_it_first_becomes_final(desk):

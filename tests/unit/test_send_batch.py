@@ -14,7 +14,7 @@ from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.ledger import Insertion
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.retries import pause_after
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
@@ -53,9 +53,8 @@ def some(count):
 
 def offer(world, records, *, seconds=60.0, sender=None, **options):
     """Hand records to a new process, and give what is to become of each."""
-    give_up_at = world.clock.monotonic() + seconds
     sender = sender or world.batch_sender(**options)
-    return sender(records, lambda: give_up_at - world.clock.monotonic())
+    return sender(records, world.within(seconds))
 
 
 def entries_of(world, reference="r"):
@@ -70,7 +69,7 @@ def trail(world, reference="r"):
 
 
 def status(world, reference="r"):
-    return fold("", entries_of(world, reference)).status
+    return Message.of(entries_of(world, reference)).status
 
 
 def sends(world):
@@ -125,7 +124,8 @@ class TestInChunks:
         world.ledger = Dying()
         with pytest.raises(Killed):
             offer(world, some(100))
-        statuses = [fold("", world.ledger.read(each)).status for each in world.ledger.subjects() if "message#" in each]
+        messages = [each for each in world.ledger.subjects() if "message#" in each]
+        statuses = [Message.of(world.ledger.read(each)).status for each in messages]
         assert statuses.count(Status.SENDING) == CHUNK
         assert statuses.count(Status.DISPATCHED) == CHUNK
 
@@ -420,11 +420,11 @@ class TestSeveralBatches:
 
     def test_the_message_itself_says_the_same_as_before(self, world):
         offer(world, [record(batch_id="first")])
-        before = fold("m", entries_of(world))
+        before = Message.of(entries_of(world))
         world.clock.advance(100)
         offer(world, [record(batch_id="later"), record(batch_id="other", text="another")])
         offer(world, [record(batch_id="other", text="another")])
-        assert fold("m", entries_of(world)) == before
+        assert Message.of(entries_of(world)) == before
         assert len(entries_of(world)) == 4
 
     def test_what_is_being_sent_counts_once_it_has_come_to_an_end(self, world):
@@ -460,7 +460,7 @@ class TestSeveralBatches:
 
     def test_what_a_slow_single_sender_says_after_all_counts_too(self, world):
         with pytest.raises(MessagingError):
-            world.sender(slow(world, refuses)).send(record().request, "r", lambda: 28.0)
+            world.sender(slow(world, refuses)).send(record().request, "r", world.within(28.0))
         assert trail(world) == ["sending", "unknown", "counted", "rejected", "counted"]
         assert counts(world) == {"later": {"rejected": 1}}
 
@@ -576,11 +576,11 @@ def broken():
 
 
 def deadline(world):
-    return parse_time(fold("", entries_of(world)).deadline).timestamp()
+    return parse_time(Message.of(entries_of(world)).deadline).timestamp()
 
 
 def single(world, key):
-    world.sender().send(record().request, key, lambda: 28.0)
+    world.sender().send(record().request, key, world.within(28.0))
 
 
 def offer_one(world, key):

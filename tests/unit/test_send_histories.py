@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.use_cases.send.answers import Receipt
 from local.simulator import Fault, Settings
@@ -127,12 +127,9 @@ class History:
         injector = Injector()
         sender = self.world.sender(injector)
         injector.begin(self.plan(step) if step.at else None)
-        give_up_at = self.world.clock.monotonic() + LAMBDA_SECONDS
         answer: Receipt | Exception | None = None
         try:
-            answer = sender.send(
-                SmsRequest("+15551234567", step.text), step.key, lambda: give_up_at - self.world.clock.monotonic()
-            )
+            answer = sender.send(SmsRequest("+15551234567", step.text), step.key, self.world.within(LAMBDA_SECONDS))
         except (MessagingError, StorageError) as error:
             answer = error
         except Killed:
@@ -223,7 +220,7 @@ class History:
                 reused = isinstance(answer, MessagingError) and answer.code is Code.IDEMPOTENCY_KEY_REUSED
                 assert isinstance(answer, Receipt) or reused, answer
                 if reused:
-                    assert fold("m", known).fingerprint is not None
+                    assert Message.of(known).fingerprint is not None
             elif isinstance(answer, MessagingError):
                 assert answer.code is not Code.IN_PROGRESS
         self.finish()

@@ -28,8 +28,7 @@ def world():
 
 
 def send(world, key="k", request=REQUEST, seconds=28, injector=None):
-    give_up_at = world.clock.monotonic() + seconds
-    return world.sender(injector).send(request, key, lambda: give_up_at - world.clock.monotonic())
+    return world.sender(injector).send(request, key, world.within(seconds))
 
 
 def refused(world, **options):
@@ -151,7 +150,7 @@ def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
     sender = world.sender()
     for key in "abc":
         world.simulator.add_fault(Fault(action="status", operation="send", status=401))
-        assert sender.send(REQUEST, key, lambda: 28).message.status is Status.DISPATCHED
+        assert sender.send(REQUEST, key, world.within(28)).message.status is Status.DISPATCHED
     assert len(world.simulator.log("token_sms")) == 4
 
 
@@ -166,8 +165,8 @@ def test_a_message_that_was_refused_for_its_token_does_not_stop_the_next(world):
     sender = world.sender()
     world.simulator.add_fault(Fault(action="status", operation="send", status=401, times=2))
     with pytest.raises(MessagingError, match="cxone_auth_failed"):
-        sender.send(REQUEST, "refused", lambda: 28)
-    assert sender.send(REQUEST, "next", lambda: 28).message.status is Status.DISPATCHED
+        sender.send(REQUEST, "refused", world.within(28))
+    assert sender.send(REQUEST, "next", world.within(28)).message.status is Status.DISPATCHED
 
 
 @pytest.mark.parametrize(("form", "seconds"), [("seconds", 3), ("date", 3), ("seconds", None)])

@@ -11,7 +11,7 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
@@ -56,7 +56,7 @@ def status_of(world, reference):
     subject = subjects.message(world.pseudonyms.message_id(reference))
     entries = world.ledger.read(subject)
     assert first_broken(subject, entries) is None
-    return fold("", entries).status
+    return Message.of(entries).status
 
 
 def stored_at(world):
@@ -123,7 +123,7 @@ def test_a_sender_that_is_held_up_looks_again_before_it_goes_on(world):
     key = next(f"r{number}" for number in range(0, 25, 3) if status_of(world, f"r{number}") is Status.REJECTED)
     world.opt(ConsentStatus.OPTED_IN, LEAVER)
     with pytest.raises(MessagingError) as raised:
-        world.sender().send(SmsRequest(LEAVER.e164, "Your table is ready."), key, lambda: 28.0)
+        world.sender().send(SmsRequest(LEAVER.e164, "Your table is ready."), key, world.within(28.0))
     assert (raised.value.code, raised.value.replayed) == (Code.VALIDATION_FAILED, True)
     assert [error.code for error in raised.value.errors] == [Code.OPTED_OUT]
 

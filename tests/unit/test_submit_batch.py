@@ -44,8 +44,7 @@ def messages(count):
 
 
 def submit(world, queue, batch, key="key", *, injector=None, seconds=28.0):
-    give_up_at = world.clock.monotonic() + seconds
-    return world.submitter(injector, queue)(batch, key, lambda: give_up_at - world.clock.monotonic())
+    return world.submitter(injector, queue)(batch, key, world.within(seconds))
 
 
 def refused(world, queue, batch, **options):
@@ -310,7 +309,7 @@ class TestRequests:
         def ask(body, key="key"):
             headers = {"idempotency-key": key} if key else {}
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
-            return submit_bulk.submit(HttpRequest("POST /messages/bulk", {}, {}, headers, body, lambda: 28.0))
+            return submit_bulk.submit(HttpRequest("POST /messages/bulk", {}, {}, headers, body, world.within(28)))
 
         return ask
 

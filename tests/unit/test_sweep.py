@@ -8,7 +8,7 @@ from cxone_messaging.domain.batches import count_by_status
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
@@ -58,7 +58,7 @@ class Desk:
     def message(self):
         entries = self.ledger.read(SUBJECT)
         assert first_broken(SUBJECT, entries) is None
-        return fold(MESSAGE_ID, entries)
+        return Message.of(entries)
 
 
 @pytest.fixture

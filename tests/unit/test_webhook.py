@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, ConsentStatus
 from cxone_messaging.domain.entries import Draft, first_broken
 from cxone_messaging.domain.errors import Code, StorageError
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.consents import GivenConsent
+from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.journal import append
 from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
 from tests.fakes import EPOCH, FakeClock, FakeConsentStore, FakeLedger
@@ -51,7 +51,7 @@ def delivered(webhook, status="delivered", seconds=0.0, **changes):
 
 
 def put(webhook, status):
-    webhook.manage.record(NUMBER, GivenConsent(status, "form", None))
+    webhook.manage.record(NUMBER, ConsentFromApi(status, "form", None))
 
 
 def consent(webhook):
@@ -143,7 +143,7 @@ class TestSubscriptionEvents:
         assert [webhook.event(told) for _ in range(2)] == [ACCEPTED, DUPLICATE]
         (subject,) = webhook.ledger.subjects()
         assert subject.startswith("event#")
-        assert list(webhook.ledger.unsettled(Unsettled.REVIEW, at(webhook, -1), at(webhook, 1))) == [subject]
+        assert list(webhook.ledger.flagged(Attention.REVIEW, at(webhook, -1), at(webhook, 1))) == [subject]
         assert "5551234567" not in repr(webhook.ledger.read(subject))
 
     @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"event": ""}', b'{"event": 5}', b"\xff", b"[" * 60_000])
@@ -258,7 +258,7 @@ class TestOptingOut:
         webhook.event(inbound(webhook, "STOP"))
         webhook.event(inbound(webhook, "START", 301))
         assert consent(webhook).status is ConsentStatus.OPTED_OUT
-        assert len(list(webhook.ledger.unsettled(Unsettled.REVIEW, at(webhook, -9), at(webhook, 9)))) == 1
+        assert len(list(webhook.ledger.flagged(Attention.REVIEW, at(webhook, -9), at(webhook, 9)))) == 1
 
     @pytest.mark.parametrize("timestamp", ["2999-01-01T00:00:00Z", "soon", "", None])
     def test_an_opt_out_counts_whatever_its_time_and_no_longer_than_others(self, webhook, timestamp):
@@ -281,7 +281,7 @@ class TestOptingOut:
         assert entry.data["textHash"] == webhook.pseudonyms.text_hash(text)
         assert "parcel" not in repr(entry)
         assert "5551234567" not in repr(entry)
-        assert len(list(webhook.ledger.unsettled(Unsettled.REVIEW, at(webhook, -1), at(webhook, 1)))) == reviewed
+        assert len(list(webhook.ledger.flagged(Attention.REVIEW, at(webhook, -1), at(webhook, 1)))) == reviewed
         assert consent(webhook).status is ConsentStatus.OPTED_IN
 
     @pytest.mark.parametrize("sender", ["", "24680", "somebody", None])
@@ -402,7 +402,7 @@ class TestDeliveryEvents:
     def state(self, webhook):
         entries = webhook.ledger.read(SUBJECT)
         assert first_broken(SUBJECT, entries) is None
-        return fold(MESSAGE_ID, entries)
+        return Message.of(entries)
 
     def test_a_far_future_outranks_nothing_that_comes_after_it(self, webhook):
         start_message(webhook)

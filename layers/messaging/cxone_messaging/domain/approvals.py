@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 
@@ -94,6 +95,38 @@ class Approval:
     created_at: str
     updated_at: str
 
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "Approval":
+        """Return an approval's state, read from a template's entries, of which there is at least one.
+
+        CXone's events may be anywhere among them. Entries that somebody tampered with are read as far as they make
+        sense.
+        """
+        fetched = [entry for entry in entries if entry.type == EntryType.FETCHED and text_at(entry.data, "version")]
+        version = text_at(fetched[-1].data, "version") if fetched else None
+        own = [entry for entry in entries if entry.data.get("version") == version] if version else []
+        last = {entry.type: entry for entry in own}
+        registered = last.get(EntryType.REGISTERED)
+        confirmed = _is_confirmed(entries, version, own[0].timestamp if own else "")
+        validated = last.get(EntryType.VALIDATED)
+        approved = last.get(EntryType.APPROVED)
+        latest = registered or approved or (own[-1] if own else None)
+        return cls(
+            template_id=subjects.id_in(entries[0].subject),
+            version=version,
+            status=_status(entries, approved, validated),
+            carrier_ready=registered is not None or confirmed,
+            carrier_confirmed=confirmed,
+            registration_id=text_at(registered.data, "registrationId") if registered else None,
+            subscribed=EntryType.SUBSCRIBED in last,
+            published=EntryType.PUBLISHED in last,
+            latency_ms=number_at(registered.data, "approvalLatencyMs") if registered else None,
+            operator_id=text_at(latest.data, "operator") if latest else None,
+            violations=tuple(str(each) for each in _list(validated.data, "violations")) if validated else (),
+            created_at=entries[0].timestamp,
+            updated_at=entries[-1].timestamp,
+        )
+
 
 def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
     """Find the event by which CXone tells of a registration whose answer we missed.
@@ -106,37 +139,6 @@ def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Ent
     version, since = text_at(doubtful[0].data, "version"), doubtful[0].timestamp
     events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
     return next((event for event in events if set(_tried(entries, _happened_at(event))) == {version}), None)
-
-
-def fold(template_id: str, entries: Sequence[Entry]) -> Approval:
-    """Read an approval off its entries, of which there is at least one; CXone's events may stand anywhere among them.
-
-    Entries that somebody tampered with are read as far as they make sense.
-    """
-    looked = [entry for entry in entries if entry.type == EntryType.FETCHED and text_at(entry.data, "version")]
-    version = text_at(looked[-1].data, "version") if looked else None
-    own = [entry for entry in entries if entry.data.get("version") == version] if version else []
-    last = {entry.type: entry for entry in own}
-    registered = last.get(EntryType.REGISTERED)
-    confirmed = _is_confirmed(entries, version, own[0].timestamp if own else "")
-    validated = last.get(EntryType.VALIDATED)
-    approved = last.get(EntryType.APPROVED)
-    told = registered or approved or (own[-1] if own else None)
-    return Approval(
-        template_id=template_id,
-        version=version,
-        status=_status(entries, approved, validated),
-        carrier_ready=registered is not None or confirmed,
-        carrier_confirmed=confirmed,
-        registration_id=text_at(registered.data, "registrationId") if registered else None,
-        subscribed=EntryType.SUBSCRIBED in last,
-        published=EntryType.PUBLISHED in last,
-        latency_ms=number_at(registered.data, "approvalLatencyMs") if registered else None,
-        operator_id=text_at(told.data, "operator") if told else None,
-        violations=tuple(str(each) for each in _list(validated.data, "violations")) if validated else (),
-        created_at=entries[0].timestamp,
-        updated_at=entries[-1].timestamp,
-    )
 
 
 def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry | None) -> ApprovalStatus:

@@ -9,7 +9,7 @@ from enum import StrEnum
 UNSETTLED_KEY = "unsettled"
 
 
-class Unsettled(StrEnum):
+class Attention(StrEnum):
     """Why an entry is in the index."""
 
     UNKNOWN = "unknown"  # a message of which nobody knows whether it went out

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain.entries import Entry, EntryType, Value
-from cxone_messaging.domain.messages import Status, final_event, fold
+from cxone_messaging.domain.messages import Message, Status, final_event
 from cxone_messaging.domain.sms import SmsRequest
 
 # The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
@@ -52,12 +52,12 @@ def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]
     return {BATCH_KEY: batch_id, BATCH_STATE_KEY: type.value + event}
 
 
-def standing_index(batch_id: str, entries: Sequence[Entry]) -> dict[str, str]:
+def current_state_keys(batch_id: str, entries: Sequence[Entry]) -> dict[str, str]:
     """Make the index keys that let a batch count a message as all of its entries have it."""
     final = final_event(entries)
     if final:
         return batch_index(batch_id, EntryType.DELIVERY, final.data)
-    return batch_index(batch_id, EntryType(fold("", entries).status.value), {})
+    return batch_index(batch_id, EntryType(Message.of(entries).status.value), {})
 
 
 def is_counted(batch_id: str, entries: Sequence[Entry]) -> bool:
@@ -67,7 +67,7 @@ def is_counted(batch_id: str, entries: Sequence[Entry]) -> bool:
         for entry in entries
         if entry.index.get(BATCH_KEY) == batch_id
     ]
-    return bool(in_batch) and fold("", in_batch).status is fold("", entries).status
+    return bool(in_batch) and Message.of(in_batch).status is Message.of(entries).status
 
 
 def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
@@ -84,7 +84,7 @@ def count_by_status(entries: Iterable[Entry], total: int) -> dict[str, int]:
     for entry in entries:
         messages.setdefault(entry.subject, []).append(entry)
     counts = Counter(
-        fold("", sorted(each, key=lambda entry: entry.sequence)).status.value for each in messages.values()
+        Message.of(sorted(each, key=lambda entry: entry.sequence)).status.value for each in messages.values()
     )
     queued = total - counts.total()
     return dict(counts) | ({Status.QUEUED.value: queued} if queued > 0 else {})

@@ -1,4 +1,4 @@
-"""Consent: whether a recipient may be sent to, since when, and on whose word."""
+"""Consent: whether a message may be sent to a recipient, since when, and what proves it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from cxone_messaging.domain.times import parse_time
 
 # No message leaves the bulk queue later than so many seconds after its recipient's consent was read.
 FRESH_SECONDS = 2.0
-# So many seconds after an opt-out can be read, no message that goes by the consent before it leaves any more, and those
-# that have left are with CXone.
+# So many seconds after an opt-out can be read, no sender goes by the consent before it any more, and messages that left
+# are with CXone.
 IN_FORCE_SECONDS = FRESH_SECONDS + 0.5
-# How far our clock and CXone's may be apart.
+# How far our clock and CXone's may differ.
 _CLOCK_SKEW = timedelta(seconds=5)
 
 
 class ConsentStatus(StrEnum):
-    """A recipient's word; who never gave one has no consent at all."""
+    """A recipient's decision; a recipient who never made one has no consent at all."""
 
     OPTED_IN = "opted_in"
     OPTED_OUT = "opted_out"
@@ -27,9 +27,9 @@ class ConsentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A recipient's word in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
+    """A recipient's consent in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
 
-    `source` says where it was given (a form, a keyword, a clerk), `campaign_id` for which campaign it was asked.
+    `source` says where it was given (a form, a keyword, a clerk), `campaign_id` for which campaign.
     """
 
     recipient_hash: str
@@ -41,7 +41,7 @@ class Consent:
     sequence: int
 
     def evidence(self) -> dict[str, Value]:
-        """Say on a message's entry why it was allowed; `sequence` finds the consent's own entry."""
+        """Return why a message was allowed, for its entry; `sequence` identifies the consent's own entry."""
         return {
             "status": self.status.value,
             "source": self.source,
@@ -51,7 +51,7 @@ class Consent:
 
 
 def refusal(consent: Consent | None) -> FieldError | None:
-    """Say why nothing may be sent under this consent, or None when it may (documents: the recipient is opted in)."""
+    """Return why nothing may be sent under this consent, or None where the recipient is opted in."""
     if consent is None:
         return FieldError.by_code(Code.NOT_OPTED_IN, "to")
     match consent.status:
@@ -61,28 +61,28 @@ def refusal(consent: Consent | None) -> FieldError | None:
             return FieldError.by_code(Code.OPTED_OUT, "to")
 
 
-def is_passed_over(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
-    """Whether a word that an event brings is older than what was said since: then it is recorded and not obeyed.
+def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
+    """Whether an event's consent is older than another one: then it is recorded, but not in force.
 
-    Events are of one clock, CXone's: whatever the order they come in, the word with the latest time counts; of two with
-    the same time, the opt-out. Words recorded through our API have our clock's time, and CXone may tell its own zone's:
-    so an opt-out counts whatever our API was told before, and an opt-in only where it is not older than an opt-out
-    through the API. All doubt ends in not sending.
+    Events have one clock, CXone's: in whatever order they come, the latest time counts; of equal times, the opt-out.
+    Consents from our API have our clock's time, and CXone's times may be of another zone. So an opt-out counts whatever
+    our API recorded before, and an opt-in only where it is not older than an opt-out from the API. Doubt ends in not
+    sending.
     """
 
     def is_later(entry: Entry) -> bool:
         may_outdo = status is ConsentStatus.OPTED_IN and entry.data.get("status") == ConsentStatus.OPTED_OUT
         if "instant" in entry.data:
-            told = str(entry.data["instant"])
-            return told > instant or (may_outdo and told == instant)
+            other = str(entry.data["instant"])
+            return other > instant or (may_outdo and other == instant)
         return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
 
     return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
 
 
 def is_in_force_everywhere(known: Sequence[Entry]) -> bool:
-    """Whether the last word is an opt-out that an event brought: it was stored when nobody went by another any more."""
-    entry = last_word(known)
+    """Whether an event's opt-out is already in force for every sender."""
+    entry = last_in_force(known)
     return entry is not None and entry.data.get("status") == ConsentStatus.OPTED_OUT and "eventId" in entry.data
 
 
@@ -100,6 +100,6 @@ def consent_in(entry: Entry) -> Consent:
     )
 
 
-def last_word(known: Sequence[Entry]) -> Entry | None:
-    """Return the last of a recipient's entries that was not passed over; None where there is none."""
+def last_in_force(known: Sequence[Entry]) -> Entry | None:
+    """Return the last of a recipient's entries that was not superseded; None where there is none."""
     return next((each for each in reversed(known) if not each.data.get("passedOver")), None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import StorageError
 
@@ -73,7 +73,7 @@ class Ledger(Protocol):
         """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss."""
         ...
 
-    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
         """Name the subjects of entries that are in the index for that reason, of an interval, the newest first."""
         ...
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.times import milliseconds_between, parse_time
@@ -18,7 +19,7 @@ POSTS_KEY = "posts"
 # Of a long chain, so many of its sender's first entries are held, and so many of the last.
 _KEPT = 500
 # Entries in a message's chain that are there for batches which did not bring it.
-TOLD_TO_BATCHES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
+BATCH_NOTES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
 
 class Status(StrEnum):
@@ -63,44 +64,45 @@ class Message:
     tried_at: str | None
     posts: int
 
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "Message":
+        """Return a message's state, read from its entries, of which there is at least one.
 
-def fold(message_id: str, entries: Sequence[Entry]) -> Message:
-    """Read a message's state off its entries, of which there is at least one.
-
-    A delivery event proves that CXone took the message, whatever we had recorded. Among final words the one with the
-    later event time counts; words that aren't final never move a message back. Entries that somebody tampered with are
-    read as far as they make sense, so that they can be shown; what can't be read is as good as absent.
-    """
-    # What is told to batches says nothing new of the message.
-    entries = [entry for entry in entries if entry.type not in TOLD_TO_BATCHES] or entries
-    sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
-    events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
-    final = final_event(events)
-    sending = [entry for entry in sent if entry.type == EntryType.SENDING]
-    dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
-    # `sending`, or `rejected` where the message broke a rule when its turn came on the bulk queue.
-    asked: Mapping[str, Value] = sent[0].data if sent else {}
-    began = dispatched or (sending[-1] if sending else None)
-    status, error = _standing(sent[-1] if sent else None, final, heard_of=bool(events))
-    return Message(
-        message_id=message_id,
-        status=status,
-        recipient=text_at(asked, "recipient"),
-        campaign_id=text_at(asked, "campaignId"),
-        encoding=text_at(asked, "encoding"),
-        segments=number_at(asked, "segments"),
-        cxone_message_id=_cxone_message_id(entries, dispatched),
-        created_at=entries[0].timestamp,
-        updated_at=entries[-1].timestamp,
-        dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
-        delivery_latency_ms=_latency_ms(began, final) if final and began else None,
-        error=error,
-        fingerprint=text_at(asked, "fingerprint"),
-        deadline=text_at(sending[-1].data, "deadline") if sending else None,
-        attempts=len(sending),
-        tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
-        posts=(number_at(sent[-1].data, POSTS_KEY) or 1) if sent else 0,
-    )
+        A delivery event proves that CXone took the message, whatever was recorded before. Of several final words,
+        `final_event` says which one counts; words that are not final never move a message back. Entries that
+        somebody tampered with are read as far as they make sense, so that they can be shown.
+        """
+        message_id = subjects.id_in(entries[0].subject)
+        # The bookkeeping of other batches says nothing about the message.
+        entries = [entry for entry in entries if entry.type not in BATCH_NOTES] or entries
+        sent = [entry for entry in entries if entry.type != EntryType.DELIVERY]
+        events = [entry for entry in entries if entry.type == EntryType.DELIVERY]
+        final = final_event(events)
+        sending = [entry for entry in sent if entry.type == EntryType.SENDING]
+        dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
+        # `sending`, or `rejected` where the message broke a rule when its turn came on the bulk queue.
+        asked: Mapping[str, Value] = sent[0].data if sent else {}
+        began = dispatched or (sending[-1] if sending else None)
+        status, error = _standing(sent[-1] if sent else None, final, heard_of=bool(events))
+        return cls(
+            message_id=message_id,
+            status=status,
+            recipient=text_at(asked, "recipient"),
+            campaign_id=text_at(asked, "campaignId"),
+            encoding=text_at(asked, "encoding"),
+            segments=number_at(asked, "segments"),
+            cxone_message_id=_cxone_message_id(entries, dispatched),
+            created_at=entries[0].timestamp,
+            updated_at=entries[-1].timestamp,
+            dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
+            delivery_latency_ms=_latency_ms(began, final) if final and began else None,
+            error=error,
+            fingerprint=text_at(asked, "fingerprint"),
+            deadline=text_at(sending[-1].data, "deadline") if sending else None,
+            attempts=len(sending),
+            tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
+            posts=(number_at(sent[-1].data, POSTS_KEY) or 1) if sent else 0,
+        )
 
 
 class Digest:
@@ -115,7 +117,7 @@ class Digest:
 
     def take(self, entry: Entry) -> None:
         """Take in the next entry."""
-        if entry.type in TOLD_TO_BATCHES:
+        if entry.type in BATCH_NOTES:
             return
         self._newest = entry
         if entry.type != EntryType.DELIVERY:

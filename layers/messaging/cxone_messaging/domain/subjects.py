@@ -12,6 +12,11 @@ def message(message_id: str) -> str:
     return _MESSAGE + message_id
 
 
+def id_in(subject: str) -> str:
+    """Return the id in a subject, without its kind."""
+    return subject.partition("#")[2]
+
+
 def is_message(subject: str) -> bool:
     """Whether a subject is a message."""
     return subject.startswith(_MESSAGE)

@@ -1,19 +1,22 @@
-"""Time, as an argument: whoever needs it takes a `Clock`, so that tests can hold one of their own."""
+"""Time, as an argument: code that needs it takes a `Clock`, so that tests can pass one of their own."""
 
 import time
 from datetime import UTC, datetime
 from typing import Protocol
+
+# How far two machines' clocks may differ before one takes a living owner's entry for a dead one's.
+CLOCK_SKEW_SECONDS = 5.0
 
 
 class Clock(Protocol):
     """The time of day, a stopwatch and a way to wait."""
 
     def now(self) -> float:
-        """Give the time of day in Unix seconds."""
+        """Return the time of day in Unix seconds."""
         ...
 
     def monotonic(self) -> float:
-        """Give seconds since some instant, never set back."""
+        """Return seconds since some instant; never set back."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -25,11 +28,11 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> float:
-        """Give the time of day in Unix seconds."""
+        """Return the time of day in Unix seconds."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Give seconds since some instant, never set back."""
+        """Return seconds since some instant; never set back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -38,10 +41,10 @@ class SystemClock:
 
 
 def milliseconds_since(began: float, clock: Clock) -> int:
-    """Read the stopwatch, in whole milliseconds since it stood at `began` seconds."""
+    """Return the whole milliseconds since the stopwatch showed `began` seconds."""
     return round((clock.monotonic() - began) * 1000)
 
 
 def instant(unix_seconds: float) -> datetime:
-    """Turn Unix seconds into an instant in UTC."""
+    """Return Unix seconds as an instant in UTC."""
     return datetime.fromtimestamp(unix_seconds, UTC)

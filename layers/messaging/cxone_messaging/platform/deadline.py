@@ -1,7 +1,7 @@
-"""The end of the time that a piece of work has: made once, and passed down."""
+"""The end of the time for a piece of work: made once, and passed down."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from cxone_messaging.platform.clock import Clock
 
@@ -22,6 +22,11 @@ class Deadline:
     def after(cls, clock: Clock, seconds: float) -> Self:
         """Return the deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds, clock.now() + seconds)
+
+    @classmethod
+    def of_invocation(cls, context: Any, clock: Clock) -> Self:
+        """Return the deadline of a Lambda invocation, from its context."""
+        return cls.after(clock, context.get_remaining_time_in_millis() / 1000)
 
     @property
     def left(self) -> float:

@@ -12,9 +12,10 @@ SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics there are: `…Latency` in milliseconds, `ClockSkew` in seconds, the others count."""
+    """All metrics: `…Latency` in milliseconds, `ClockSkew` in seconds; the others count."""
 
     DISPATCH_LATENCY = "DispatchLatency"
+    BULK_DISPATCH_LATENCY = "BulkDispatchLatency"
     DELIVERY_LATENCY = "DeliveryLatency"
     APPROVAL_LATENCY = "ApprovalLatency"
     MESSAGES_DISPATCHED = "MessagesDispatched"

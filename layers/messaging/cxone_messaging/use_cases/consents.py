@@ -1,10 +1,10 @@
-"""Record what a recipient said: an entry in the ledger first, then the item that sends look at.
+"""Record a recipient's opt-in or opt-out: first an entry in the ledger, then the item that senders read.
 
-Only an opt-out that an event brings is the other way round: it is in force before it is proven, so that nothing goes
-out after its entry.
+An opt-out that an event brings is stored the other way round: it is in force before its entry is written, so that
+nothing goes out after that entry.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
@@ -15,21 +15,24 @@ from cxone_messaging.domain.consents import (
     ConsentStatus,
     consent_in,
     is_in_force_everywhere,
-    is_passed_over,
-    last_word,
+    is_superseded,
+    last_in_force,
 )
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, unbroken
-from cxone_messaging.domain.errors import Code, FieldError, MessagingError
-from cxone_messaging.domain.ledger import BrokenChainError, Ledger
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.ledger import BrokenChainError, SequenceTakenError
+from cxone_messaging.domain.phone_numbers import PhoneNumber, mask_numbers_in
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.use_cases.journal import Journal
+
+# An event that loses this many races is refused; CXone posts it again.
+_MOST_RACES_LOST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class GivenConsent:
-    """A recipient's word as the caller reports it."""
+class ConsentFromApi:
+    """An opt-in or opt-out as the caller reports it."""
 
     status: ConsentStatus
     source: str
@@ -37,8 +40,8 @@ class GivenConsent:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardConsent:
-    """A recipient's word as an event brings it: `event_id` tells it from others, `instant` is the event's own time."""
+class ConsentFromEvent:
+    """An opt-in or opt-out that an event brings. `event_id` identifies the event, `instant` is the event's own time."""
 
     status: ConsentStatus
     source: str
@@ -47,124 +50,126 @@ class HeardConsent:
 
 
 class ManageConsents:
-    """The use case. A recipient has one consent, the latest; the ledger keeps all there ever were."""
+    """Records and shows consents. A recipient has one consent, the latest; the ledger keeps all earlier ones."""
 
-    def __init__(self, *, ledger: Ledger, consents: ConsentStore, pseudonyms: Pseudonyms, clock: Clock) -> None:
-        self._ledger = ledger
+    def __init__(self, *, journal: Journal, consents: ConsentStore, pseudonyms: Pseudonyms, clock: Clock) -> None:
+        self._journal = journal
         self._consents = consents
         self._pseudonyms = pseudonyms
         self._clock = clock
 
-    def record(self, number: PhoneNumber, given: GivenConsent) -> Consent:
-        """Record a recipient's word. Raises `StorageError`: then it may not be in force and is to be given again."""
+    def record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
+        """Record a consent from the API. Raises `StorageError`: it may not be in force, and must be sent again."""
         recipient_hash = self._pseudonyms.recipient_hash(number)
-        data = _data(recipient_hash, number.masked, given.status, mask_numbers_in(given.source))
-        if given.campaign_id is not None:
-            data["campaignId"] = given.campaign_id
-        draft = Draft(EntryType.CONSENT, data)
-        entries, before_gap = self._append(subjects.consent(recipient_hash), given.status, lambda _, __: draft)
-        # Nobody else's entry is put in force, even where it follows this one.
-        consent = consent_in(entries[-1])
-        self._consents.store(consent, **_regardless(before_gap))
-        return consent
+        data = _data(recipient_hash, number.masked, consent.status, mask_numbers_in(consent.source))
+        if consent.campaign_id is not None:
+            data["campaignId"] = consent.campaign_id
+        draft, subject = Draft(EntryType.CONSENT, data), subjects.consent(recipient_hash)
+        try:
+            own, before_gap = self._journal.append(subject, lambda _: draft).new, False
+        except BrokenChainError:
+            # Nothing of ours leaves a gap, so somebody has tampered with the chain. An opt-out is not lost for that.
+            if consent.status is not ConsentStatus.OPTED_OUT:
+                raise
+            own, before_gap = self._journal.append(subject, lambda _: draft, before_gap=True).new, True
+        if own is None:
+            raise AssertionError("a consent from the API is always appended")
+        # No other writer's entry is put in force, even where it follows this one.
+        stored = consent_in(own)
+        self._consents.store(stored, regardless=before_gap)
+        return stored
 
-    def hear(self, number: PhoneNumber, heard: HeardConsent) -> bool:
-        """Record a word that an event brings; tells whether it was new. Raises `StorageError`, as `record` does."""
-        return self.hear_of(self._pseudonyms.recipient_hash(number), number.masked, heard)
+    def record_event(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
+        """Record a consent from an event; return whether it was new. Raises `StorageError`, as `record` does."""
+        return self.record_event_by_hash(self._pseudonyms.recipient_hash(number), number.masked, consent)
 
-    def hear_of(self, recipient_hash: str, masked: str, heard: HeardConsent) -> bool:
-        """Record an event's word on a recipient of whom we have no more than the ledger has.
+    def record_event_by_hash(self, recipient_hash: str, masked: str, consent: ConsentFromEvent) -> bool:
+        """Record an event's consent of a recipient who is known only by the ledger's hash; return whether it was new.
 
-        An opt-out takes `IN_FORCE_SECONDS`. An event that comes again is in the ledger already. Its own entry is put in
-        force all the same, for the first time may have broken off before that; no other entry is.
+        An opt-out takes `IN_FORCE_SECONDS`. A repeated event has its entry already; that entry is put in force again,
+        because the first run may have ended before that.
         """
         subject = subjects.consent(recipient_hash)
-        data = _data(recipient_hash, masked, heard.status, heard.source)
-        data |= {"eventId": heard.event_id, "instant": heard.instant}
-        is_new = False
-
-        def decide(known: Sequence[Entry], before_gap: bool) -> Draft | None:
-            nonlocal is_new
-            is_new = _own(data, known) is None
-            if not is_new:
-                return None
-            if is_passed_over(heard.status, heard.instant, known):
-                return Draft(EntryType.CONSENT, {**data, "passedOver": True})
-            draft = Draft(EntryType.CONSENT, data)
-            if unbroken(known) is not known:
-                return draft  # which is refused: it has no place behind a gap
-            if heard.status is ConsentStatus.OPTED_OUT and (before_gap or not is_in_force_everywhere(known)):
-                # Senders may have read the consent just before. Once this is stored, none of them goes by that.
-                consent = consent_in(draft.following(known, subject, instant(self._clock.now())))
-                self._consents.store(consent, **_regardless(before_gap))
-                self._clock.sleep(IN_FORCE_SECONDS)
-            return draft
-
-        entries, before_gap = self._append(subject, heard.status, decide)
-        self._put_own_in_force(_own(data, entries), entries, before_gap)
-        return is_new
+        data = _data(recipient_hash, masked, consent.status, consent.source)
+        data |= {"eventId": consent.event_id, "instant": consent.instant}
+        for _ in range(_MOST_RACES_LOST):
+            stored = self._journal.read(subject)
+            known = list(unbroken(stored))
+            before_gap = len(known) < len(stored)
+            own = _own(data, known)
+            if own is None:
+                if before_gap and consent.status is not ConsentStatus.OPTED_OUT:
+                    raise BrokenChainError(subject, known)
+                try:
+                    new = self._append(subject, data, consent, known, before_gap=before_gap)
+                except SequenceTakenError:
+                    continue
+                self._put_in_force(new, [*known, new], before_gap=before_gap)
+                return True
+            self._put_in_force(own, known, before_gap=before_gap)
+            return False
+        raise StorageError("the ledger's next sequence is always taken")
 
     def recipient_hash(self, number: PhoneNumber) -> str:
         """Return the hash that a recipient has in the ledger."""
         return self._pseudonyms.recipient_hash(number)
 
     def find(self, number: PhoneNumber) -> Consent:
-        """Read a recipient's consent. Raises `consent_not_found`, and `StorageError`."""
+        """Return a recipient's consent. Raises `consent_not_found`, and `StorageError`."""
         consent = self._consents.find(self._pseudonyms.recipient_hash(number))
         if consent is None:
-            raise MessagingError(Code.CONSENT_NOT_FOUND, "nothing was ever recorded for this number")
+            raise MessagingError(Code.CONSENT_NOT_FOUND, "no consent was ever recorded for this number")
         return consent
 
     def _append(
-        self, subject: str, status: ConsentStatus, decide: Callable[[Sequence[Entry], bool], Draft | None]
-    ) -> tuple[list[Entry], bool]:
-        """Append to a recipient's chain; an opt-out even where the chain has a gap, which the second value tells.
+        self,
+        subject: str,
+        data: Mapping[str, Value],
+        consent: ConsentFromEvent,
+        known: Sequence[Entry],
+        *,
+        before_gap: bool,
+    ) -> Entry:
+        """Append an event's consent behind `known`. Raises `SequenceTakenError` where another entry came first.
 
-        Nothing of ours leaves a gap, so somebody has tampered with the chain. An opt-out must not be lost for that: it
-        is appended before the gap, and in force whatever is stored.
+        An opt-out is stored first, and waits until no sender goes by the consent before it any more.
         """
-        try:
-            return append(self._ledger, self._clock, subject, lambda known: decide(known, False)), False
-        except BrokenChainError:
-            if status is not ConsentStatus.OPTED_OUT:
-                raise
-        return append(self._ledger, self._clock, subject, lambda known: decide(known, True), before_gap=True), True
+        if is_superseded(consent.status, consent.instant, known):
+            draft = Draft(EntryType.CONSENT, {**data, "passedOver": True})
+        else:
+            draft = Draft(EntryType.CONSENT, data)
+            if consent.status is ConsentStatus.OPTED_OUT and (before_gap or not is_in_force_everywhere(known)):
+                self._consents.store(consent_in(self._journal.entry(draft, subject, known)), regardless=before_gap)
+                self._clock.sleep(IN_FORCE_SECONDS)
+        entry = self._journal.entry(draft, subject, known)
+        self._journal.ledger.insert(entry)
+        return entry
 
-    def _put_own_in_force(self, own: Entry | None, entries: Sequence[Entry], before_gap: bool) -> None:
-        """Put an event's own entry in force unless the rules say otherwise.
+    def _put_in_force(self, own: Entry, known: Sequence[Entry], *, before_gap: bool) -> None:
+        """Put an event's own entry in force, unless it was superseded.
 
-        An opt-in is not, once there is a later word. An opt-out is then offered to the store: there the later word
-        stands already, or else it was never in force.
+        An opt-in is not put in force after a later consent. An opt-out is offered to the store all the same: the store
+        has the later consent already, or the opt-out was never in force.
         """
-        if own is None or own.data.get("passedOver"):
+        if own.data.get("passedOver"):
             return
-        consent, is_last = consent_in(own), own is last_word(entries)
+        consent, is_last = consent_in(own), own is last_in_force(known)
         if is_last or consent.status is ConsentStatus.OPTED_OUT:
-            self._consents.store(consent, **_regardless(before_gap and is_last))
+            self._consents.store(consent, regardless=before_gap and is_last)
 
 
 def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:
-    """Return the entry that records this event's word: one that only bears the event's id may be anybody's."""
-
-    def is_own(entry: Entry) -> bool:
-        told = ("eventId", "recipientHash", "status")
-        return entry.type == EntryType.CONSENT and all(entry.data.get(name) == data[name] for name in told)
-
-    return next(filter(is_own, known), None)
-
-
-def _regardless(before_gap: bool) -> dict[str, bool]:
-    return {"regardless": True} if before_gap else {}
+    """Return the entry that records this event's consent; an entry with only the event's id may be another writer's."""
+    fields = ("eventId", "recipientHash", "status")
+    return next(
+        (
+            entry
+            for entry in known
+            if entry.type == EntryType.CONSENT and all(entry.data.get(name) == data[name] for name in fields)
+        ),
+        None,
+    )
 
 
 def _data(recipient_hash: str, masked: str, status: ConsentStatus, source: str) -> dict[str, Value]:
     return {"recipient": masked, "recipientHash": recipient_hash, "status": status.value, "source": source}
-
-
-def number_in_path(text: str) -> PhoneNumber:
-    """Read a number that names a resource. Raises `validation_failed` with `invalid_recipient`."""
-    try:
-        return PhoneNumber.parse(text)
-    except InvalidPhoneNumberError as error:
-        told = FieldError(Code.INVALID_RECIPIENT, "phoneNumber", str(error))
-        raise MessagingError(Code.VALIDATION_FAILED, "the path names no phone number", errors=[told]) from None

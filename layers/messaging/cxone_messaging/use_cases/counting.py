@@ -8,11 +8,11 @@ whenever that has changed. Ordinarily there is no other batch, and nothing is en
 from collections.abc import Sequence
 from functools import partial
 
-from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batches_of, is_counted, standing_index
+from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batches_of, current_state_keys, is_counted
 from cxone_messaging.domain.entries import Draft, Entry, EntryType
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.journal import append
 
@@ -50,5 +50,5 @@ def count_as_refused(ledger: Ledger, clock: Clock, subject: str, entries: list[E
 def _counted(batch_id: str, known: Sequence[Entry]) -> Draft | None:
     if is_counted(batch_id, known):
         return None
-    status = fold("", known).status.value
-    return Draft(EntryType.COUNTED, {"status": status}, standing_index(batch_id, known))
+    status = Message.of(known).status.value
+    return Draft(EntryType.COUNTED, {"status": status}, current_state_keys(batch_id, known))

@@ -8,7 +8,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.messages import Digest, Message, fold
+from cxone_messaging.domain.messages import Digest, Message
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
@@ -59,10 +59,10 @@ class ReadMessage:
         verified = first_broken(subject, entries) is None
         if verified:
             entries = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
-        message = fold(message_id, entries)
+        message = Message.of(entries)
         if verified and message.cxone_message_id:
             entries = self._deliveries.join(subject, message.cxone_message_id, entries)
-            message = fold(message_id, entries)
+            message = Message.of(entries)
         page = AuditPage.of(entries, after)
         return AuditedMessage(message, page.entries, verified, page.next_after)
 
@@ -79,4 +79,4 @@ class ReadMessage:
         verified = first_broken(subjects.message(message_id), through) is None
         for _ in through:
             pass  # behind the first fault
-        return AuditedMessage(fold(message_id, digest.entries()), page.entries, verified, page.next_after)
+        return AuditedMessage(Message.of(digest.entries()), page.entries, verified, page.next_after)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import batch_index, batch_of
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.ledger import BrokenChainError, Ledger
-from cxone_messaging.domain.messages import Message, Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -33,11 +33,11 @@ def settle_overdue(
     def decide(known: Sequence[Entry]) -> Draft | None:
         nonlocal ours
         # Its sender or an event may have spoken meanwhile.
-        ours = is_overdue(fold("", known), clock)
+        ours = is_overdue(Message.of(known), clock)
         if not ours:
             return None
         data: dict[str, Value] = {"error": Code.OUTCOME_UNKNOWN.value, "reason": "deadline_passed"}
-        index = batch_index(batch_of(known), EntryType.UNKNOWN, data) | Unsettled.UNKNOWN.as_index()
+        index = batch_index(batch_of(known), EntryType.UNKNOWN, data) | Attention.UNKNOWN.as_index()
         return Draft(EntryType.UNKNOWN, data, index)
 
     try:

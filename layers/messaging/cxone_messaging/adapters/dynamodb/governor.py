@@ -48,7 +48,12 @@ _WRONG_CLOCK_SECONDS = 5.0
 
 
 class Governor(Protocol):
-    """Who may send when."""
+    """The account's schedule: it gives each message a slot. `slot_seconds` is the time between two slots."""
+
+    @property
+    def slot_seconds(self) -> float:
+        """The seconds between two slots."""
+        ...
 
     def reserve(self, count: int, horizon: float) -> Slots:
         """Take consecutive slots of which the first begins within `horizon` seconds. Raises `NoSlotError`."""
@@ -89,6 +94,7 @@ class DynamoGovernor:
         rng: random.Random,
         check: ClockCheck | None = None,
     ) -> None:
+        self.slot_seconds = pace.slot_seconds
         self._slot = round(pace.slot_seconds * MICRO)
         self._clock = clock
         self._telemetry = telemetry

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.adapters.dynamodb.tries import Tries
 from cxone_messaging.adapters.dynamodb.values import attributes_of, written
-from cxone_messaging.domain.attention import UNSETTLED_KEY, Unsettled
+from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import DAY_KEY, Entry, unbroken
 from cxone_messaging.domain.errors import StorageError
@@ -157,7 +157,7 @@ class DynamoLedger(Ledger):
         # Clocks differ, so a subject's day may begin twice.
         return (subject for subject, _ in groupby(item["subject"]["S"] for item in items))
 
-    def unsettled(self, why: Unsettled, since: str, until: str) -> Iterator[str]:
+    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
         """Name the subjects of entries that are in the index for that reason, of an interval, the newest first.
 
         A page is read when its subjects are asked for, and `StorageError` raised then.

@@ -1,7 +1,7 @@
 """Approve a template: fetch, validate, approve, register, subscribe, publish; each finished step is an entry.
 
-A repeated request does what is left. What is done already is told by CXone, for the approval, and by the ledger, for
-the rest. The approval itself needs no claim: CXone takes it once for each version (`If-Match`, `meta.updated_at`).
+A repeated request does what is left. CXone's template shows whether it is approved; the ledger shows the other steps.
+The approval itself needs no claim: CXone takes it once for each version (`If-Match`, `meta.updated_at`).
 """
 
 import random
@@ -10,21 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxone_messaging.adapters.cxone.admin import TemplateGateway
-from cxone_messaging.domain import approvals, subjects
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, FieldError, MessagingError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.templates import Advice, Template, advice, size_of, violations
 from cxone_messaging.platform.clock import Clock, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.use_cases.approvals.once import OUTCOME_SECONDS, Asked, Attempt, ExclusiveStep
+from cxone_messaging.use_cases.approvals.once import OUTCOME_SECONDS, Attempt, Once, StepCall
 from cxone_messaging.use_cases.approvals.registration import Register
 from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import checked_id
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 
 # How often a template that changes, or is held by somebody, is tried before that is reported.
 _PUTS = 4
@@ -38,7 +37,7 @@ _REGISTERED_OTHERWISE = "registered_otherwise"
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """What is asked for; the operator is who answers for it."""
+    """A request to approve; the operator is the person who answers for it."""
 
     registration: Registration
     operator: str | None = None
@@ -46,67 +45,68 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """An approval, and what is to be said about it that doesn't stand in its way."""
+    """An approval, and warnings that do not prevent it."""
 
     approval: Approval
     warnings: tuple[Advice, ...]
 
 
 class ApproveTemplate:
-    """The use case."""
+    """Approves templates."""
 
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        journal: Journal,
         gateway: TemplateGateway,
-        steps: ExclusiveStep,
+        once: Once,
         register: Register,
         subscribe: Subscribe,
         default_operator: str,
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._ledger = ledger
+        self._journal = journal
         self._gateway = gateway
-        self._steps = steps
+        self._once = once
         self._register = register
         self._subscribe = subscribe
         self._default_operator = default_operator
         self._clock = clock
         self._rng = rng
 
-    def __call__(self, template_id: str, request: ApprovalRequest, seconds_left: Callable[[], float]) -> Approved:
-        """Approve a template, or do what is left of it.
+    def __call__(self, template_id: str, request: ApprovalRequest, deadline: Deadline) -> Approved:
+        """Approve a template, or do the steps that are left. `deadline` is the invocation's.
 
         Raises `MessagingError`: `validation_failed` with all violations, `template_not_found`, `template_conflict`,
         `registration_failed`, `in_progress`, those of calling CXone; and `StorageError`.
         """
         subject = subjects.template(checked_id(template_id))
-        deadline = Deadline.after(self._clock, seconds_left() - OUTCOME_SECONDS)
-        attempt = Attempt(uuid.uuid4().hex, self._operator(request), deadline)
-        run = _Run(template_id, subject, attempt, self._ledger.read(subject))
+        attempt = Attempt(uuid.uuid4().hex, self._operator(request), deadline.less(OUTCOME_SECONDS))
+        run = _Run(template_id, subject, attempt, self._journal.read(subject))
         template = self._approve(run)
-        taken = self._register(template, request.registration, attempt, run.entries, run.started)
-        run.entries, registered = taken.entries, taken.entry
+        registered = self._register(template, request.registration, attempt, run.entries, run.started)
+        run.entries, registration = registered.entries, registered.entry
         warnings = [
             *advice(template),
-            *self._differs(registered, request.registration),
-            *self._warned(_SUBSCRIPTION_FAILED, lambda: self._watch(run, template)),
-            *self._warned(_AUDIT_FAILED, lambda: self._publish(run, template, registered)),
+            *self._differs(registration, request.registration),
+            *self._warned(_SUBSCRIPTION_FAILED, lambda: self._subscribe_url(run, template)),
+            *self._warned(_AUDIT_FAILED, lambda: self._publish(run, template, registration)),
         ]
-        return Approved(approvals.fold(template_id, self._ledger.read(subject)), tuple(warnings))
+        return Approved(Approval.of(self._journal.read(subject)), tuple(warnings))
 
     def _operator(self, request: ApprovalRequest) -> str:
         operator = request.operator or self._default_operator
         fault = name_fault(operator) if operator else "is missing: the stack has no default"
         if fault:
-            told = FieldError(Code.MALFORMED_REQUEST, "operatorId", f"the operator's name {fault}")
-            raise MessagingError(Code.MALFORMED_REQUEST, "it must be known who approves", errors=[told])
+            error = FieldError(Code.MALFORMED_REQUEST, "operatorId", f"the operator's name {fault}")
+            raise MessagingError(
+                Code.MALFORMED_REQUEST, "an approval needs an operator: name one in operatorId", errors=[error]
+            )
         return operator
 
     def _approve(self, run: "_Run") -> Template:
-        """Have the template approved as it was validated; whatever changes meanwhile is validated anew."""
+        """Approve the template as it was validated; validate it again whenever it changes meanwhile."""
         template = self._fetch(run)
         run.started = self._clock.monotonic()
         for number in range(_PUTS + 1):
@@ -124,14 +124,14 @@ class ApproveTemplate:
             else:
                 self._record(run, template, EntryType.APPROVED, {**receipt.data(), **self._latency(began)})
                 return template
-        told = "somebody else holds the template, or keeps changing it: try again later"
-        raise self._not_approved(run, template, MessagingError(Code.TEMPLATE_CONFLICT, told, retry_after=10))
+        detail = "another user holds the template, or keeps changing it: try again later"
+        raise self._not_approved(run, template, MessagingError(Code.TEMPLATE_CONFLICT, detail, retry_after=10))
 
     def _after_conflict(self, run: "_Run", template: Template, error: CxoneCallError, number: int) -> Template:
-        """Look again after a conflict, or an answer that leaves open whether the template is approved now."""
+        """Fetch the template after a conflict, or after an answer that leaves the approval in doubt."""
         if not error.in_doubt and error.code is not Code.TEMPLATE_CONFLICT:
             raise self._not_approved(run, template, error)
-        again = self._look_again(run, template, error)
+        again = self._fetch_after(run, template, error)
         if again.is_approved:
             return again
         if error.in_doubt:
@@ -139,47 +139,47 @@ class ApproveTemplate:
         if again.state == template.state:
             pause = _FIRST_BACKOFF_SECONDS * 2**number * self._rng.uniform(0.5, 1.5)
             self._clock.sleep(max(0.0, min(pause, run.attempt.deadline.left)))
-            again = self._look_again(run, template, error)
+            again = self._fetch_after(run, template, error)
         return again
 
-    def _look_again(self, run: "_Run", template: Template, error: CxoneCallError) -> Template:
-        """Fetch the template after an attempt at it failed; that attempt is what is told of where this fails too."""
+    def _fetch_after(self, run: "_Run", template: Template, error: CxoneCallError) -> Template:
+        """Fetch the template after a failed approval. If that fails too, raise the original error."""
         try:
             return self._fetch(run)
         except MessagingError as unseen:
             raise self._not_approved(run, template, error) from unseen
 
     def _not_approved(self, run: "_Run", template: Template, error: MessagingError) -> MessagingError:
-        asked = Asked(run.subject, Step.APPROVE, template.version, call=lambda _: {}, known=run.entries)
-        self._steps.failed(asked, run.attempt, error)
+        step = StepCall(run.subject, Step.APPROVE, template.version, call=lambda _: {}, known=run.entries)
+        self._once.record_failure(step, run.attempt, error)
         return error
 
     def _fetch(self, run: "_Run") -> Template:
         began = self._clock.monotonic()
         template = self._gateway.fetch(run.template_id, run.attempt.deadline)
-        told: dict[str, Value] = {"status": template.status, "updatedAt": template.updated_at, "httpStatus": 200}
-        self._record(run, template, EntryType.FETCHED, {**told, **self._latency(began)}, unless_same=("version",))
+        data: dict[str, Value] = {"status": template.status, "updatedAt": template.updated_at, "httpStatus": 200}
+        self._record(run, template, EntryType.FETCHED, {**data, **self._latency(began)}, unless_same=("version",))
         return template
 
     def _validate(self, run: "_Run", template: Template) -> None:
         began = self._clock.monotonic()
         found, size = violations(template), size_of(template)
         codes: list[Value] = [each.code.value for each in found]
-        told: dict[str, Value] = {"valid": not found, "violations": codes}
-        told |= {"encoding": size.encoding, "units": size.units} if size else {}
+        data: dict[str, Value] = {"valid": not found, "violations": codes}
+        data |= {"encoding": size.encoding, "units": size.units} if size else {}
         self._record(
-            run, template, EntryType.VALIDATED, {**told, **self._latency(began)}, unless_same=("version", *told)
+            run, template, EntryType.VALIDATED, {**data, **self._latency(began)}, unless_same=("version", *data)
         )
         if found:
             raise MessagingError(Code.VALIDATION_FAILED, "the template was not approved", errors=found)
 
-    def _watch(self, run: "_Run", template: Template) -> None:
-        """See to it that CXone tells us of approvals; once for the URL, whatever the template."""
-        told = self._subscribe(run.attempt)
-        self._record(run, template, EntryType.SUBSCRIBED, told, unless_same=("version", *told))
+    def _subscribe_url(self, run: "_Run", template: Template) -> None:
+        """Subscribe to CXone's events; once for the URL, whatever the template."""
+        data = self._subscribe(run.attempt)
+        self._record(run, template, EntryType.SUBSCRIBED, data, unless_same=("version", *data))
 
     def _publish(self, run: "_Run", template: Template, registered: Entry) -> None:
-        """Enter the approval in CXone's audit log, in the words of the registration's entry whoever does it."""
+        """Publish the approval in CXone's audit log, with the fields of the registration's entry."""
         record = AuditRecord(
             template_id=run.template_id,
             timestamp=registered.timestamp,
@@ -192,8 +192,8 @@ class ApproveTemplate:
         def call(_: StepState) -> Mapping[str, Value]:
             return self._gateway.publish(record, key, run.attempt.deadline).data()
 
-        asked = Asked(run.subject, Step.PUBLISH, template.version, call, known=run.entries)
-        self._steps.take(asked, run.attempt)
+        step = StepCall(run.subject, Step.PUBLISH, template.version, call, known=run.entries)
+        self._once.run(step, run.attempt)
 
     def _warned(self, code: str, do: Callable[[], None]) -> list[Advice]:
         try:
@@ -202,12 +202,11 @@ class ApproveTemplate:
             return [Advice(code, f"{error.detail}; the next request tries again")]
         return []
 
-    def _differs(self, registered: Entry, asked: Registration) -> list[Advice]:
+    def _differs(self, registered: Entry, wanted: Registration) -> list[Advice]:
         known = Registration.of(registered.data)
-        if known in {None, asked}:
+        if known in {None, wanted}:
             return []
-        told = "it was registered before under another campaign, class or language, and stays so"
-        return [Advice(_REGISTERED_OTHERWISE, told)]
+        return [Advice(_REGISTERED_OTHERWISE, "it stays registered under another campaign, class or language")]
 
     def _record(
         self,
@@ -218,18 +217,18 @@ class ApproveTemplate:
         *,
         unless_same: Sequence[str] | None = None,
     ) -> None:
-        """Enter a step; not where the last entry of its type says the same, as far as named."""
-        told = {**run.attempt.sign(template.version), **data}
-        draft = Draft(type_, told)
+        """Record a step, unless the last entry of its type has the same values of `unless_same`."""
+        stamped = {**run.attempt.stamp(template.version), **data}
+        draft = Draft(type_, stamped)
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             if unless_same is None:
                 return draft
             latest = next((entry for entry in reversed(known) if entry.type == type_), None)
-            is_same = latest is not None and all(latest.data.get(name) == told[name] for name in unless_same)
+            is_same = latest is not None and all(latest.data.get(name) == stamped[name] for name in unless_same)
             return None if is_same else draft
 
-        run.entries = append(self._ledger, self._clock, run.subject, decide, known=run.entries)
+        run.entries = self._journal.append(run.subject, decide, known=run.entries).entries
 
     def _latency(self, began: float) -> dict[str, Value]:
         return {"latencyMs": milliseconds_since(began, self._clock)}
@@ -237,7 +236,7 @@ class ApproveTemplate:
 
 @dataclass(slots=True)
 class _Run:
-    """One request at work; `entries` are the template's as far as they are known, `started` its first validation."""
+    """A request in progress; `entries` are the template's as far as known, `started` is its first validation."""
 
     template_id: str
     subject: str

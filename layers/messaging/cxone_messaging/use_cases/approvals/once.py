@@ -1,7 +1,7 @@
-"""Ask CXone for something that it must not be asked for twice: claim it in the ledger, ask, say what came of it.
+"""Do a step at CXone once: claim it in the ledger, make the call, record the result.
 
-Of several that come at once one gets the claim, the others wait for what comes of it. Whoever finds a claim past its
-deadline takes over from the dead: nobody alive is still asking then.
+Of several requests at once, one gets the claim and the others wait for its result. A request that finds a claim past
+its deadline takes over: the claim's owner must be dead by then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,35 +10,32 @@ from dataclasses import dataclass
 from cxone_messaging.domain.approval_steps import DONE, Step, StepState, is_refusal, step_state
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, CxoneCallError, MessagingError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.times import format_time
-from cxone_messaging.platform.clock import Clock, instant, milliseconds_since
+from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, instant, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 
-# Left of a request's time for entering what came of a call.
+# Left of a request's time to record the result of a call.
 OUTCOME_SECONDS = 3.0
-# How far two machines' clocks may be apart before a live owner's claim could be taken for a dead one's.
-_CLOCK_SKEW_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request's try: who it is, on whose behalf, and until when it may ask CXone."""
+    """One request's try: its id, the operator that it acts for, and until when it may call CXone."""
 
     owner: str
     operator: str
     deadline: Deadline
 
-    def sign(self, version: str) -> dict[str, Value]:
-        """Give what each of its entries about a version says: who did it, and for whom."""
+    def stamp(self, version: str) -> dict[str, Value]:
+        """Return what each of its entries about a version contains: who did it, and for which operator."""
         return {"version": version, "operator": self.operator, "owner": self.owner}
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A step that is done: its entry, whether it was done just now, and the subject's entries as far as known."""
+class StepResult:
+    """A finished step: its entry, whether this request did it, and the subject's entries as far as known."""
 
     entry: Entry
     is_new: bool
@@ -46,16 +43,16 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked for exclusively.
+class StepCall:
+    """A step, and the call that does it.
 
-    `claim` says in the claim what will be asked, given the step's state before; `call` asks, given the same, and gives
-    what the entry is to say; `evidence` finds in the ledger that it was done without our having had the answer.
-    `known` are the subject's entries that are at hand.
+    Given the step's state, `claim` returns data for the claim, and `call` makes the call and returns data for the entry
+    of its result. `evidence` returns data if the ledger already proves that the step was done. `known` are the
+    subject's entries as far as read.
     """
 
     subject: str
-    step: Step
+    kind: Step
     version: str
     call: Callable[[StepState], Mapping[str, Value]]
     claim: Callable[[StepState], Mapping[str, Value]] = lambda _: {}
@@ -63,85 +60,85 @@ class Asked:
     known: Sequence[Entry] | None = None
 
 
-class ExclusiveStep:
-    """Does such steps."""
+class Once:
+    """Does steps once, whatever number of requests asks for them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
         self._clock = clock
 
-    def take(self, asked: Asked, attempt: Attempt) -> Taken:
-        """Have a step done, unless it is.
+    def run(self, step: StepCall, attempt: Attempt) -> StepResult:
+        """Do a step, or return the result of the request that did it.
 
-        Raises what the call raises, `in_progress` where somebody else is still at it when the time is up, and
+        Raises what the call raises, `in_progress` where another request has the claim until the deadline, and
         `StorageError`.
         """
-        before, entries = self._claim(asked, attempt)
+        before, entries = self._claim(step, attempt)
         if before.done:
-            return Taken(before.done, before.done.data.get("owner") == attempt.owner, entries)
+            return StepResult(before.done, before.done.data.get("owner") == attempt.owner, entries)
         began = self._clock.monotonic()
         try:
-            told = asked.call(before)
+            result = step.call(before)
         except MessagingError as error:
-            self._append(asked, attempt, entries, EntryType.STEP_FAILED, self._failure(asked, error, began))
+            self._append(step, attempt, entries, EntryType.STEP_FAILED, self._failure(step, error, began))
             raise
-        data = {**told, "latencyMs": milliseconds_since(began, self._clock)}
-        entries = self._append(asked, attempt, entries, DONE[asked.step], data)
-        return Taken(entries[-1], True, entries)
+        data = {**result, "latencyMs": milliseconds_since(began, self._clock)}
+        entries = self._append(step, attempt, entries, DONE[step.kind], data)
+        return StepResult(entries[-1], True, entries)
 
-    def failed(self, asked: Asked, attempt: Attempt, error: MessagingError) -> None:
-        """Enter that a step failed which needed no claim."""
-        self._append(asked, attempt, asked.known, EntryType.STEP_FAILED, self._failure(asked, error, None))
+    def record_failure(self, step: StepCall, attempt: Attempt, error: MessagingError) -> None:
+        """Record the failure of a step that takes no claim."""
+        self._append(step, attempt, step.known, EntryType.STEP_FAILED, self._failure(step, error, None))
 
-    def _claim(self, asked: Asked, attempt: Attempt) -> tuple[StepState, list[Entry]]:
-        """Claim a step; give its state before, or where it is done already, that; and the subject's entries."""
+    def _claim(self, step: StepCall, attempt: Attempt) -> tuple[StepState, list[Entry]]:
+        """Claim a step. Returns its state before the claim, or as it is where it is done, and the subject's entries."""
         pause = _FIRST_PAUSE_SECONDS
         before = StepState(None, None, ())
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             nonlocal before
-            before = step_state(known, asked.step, asked.version)
+            before = step_state(known, step.kind, step.version)
             if before.done:
                 return None
             if before.claim and str(before.claim.data.get("deadline")) >= format_time(instant(self._clock.now())):
                 return None
-            proof = asked.evidence(known, before)
+            proof = step.evidence(known, before)
             if proof is not None:
-                return self._draft(asked, attempt, DONE[asked.step], proof)
-            deadline = format_time(instant(attempt.deadline.at + _CLOCK_SKEW_SECONDS))
-            claim = {**asked.claim(before), "step": asked.step.value, "deadline": deadline}
-            return self._draft(asked, attempt, EntryType.STEP_CLAIMED, claim)
+                return self._draft(step, attempt, DONE[step.kind], proof)
+            deadline = format_time(instant(attempt.deadline.at + CLOCK_SKEW_SECONDS))
+            claim = {**step.claim(before), "step": step.kind.value, "deadline": deadline}
+            return self._draft(step, attempt, EntryType.STEP_CLAIMED, claim)
 
-        known = asked.known
+        known = step.known
         while True:
-            entries = append(self._ledger, self._clock, asked.subject, decide, known=known)
-            now = step_state(entries, asked.step, asked.version)
+            entries = self._journal.append(step.subject, decide, known=known).entries
+            now = step_state(entries, step.kind, step.version)
             if now.done:
                 return now, entries
             if now.claim and now.claim.data.get("owner") == attempt.owner:
                 return before, entries
             known = None
             if pause > attempt.deadline.left:
-                raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{asked.step}`", retry_after=2)
+                raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{step.kind}`", retry_after=2)
             self._clock.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 
     def _append(
         self,
-        asked: Asked,
+        step: StepCall,
         attempt: Attempt,
         known: Sequence[Entry] | None,
         type_: EntryType,
         data: Mapping[str, Value],
     ) -> list[Entry]:
-        draft = self._draft(asked, attempt, type_, data)
-        return append(self._ledger, self._clock, asked.subject, lambda _: draft, known=known)
+        draft = self._draft(step, attempt, type_, data)
+        return self._journal.append(step.subject, lambda _: draft, known=known).entries
 
-    def _draft(self, asked: Asked, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Draft:
-        return Draft(type_, {**attempt.sign(asked.version), **data})
+    def _draft(self, step: StepCall, attempt: Attempt, type_: EntryType, data: Mapping[str, Value]) -> Draft:
+        return Draft(type_, {**attempt.stamp(step.version), **data})
 
-    def _failure(self, asked: Asked, error: MessagingError, began: float | None) -> dict[str, Value]:
-        data: dict[str, Value] = {"step": asked.step.value, "error": error.code.value, "reason": error.detail}
+    def _failure(self, step: StepCall, error: MessagingError, began: float | None) -> dict[str, Value]:
+        data: dict[str, Value] = {"step": step.kind.value, "error": error.code.value, "reason": error.detail}
         if began is not None:
             data["latencyMs"] = milliseconds_since(began, self._clock)
         if isinstance(error, CxoneCallError):

@@ -1,7 +1,7 @@
 """Register an approved template with the carriers' gateway: once for each version.
 
-A try whose outcome is in doubt is repeated to the letter, under the same key, unless an event of CXone's has told
-meanwhile that it went through.
+A try whose outcome is in doubt is repeated unchanged, under the same key, unless an event of CXone's proved meanwhile
+that it was registered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.templates import Template
 from cxone_messaging.platform.clock import Clock, milliseconds_since
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.approvals.once import Asked, Attempt, ExclusiveStep, Taken
+from cxone_messaging.use_cases.approvals.once import Attempt, Once, StepCall, StepResult
 
 
 class Register:
-    """The use case."""
+    """Registers templates with the carriers' gateway."""
 
-    def __init__(self, steps: ExclusiveStep, gateway: TemplateGateway, clock: Clock, telemetry: Telemetry) -> None:
-        self._steps = steps
+    def __init__(self, once: Once, gateway: TemplateGateway, clock: Clock, telemetry: Telemetry) -> None:
+        self._once = once
         self._gateway = gateway
         self._clock = clock
         self._telemetry = telemetry
@@ -34,14 +34,14 @@ class Register:
         attempt: Attempt,
         known: Sequence[Entry],
         latency_from: float,
-    ) -> Taken:
-        """Have a template registered as it is wanted, or as an earlier try may have registered it.
+    ) -> StepResult:
+        """Register a template with `wanted`, or with the fields of an earlier try that may have succeeded.
 
-        `known` are the template's entries, and the approval's latency runs from `latency_from`, by the clock's
+        `known` are the template's entries. The approval's latency runs from `latency_from`, a reading of the clock's
         stopwatch. Raises `MessagingError`: `registration_failed`, `in_progress`; and `StorageError`.
         """
 
-        def words(before: StepState) -> Registration:
+        def fields(before: StepState) -> Registration:
             doubtful = (Registration.of(entry.data) for entry in before.doubtful)
             return next((each for each in doubtful if each), wanted)
 
@@ -49,35 +49,35 @@ class Register:
             return {"approvalLatencyMs": milliseconds_since(latency_from, self._clock)}
 
         def call(before: StepState) -> Mapping[str, Value]:
-            told = words(before)
-            spelt = (told.campaign_name, told.message_class, told.opt_in_language)
-            key = request_key("register", template.id, template.version, *spelt)
-            receipt = self._gateway.register(template.id, told, key, attempt.deadline)
-            return {**told.data(), "registrationId": receipt.id, **latency(), **receipt.data()}
+            sent = fields(before)
+            parts = (sent.campaign_name, sent.message_class, sent.opt_in_language)
+            key = request_key("register", template.id, template.version, *parts)
+            receipt = self._gateway.register(template.id, sent, key, attempt.deadline)
+            return {**sent.data(), "registrationId": receipt.id, **latency(), **receipt.data()}
 
         def evidence(entries: Sequence[Entry], before: StepState) -> Mapping[str, Value] | None:
             event = registered_since(entries, before.doubtful)
             if event is None:
                 return None
-            return {"toldBy": event.data.get("eventId"), **words(before).data(), **latency()}
+            return {"toldBy": event.data.get("eventId"), **fields(before).data(), **latency()}
 
-        asked = Asked(
+        step = StepCall(
             subject=subjects.template(template.id),
-            step=Step.REGISTER,
+            kind=Step.REGISTER,
             version=template.version,
             call=call,
-            claim=lambda before: words(before).data(),
+            claim=lambda before: fields(before).data(),
             evidence=evidence,
             known=known,
         )
         try:
-            taken = self._steps.take(asked, attempt)
+            result = self._once.run(step, attempt)
         except MessagingError as error:
             if error.code is Code.IN_PROGRESS:
                 raise
-            told = f"the same request goes on from here: {error.detail}"
-            raise MessagingError(Code.REGISTRATION_FAILED, told, retry_after=error.retry_after) from error
-        if taken.is_new:
+            detail = f"the same request goes on from here: {error.detail}"
+            raise MessagingError(Code.REGISTRATION_FAILED, detail, retry_after=error.retry_after) from error
+        if result.is_new:
             self._telemetry.add(Metric.TEMPLATES_APPROVED)
-            self._telemetry.add(Metric.APPROVAL_LATENCY, int(str(taken.entry.data["approvalLatencyMs"])))
-        return taken
+            self._telemetry.add(Metric.APPROVAL_LATENCY, int(str(result.entry.data["approvalLatencyMs"])))
+        return result

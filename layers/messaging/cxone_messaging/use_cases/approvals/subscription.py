@@ -13,20 +13,20 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.use_cases.approvals.once import Asked, Attempt, ExclusiveStep
+from cxone_messaging.use_cases.approvals.once import Attempt, Once, StepCall
 
 
 class Subscribe:
-    """The use case. `secret` gives what CXone is to sign with."""
+    """Subscribes the deployment's URL to CXone's events. `secret` returns the secret that CXone signs with."""
 
-    def __init__(self, steps: ExclusiveStep, gateway: TemplateGateway, url: str, secret: Callable[[], str]) -> None:
-        self._steps = steps
+    def __init__(self, once: Once, gateway: TemplateGateway, url: str, secret: Callable[[], str]) -> None:
+        self._once = once
         self._gateway = gateway
         self._url = url
         self._secret = secret
 
     def __call__(self, attempt: Attempt) -> Mapping[str, Value]:
-        """See to it that the URL is subscribed with the secret as it is now; give what there is to say of it.
+        """Subscribe the URL with the current secret, unless it is subscribed; return data for the template's entry.
 
         Raises `MessagingError`, `in_progress` among them, and `StorageError`.
         """
@@ -38,8 +38,8 @@ class Subscribe:
             receipt = self._gateway.subscribe(self._url, secret, key, attempt.deadline)
             return {"url": self._url, "subscriptionId": receipt.id, **receipt.data()}
 
-        asked = Asked(subjects.subscription(self._url), Step.SUBSCRIBE, fingerprint, call)
-        entry = self._steps.take(asked, attempt).entry
+        step = StepCall(subjects.subscription(self._url), Step.SUBSCRIBE, fingerprint, call)
+        entry = self._once.run(step, attempt).entry
         return {"subscriptionId": entry.data.get("subscriptionId"), "secretFingerprint": fingerprint}
 
     def _current_secret(self) -> str:
@@ -50,5 +50,5 @@ class Subscribe:
 
 
 def _fingerprint(secret: str, url: str) -> str:
-    """Tell one secret from another without telling it; hashed once more, so that it is no signature of anything."""
+    """Return a name for a secret that does not reveal it; hashed once more, so that it is no signature of anything."""
     return sha256(hmac.digest(secret.encode(), url.encode(), "sha256")).hexdigest()

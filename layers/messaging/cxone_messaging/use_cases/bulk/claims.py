@@ -1,4 +1,4 @@
-"""Whose a bulk message is: what is entered before anything is sent, and what is done about entries already there."""
+"""The entries of bulk messages: claims before anything is sent, outcomes after, and what to do with older entries."""
 
 import random
 import uuid
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.ledger import BrokenChainError, Insertion, Ledger
-from cxone_messaging.domain.messages import Message, Status, fold
+from cxone_messaging.domain.ledger import BrokenChainError, Insertion
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.outcomes import NotAccepted
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.retries import seconds_to_wait
@@ -15,33 +15,55 @@ from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.bulk.in_flight import Item, Unusable, later
-from cxone_messaging.use_cases.counting import count_as_refused, count_in_batches
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.send.dispatcher import result, sending
-from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from cxone_messaging.use_cases.bulk.in_flight import InFlight, Sent, Unusable, later
+from cxone_messaging.use_cases.message_trail import MessageTrail
+from cxone_messaging.use_cases.send.dispatcher import outcome_draft, sending_draft
 
 _PAUSE_SECONDS = 0.5
 _UNCONFIRMED = NotAccepted("cxone_unavailable", "claim_unconfirmed", tried=False)
 
 
 class Claims:
-    """Enters a chunk's messages in one call; whatever drops out has its disposition afterwards."""
+    """Writes a chunk's entries in one call. A record that is not claimed has a disposition afterwards."""
 
     def __init__(
-        self, ledger: Ledger, pseudonyms: Pseudonyms, clock: Clock, telemetry: Telemetry, rng: random.Random
+        self, trail: MessageTrail, pseudonyms: Pseudonyms, clock: Clock, telemetry: Telemetry, rng: random.Random
     ) -> None:
-        self._ledger = ledger
+        self._trail = trail
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
-        self._unconfirmed: list[tuple[Item, Entry]] = []
+        self._unconfirmed: list[tuple[InFlight, Entry]] = []
+
+    def record(self, sent: Sequence[Sent]) -> list[bool]:
+        """Record outcomes, and return for each whether it is recorded and counted. Never raises."""
+        drafts = [each.draft() for each in sent]
+        entries = [
+            self._trail.journal.entry(draft, each.record.subject, each.record.entries)
+            for each, draft in zip(sent, drafts, strict=True)
+        ]
+        insertions = self._trail.journal.ledger.insert_many(entries)
+        return [self._is_recorded(*each) for each in zip(sent, drafts, entries, insertions, strict=True)]
+
+    def _is_recorded(self, sent: Sent, draft: Draft, entry: Entry, insertion: Insertion) -> bool:
+        """Count an outcome that is in; append it once more where an early event took its sequence."""
+        if insertion is Insertion.FAILED:
+            return False
+        subject = sent.record.subject
+        try:
+            entries = [*sent.record.entries, entry]
+            if insertion is Insertion.TAKEN:
+                entries = self._trail.journal.append(subject, lambda _: draft).entries
+            self._trail.count_in_batches(subject, entries)
+        except StorageError:
+            return False
+        return True
 
     def take_back(self, deadline: Deadline) -> None:
-        """Record of claims that may be in, though nobody could find out, that nothing was sent under them.
+        """Record that nothing was sent under claims that may be stored although no answer confirmed them.
 
-        Their messages would end `unknown` otherwise. What cannot be found out before the deadline stays as it is.
+        Their messages would end `unknown` otherwise. Claims that cannot be read before the deadline stay as they are.
         """
         unconfirmed, self._unconfirmed = self._unconfirmed, []
         while unconfirmed:
@@ -50,29 +72,29 @@ class Claims:
                 return
             self._clock.sleep(_PAUSE_SECONDS)
 
-    def _is_taken_back(self, item: Item, claim: Entry) -> bool:
+    def _is_taken_back(self, item: InFlight, claim: Entry) -> bool:
         def decide(known: Sequence[Entry]) -> Draft | None:
             is_ours = bool(known) and known[-1].hash == claim.hash and claim.type == EntryType.SENDING
-            return item.in_batch(result(_UNCONFIRMED, 0)) if is_ours else None
+            return item.in_batch(outcome_draft(_UNCONFIRMED, 0)) if is_ours else None
 
         try:
-            append(self._ledger, self._clock, item.subject, decide)
+            self._trail.journal.append(item.subject, decide)
         except StorageError:
             return False
         return True
 
-    def reject(self, items: Sequence[Item]) -> None:
-        """Enter of items that break a rule which ones; what was sent earlier stays sent, whatever was said since."""
-        for item in self._enter(items, [self._rejected(item) for item in items]):
+    def reject(self, items: Sequence[InFlight]) -> None:
+        """Record which rules each item breaks. A message that was sent before stays sent."""
+        for item in self._insert_first(items, [self._rejected(item) for item in items]):
             item.done(Status.REJECTED)
             self._telemetry.add(Metric.MESSAGES_REJECTED)
 
-    def claim(self, items: Sequence[Item], deadline: float) -> list[Item]:
-        """Enter that we send items by the deadline, in Unix seconds; returns those that nobody else has, or had."""
+    def claim(self, items: Sequence[InFlight], deadline: float) -> list[InFlight]:
+        """Record that this process sends items by the deadline, in Unix seconds. Returns the items that it may send."""
         written = format_time(instant(deadline))
-        return self._enter(items, [self._sending(item, written) for item in items])
+        return self._insert_first(items, [self._sending(item, written) for item in items])
 
-    def _rejected(self, item: Item) -> Draft:
+    def _rejected(self, item: InFlight) -> Draft:
         codes: list[Value] = [error.code.value for error in item.errors]
         data: dict[str, Value] = {
             "error": codes[0],
@@ -84,11 +106,11 @@ class Claims:
             data |= {"recipient": to.masked, "recipientHash": self._pseudonyms.recipient_hash(to)}
         return item.in_batch(Draft(EntryType.REJECTED, data))
 
-    def _sending(self, item: Item, deadline: str) -> Draft:
+    def _sending(self, item: InFlight, deadline: str) -> Draft:
         consent = item.allowed.last
         if consent is None:
             raise AssertionError("nothing is sent without consent")
-        draft = sending(
+        draft = sending_draft(
             item.sms,
             consent,
             self._pseudonyms,
@@ -98,74 +120,71 @@ class Claims:
         )
         return item.in_batch(draft)
 
-    def _enter(self, items: Sequence[Item], drafts: Sequence[Draft]) -> list[Item]:
-        """Enter each draft as its message's first entry, or behind tries that took nothing; gives those that are in."""
-        firsts = [
-            draft.following([], item.subject, instant(self._clock.now()))
-            for item, draft in zip(items, drafts, strict=True)
-        ]
-        insertions = self._ledger.insert_many(firsts)
+    def _insert_first(self, items: Sequence[InFlight], drafts: Sequence[Draft]) -> list[InFlight]:
+        """Append each draft as its message's first entry, or behind earlier tries; return the items that are in."""
+        firsts = [self._trail.journal.entry(draft, item.subject) for item, draft in zip(items, drafts, strict=True)]
+        insertions = self._trail.journal.ledger.insert_many(firsts)
         for item, draft, first, insertion in zip(items, drafts, firsts, insertions, strict=True):
             match insertion:
                 case Insertion.INSERTED:
                     item.entries = [first]
                 case Insertion.TAKEN:
-                    self._meet(item, draft)
+                    self._resolve_existing(item, draft)
                 case Insertion.FAILED:
                     item.disposition = later(self._rng)
                     self._unconfirmed.append((item, first))
         return [item for item in items if item.disposition is None]
 
-    def _meet(self, item: Item, draft: Draft) -> None:
-        """Deal with a message that has entries already: a redelivered record, a duplicate, one that is tried again."""
+    def _resolve_existing(self, item: InFlight, draft: Draft) -> None:
+        """Decide about a message that has entries: a redelivered record, a duplicate, or a message to retry."""
         ours, wait = False, 0.0
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             nonlocal ours, wait
-            message = fold(item.message_id, known)
+            message = Message.of(known)
             ours = _is_same(item, message) and message.status is Status.RETRYING
             if draft.type is EntryType.SENDING:
                 wait = seconds_to_wait(message, self._clock.now())
                 ours = ours and not wait and item.allowed.is_fresh
             return draft if ours else None
 
-        # One message's trouble must not keep those from being sent that are claimed already.
+        # One message's failure must not hold up the messages that are claimed already.
         try:
-            entries = append(self._ledger, self._clock, item.subject, decide)
-            message = fold(item.message_id, entries)
+            entries = self._trail.journal.append(item.subject, decide).entries
+            message = Message.of(entries)
             if ours:
                 item.entries = entries
             elif _is_same(item, message) and message.status is Status.RETRYING:
                 item.disposition = later(self._rng, wait)
             else:
-                self._leave(item, entries)
+                self._leave_to_owner(item, entries)
         except BrokenChainError:
             item.disposition = Unusable("broken_chain")
         except StorageError:
             item.disposition = later(self._rng)
 
-    def _leave(self, item: Item, entries: list[Entry]) -> None:
-        """Leave a message as its entries have it once they have come to an end, and have a batch count it."""
+    def _leave_to_owner(self, item: InFlight, entries: list[Entry]) -> None:
+        """Leave a message to the sender that has it, or finish the record where that sender is done; count it."""
         batch_id = item.record.batch_id
-        if not _is_same(item, fold(item.message_id, entries)):
-            count_as_refused(self._ledger, self._clock, item.subject, entries, batch_id)
+        if not _is_same(item, Message.of(entries)):
+            self._trail.count_as_refused(item.subject, entries, batch_id)
             item.disposition = Unusable("idempotency_key_reused")
             return
-        settled = settle_overdue(self._ledger, self._clock, self._telemetry, item.subject, entries)
-        message = fold(item.message_id, settled)
-        if is_overdue(message, self._clock):
-            # It could not be settled, or somebody would have.
+        updated = self._trail.mark_overdue_unknown(item.subject, entries)
+        message = Message.of(updated)
+        if self._trail.is_overdue(message):
+            # Its chain takes no entry.
             item.disposition = Unusable("broken_chain")
             return
         if message.status is Status.SENDING:
-            # Somebody is at it. Whoever sees the record after their deadline settles what they left.
+            # Another sender has it. Its record is looked at again after that sender's deadline.
             left = parse_time(message.deadline or "").timestamp() - self._clock.now()
             item.disposition = later(self._rng, left)
             return
-        count_in_batches(self._ledger, self._clock, item.subject, settled, batch_id)
-        item.done(f"already {message.status}" if len(settled) == len(entries) else message.status)
+        self._trail.count_in_batches(item.subject, updated, batch_id)
+        item.done(f"already {message.status}" if len(updated) == len(entries) else message.status)
 
 
-def _is_same(item: Item, message: Message) -> bool:
-    """Whether a message is what the record asks for; early delivery events alone don't tell."""
+def _is_same(item: InFlight, message: Message) -> bool:
+    """Whether a message is the record's. A chain of early delivery events alone is."""
     return message.fingerprint in {None, item.fingerprint}

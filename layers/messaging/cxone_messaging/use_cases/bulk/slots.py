@@ -16,34 +16,33 @@ _HORIZON_SECONDS = 5.0
 _PATIENCE_SECONDS = 2.0
 
 
-class Pacer:
-    """Hands out consecutive slots; those that are missed, since this process was held up, are replaced by others."""
+class SlotSequence:
+    """Hands out consecutive slots. Slots that this process missed because it was held up are replaced by others."""
 
-    def __init__(self, slots: Slots, slot_seconds: float, governor: Governor, clock: Clock, deadline: Deadline) -> None:
+    def __init__(self, slots: Slots, governor: Governor, clock: Clock, deadline: Deadline) -> None:
         self._slots = slots
-        self._slot_seconds = slot_seconds
         self._governor = governor
         self._clock = clock
         self._deadline = deadline
         self._next = 0
         self._look_at = 0
 
-    def wait_for_next(self, still_needed: int) -> Slots:
-        """Wait for the next slot's time, but not past the deadline.
+    def next(self, still_needed: int) -> Slots:
+        """Wait for the next slot's time, but not past the deadline, and return the slot.
 
         Raises `NoSlotError` when nothing more may be sent now, and `StorageError`.
         """
         while True:
-            if self._next == self._slots.count:  # some were missed, or a probe is less than was asked for
-                self._exchange(still_needed)
+            if self._next == self._slots.count:  # slots were missed, or a probe is fewer than requested
+                self._reserve_more(still_needed)
             number, self._next = self._next, self._next + 1
-            slot = replace(self._slots, start=self._slots.start + number * self._slot_seconds, count=1)
+            slot = replace(self._slots, start=self._slots.start + number * self._governor.slot_seconds, count=1)
             try:
                 wait_until(slot, self._deadline, self._clock)
             except SlotMissedError:
                 continue
             if not slot.probe and slot.is_missed(self._clock.now()):
-                continue  # those behind it may be in time
+                continue  # a later slot may be in time
             try:
                 if number >= self._look_at:
                     self._governor.check(slot)
@@ -55,11 +54,11 @@ class Pacer:
                 # next free slots lie behind it.
                 if error.retry_after > _PATIENCE_SECONDS:
                     raise
-                self._exchange(still_needed)
+                self._reserve_more(still_needed)
                 continue
             return slot
 
-    def _exchange(self, count: int) -> None:
+    def _reserve_more(self, count: int) -> None:
         while True:
             try:
                 self._slots = self._governor.reserve(count, _HORIZON_SECONDS)

@@ -1,8 +1,8 @@
-"""Take a batch: check every message, say which are refused, queue the rest; all of it once, however often it is asked.
+"""Submit a batch once: check every message, list the refused ones, queue the others.
 
-The batch's subject in the ledger says how far it came. First what was asked and what is refused, so that a repeated
-request decides the same; then, after each part, that it is on the queue. Whoever repeats a request that broke off goes
-on after the last part; a part that was half queued is queued again, and its messages' references keep them from being
+The batch's chain in the ledger shows its progress. The first entry has the request and its refusals, so that a repeated
+request decides the same. A further entry after each part says that the part is on the queue. A repeated request goes on
+after the last such part. A part that was half queued is queued again; its messages' references keep them from being
 sent again.
 """
 
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.adapters.queue import BulkQueue
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.batches import BulkRecord, count_by_status
+from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import Journal
 
-# So many messages are queued before the ledger is told.
+# So many messages are queued between two entries.
 _PART = 500
-# Left of an invocation's time for telling the ledger and answering.
+# Left of an invocation's time for the last entry and the answer.
 _SPARE_SECONDS = 3.0
 
 
@@ -40,7 +40,7 @@ class BatchMessage:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """What became of a batch: how many messages are queued, and the codes of each one that is not."""
+    """A batch's result: how many messages are queued, and the broken rules of each that is not."""
 
     batch_id: str
     accepted: int
@@ -49,19 +49,19 @@ class SubmittedBatch:
 
 
 class SubmitBatch:
-    """The use case."""
+    """Submits batches."""
 
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        journal: Journal,
         consents: ConsentStore,
         queue: BulkQueue,
         pseudonyms: Pseudonyms,
         rules: SmsRules,
         clock: Clock,
     ) -> None:
-        self._ledger = ledger
+        self._journal = journal
         self._consents = consents
         self._queue = queue
         self._pseudonyms = pseudonyms
@@ -72,21 +72,23 @@ class SubmitBatch:
         self,
         messages: Sequence[BatchMessage],
         idempotency_key: str,
-        seconds_left: Callable[[], float],
-        name: Callable[[str], None] = lambda _: None,
+        deadline: Deadline,
+        on_id: Callable[[str], None] = lambda _: None,
     ) -> SubmittedBatch:
-        """Submit a batch, or finish one that broke off, or answer as it was answered.
+        """Submit a batch, finish one that broke off, or answer as the first request was answered.
 
-        `name` is told the batch's id before anything is done. Raises `idempotency_key_reused`, `in_progress`, and
+        `deadline` is the invocation's. `on_id` is called with the batch's id first.
+
+        Raises `idempotency_key_reused`, `in_progress`, and
         `StorageError`: then the same request finishes it.
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
-        name(batch_id)
+        on_id(batch_id)
         subject = subjects.batch(batch_id)
-        owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + seconds_left()))}
+        owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + deadline.left))}
         requests = [message.request for message in messages]
         fingerprint = self._pseudonyms.batch_fingerprint(requests, [message.reference for message in messages])
-        entries = self._ledger.read(subject)
+        entries = self._journal.read(subject)
         if not entries:
             entries = self._begin(subject, batch_id, messages, fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
@@ -101,7 +103,7 @@ class SubmitBatch:
             for index, message in enumerate(messages)
             if index not in rejected
         ]
-        self._queue_parts(subject, entries, records, seconds_left)
+        self._queue_parts(subject, entries, records, deadline)
         return SubmittedBatch(batch_id, accepted, rejected, replayed=False)
 
     def _begin(
@@ -112,7 +114,7 @@ class SubmitBatch:
         fingerprint: str,
         owner: Mapping[str, Value],
     ) -> list[Entry]:
-        """Check every message, and enter the verdict before anything is queued."""
+        """Check every message, and record the verdict before anything is queued."""
         rejected = self._check(messages, batch_id)
         data: dict[str, Value] = {
             "fingerprint": fingerprint,
@@ -140,7 +142,7 @@ class SubmitBatch:
         return rejected
 
     def _take_over(self, subject: str, entries: list[Entry], owner: Mapping[str, Value]) -> list[Entry]:
-        """Make sure that nobody else is queueing this batch: its newest owner may, and others once that one is late."""
+        """Record that this request queues the batch, unless the newest owner's deadline has not passed yet."""
         newest = [entry.data for entry in entries if "owner" in entry.data][-1]
         if newest["owner"] == owner["owner"]:
             return entries
@@ -149,11 +151,11 @@ class SubmitBatch:
         return self._append(subject, entries, EntryType.BATCH_QUEUED, {**owner, "records": _queued(entries)})
 
     def _queue_parts(
-        self, subject: str, entries: list[Entry], records: Sequence[BulkRecord], seconds_left: Callable[[], float]
+        self, subject: str, entries: list[Entry], records: Sequence[BulkRecord], deadline: Deadline
     ) -> None:
         done = _queued(entries)
         while done < len(records):
-            if seconds_left() < _SPARE_SECONDS:
+            if deadline.left < _SPARE_SECONDS:
                 raise StorageError("the batch could not be queued in time")
             part = records[done : done + _PART]
             if not all(self._queue.put(part)):
@@ -163,34 +165,19 @@ class SubmitBatch:
         self._append(subject, entries, EntryType.BATCH_SUBMITTED, {"records": len(records)})
 
     def _append(self, subject: str, entries: list[Entry], type_: EntryType, data: dict[str, Value]) -> list[Entry]:
-        """Append where nobody else has; who loses that race leaves the batch to the winner."""
+        """Append behind `entries`. Raises `in_progress` where another request appended first: it queues the batch."""
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             return Draft(type_, data) if len(known) == len(entries) else None
 
-        appended = append(self._ledger, self._clock, subject, decide, known=entries)
-        if len(appended) != len(entries) + 1 or appended[-1].data != data:
+        appended = self._journal.append(subject, decide, known=entries)
+        if appended.new is None:
             raise MessagingError(Code.IN_PROGRESS, "another request with this key is queueing", retry_after=2)
-        return appended
-
-
-class ReadBatch:
-    """The use case: how many of a batch's messages stand where."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __call__(self, batch_id: str) -> tuple[int, dict[str, int]]:
-        """Give a batch's total of accepted messages, and their number by status. Raises `batch_not_found`."""
-        entries = self._ledger.read(subjects.batch(batch_id))
-        if not entries:
-            raise MessagingError(Code.BATCH_NOT_FOUND, "no batch has this id")
-        total = int(str(entries[0].data["total"]))
-        return total, count_by_status(self._ledger.batch_entries(batch_id), total)
+        return appended.entries
 
 
 def _written(rejected: Mapping[int, Sequence[FieldError]]) -> dict[str, Value]:
-    """Write refusals so that thousands fit into one entry: the places of the messages that break the same rules."""
+    """Return refusals so that thousands fit into one entry: indexes grouped by the rules that their messages break."""
     places: dict[str, list[str]] = {}
     for index, errors in rejected.items():
         places.setdefault(" ".join(f"{error.code}:{error.field}" for error in errors), []).append(str(index))
@@ -208,5 +195,5 @@ def _rejected(batch: Entry) -> dict[int, list[FieldError]]:
 
 
 def _queued(entries: Sequence[Entry]) -> int:
-    """Tell how many of a batch's records are certainly on the queue."""
+    """Return how many of a batch's records are certainly on the queue."""
     return max((int(str(entry.data["records"])) for entry in entries if "records" in entry.data), default=0)

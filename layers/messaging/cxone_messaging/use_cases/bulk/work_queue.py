@@ -1,7 +1,7 @@
-"""Work off what the bulk queue hands over, so that every receive but a failed one is a record's last.
+"""Work off the records that SQS hands over, so that every receive but a failed one is a record's last.
 
-SQS counts receives and gives up on a record after a few. A record that has to wait is therefore put back as a new one
-and the old one consumed: however long an outage lasts, none ends in the dead-letter queue for it. A crash in between
+SQS counts receives and gives up on a record after a few. A record that has to wait is therefore put back as a new
+record, and the old one is consumed: an outage of any length moves none to the dead-letter queue. A crash in between
 leaves the record twice on the queue, which the ledger makes harmless.
 """
 
@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 
 from cxone_messaging.adapters.queue import BulkQueue
 from cxone_messaging.domain.batches import BulkRecord
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.bulk.in_flight import Later, Unusable
-from cxone_messaging.use_cases.bulk.send_records import SendBatch
+from cxone_messaging.use_cases.bulk.send_records import SendRecords
 
 type Read = Callable[[str], BulkRecord | None]
 
 
 class WorkQueue:
-    """The use case."""
+    """Sends the records of one SQS batch, puts records that wait back, and unusable ones aside."""
 
-    def __init__(self, send: SendBatch, queue: BulkQueue) -> None:
+    def __init__(self, send: SendRecords, queue: BulkQueue) -> None:
         self._send = send
         self._queue = queue
 
@@ -26,12 +27,12 @@ class WorkQueue:
         self,
         bodies: Mapping[str, str],
         read: Read,
-        seconds_left: Callable[[], float],
-        tell: Callable[[str, str], None] = lambda *_: None,
+        deadline: Deadline,
+        on_result: Callable[[str, str], None] = lambda *_: None,
     ) -> list[str]:
-        """Work off records by the queue's own ids; gives the ids of those that are worth another receive.
+        """Work off records, keyed by the queue's own ids. Returns the ids of records that need another receive.
 
-        `tell` is told each message's id and, in a word, what came of it.
+        `on_result` is called with each message's id and its result in a word.
         """
         records = {id_: read(body) for id_, body in bodies.items()}
         failed = [
@@ -40,7 +41,7 @@ class WorkQueue:
             if record is None and not self._queue.put_aside(bodies[id_], "malformed_record")
         ]
         readable = {id_: record for id_, record in records.items() if record is not None}
-        dispositions = self._send(list(readable.values()), seconds_left, tell)
+        dispositions = self._send(list(readable.values()), deadline, on_result)
         later: dict[float, list[str]] = {}
         for id_, disposition in zip(readable, dispositions, strict=True):
             match disposition:

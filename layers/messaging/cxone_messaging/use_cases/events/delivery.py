@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import batch_index, batch_of
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, DeliveryEvent, plausible_instant
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
 from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -187,7 +187,7 @@ class RecordDelivery:
         def draft(known: Sequence[Entry]) -> Draft | None:
             if not is_worth_an_entry(known, data, is_signed=True):
                 return None
-            return Draft(EntryType.DELIVERY, data, None if known else Unsettled.UNMATCHED.as_index())
+            return Draft(EntryType.DELIVERY, data, None if known else Attention.UNMATCHED.as_index())
 
         return self._enter(subjects.delivery(cxone_message_id), draft, data)
 
@@ -222,7 +222,7 @@ class RecordDelivery:
             return
         delivered = word == DELIVERED_WORD
         self._telemetry.add(Metric.MESSAGES_DELIVERED if delivered else Metric.MESSAGES_FAILED)
-        latency_ms = fold("", entries).delivery_latency_ms
+        latency_ms = Message.of(entries).delivery_latency_ms
         if latency_ms is not None:
             self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)
 
@@ -230,7 +230,7 @@ class RecordDelivery:
 def _may_move(known: Sequence[Entry], data: Mapping[str, Value]) -> bool:
     """Whether an event moves its message, or may outrank another later; no batch needs to count what doesn't."""
     settled = {Status.DISPATCHED, Status.DELIVERED, Status.FAILED}
-    return data["word"] in FINAL_WORDS or fold("", known).status not in settled
+    return data["word"] in FINAL_WORDS or Message.of(known).status not in settled
 
 
 def _has(entries: Sequence[Entry], event_id: Value) -> bool:

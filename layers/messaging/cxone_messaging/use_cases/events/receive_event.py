@@ -163,9 +163,11 @@ class ReceiveEvent:
         """
         sending = sending_of(recording.entries)
         if sending and recording.certain:
-            self._consents().hear_of(str(sending.data["recipientHash"]), str(sending.data["recipient"]), heard)
+            self._consents().record_event_by_hash(
+                str(sending.data["recipientHash"]), str(sending.data["recipient"]), heard
+            )
         elif told and not sending:
-            self._consents().hear(told, heard)
+            self._consents().record_event(told, heard)
 
     def _named(self, query: Mapping[str, str]) -> str | None:
         """Return the message that a signed callback URL names."""

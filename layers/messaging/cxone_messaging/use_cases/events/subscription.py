@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
 from cxone_messaging.domain.entries import Draft, EntryType, Value
@@ -60,7 +60,7 @@ class RecordEvent:
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
             return self._append(subjects.template(event.template_id), EntryType.TEMPLATE_EVENT, data)
-        return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Unsettled.REVIEW)
+        return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Attention.REVIEW)
 
     def _hear(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
@@ -69,16 +69,16 @@ class RecordEvent:
         try:
             number = PhoneNumber.parse(event.sender or "")
         except InvalidPhoneNumberError:
-            return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Unsettled.REVIEW)
+            return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         status = _STATUSES.get(keyword)
         if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._is_dated_well(event)):
             return self._obey(number, HeardConsent(status, INBOUND, event_id, str(data["instant"])))
         data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
-        why = None if keyword is Keyword.HELP else Unsettled.REVIEW
+        why = None if keyword is Keyword.HELP else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
     def _obey(self, number: PhoneNumber, heard: HeardConsent) -> Recorded:
-        is_new = self._consents.hear(number, heard)
+        is_new = self._consents.record_event(number, heard)
         return Recorded.ACCEPTED if is_new else Recorded.DUPLICATE
 
     def _is_dated_well(self, event: SubscriptionEvent) -> bool:
@@ -97,7 +97,7 @@ class RecordEvent:
         return {"eventId": event_id, "event": mask_numbers_in(event.event), "instant": happened_at}
 
     def _append(
-        self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Unsettled | None = None
+        self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Attention | None = None
     ) -> Recorded:
         draft = Draft(type_, data, why.as_index() if why else None)
         return record_once(self._ledger, self._clock, subject, lambda _: draft, data["eventId"]).recorded

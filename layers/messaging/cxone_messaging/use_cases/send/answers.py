@@ -1,4 +1,4 @@
-"""What the caller of a send is told: a receipt, or the error that says whether, and when, to ask again."""
+"""The answer to the caller of a send: a receipt, or the error that says whether, and when, to try again."""
 
 import math
 from collections.abc import Sequence
@@ -24,28 +24,28 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the caller of a dispatched message gets; `replayed` when it was dispatched by an earlier request."""
+    """A dispatched message, for its caller; `replayed` where an earlier request dispatched it."""
 
     message: Message
     replayed: bool = False
 
 
-def refused(errors: Sequence[FieldError]) -> MessagingError:
-    """Make the answer to a request that breaks rules; nothing is known of it in the ledger."""
+def validation_failed(errors: Sequence[FieldError]) -> MessagingError:
+    """Return the answer to a request that breaks rules; the ledger has no entry of it."""
     return MessagingError(Code.VALIDATION_FAILED, "nothing was sent", errors=errors)
 
 
-def not_now(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
-    """Make the answer to a send that may simply be asked for again; its id, where the ledger has heard of it."""
-    told = f"the message was not taken and may be sent again ({outcome.reason})"
+def retry_later(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
+    """Return the answer to a send that may be repeated; with the message's id where the ledger has entries of it."""
+    detail = f"CXone did not take the message; it may be sent again ({outcome.reason})"
     wait = max(1, math.ceil(outcome.retry_after or 0))
-    return MessagingError(Code(outcome.code), told, message_id=message_id, retry_after=wait)
+    return MessagingError(Code(outcome.code), detail, message_id=message_id, retry_after=wait)
 
 
 def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send that CXone refused for good, or that we did, when its turn came on the bulk queue.
+    """Return the answer to a send that CXone, or our own rules, refused for good.
 
-    `codes` are CXone's one, or those of all rules that were broken.
+    `codes` are CXone's one, or those of all broken rules.
     """
     code, *_ = known = [Code(each) for each in codes]
     errors = [FieldError(each, _FIELDS[each], reason) for each in known if each in _FIELDS]
@@ -54,20 +54,20 @@ def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bo
     return MessagingError(code, reason, errors=errors, message_id=message_id, replayed=replayed)
 
 
-def unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
-    """Make the answer to a send whose outcome nobody knows."""
-    told = "the message may have gone out and must not be sent again; a delivery event will settle it"
-    return MessagingError(Code.OUTCOME_UNKNOWN, told, message_id=message_id, replayed=replayed)
+def outcome_unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
+    """Return the answer to a send whose outcome is unknown."""
+    detail = "the message may have gone out and must not be sent again; a delivery event will show its outcome"
+    return MessagingError(Code.OUTCOME_UNKNOWN, detail, message_id=message_id, replayed=replayed)
 
 
-def stored(message: Message, entries: Sequence[Entry]) -> Receipt:
-    """Answer once more, as a message's entries say. Raises the answer where it is a `MessagingError`."""
+def replay(message: Message, entries: Sequence[Entry]) -> Receipt:
+    """Return the answer that a message's entries give. Raises the answer where it is a `MessagingError`."""
     match message.status:
         case Status.QUEUED | Status.SENDING | Status.RETRYING:
-            told = "ask again in a moment"
-            raise MessagingError(Code.IN_PROGRESS, told, message_id=message.message_id, retry_after=1)
+            detail = "an earlier request with this key is still being sent; try again in a second"
+            raise MessagingError(Code.IN_PROGRESS, detail, message_id=message.message_id, retry_after=1)
         case Status.UNKNOWN:
-            raise unknown(message.message_id, replayed=True)
+            raise outcome_unknown(message.message_id, replayed=True)
         case Status.REJECTED:
             known = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
             several = known.get("codes")

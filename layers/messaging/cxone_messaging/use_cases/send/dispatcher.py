@@ -1,4 +1,4 @@
-"""The core of every send: what is entered before, how one message goes out in its slot, what is entered after."""
+"""Send one message in its slot. Single and bulk sends share this, and the entries before and after a post."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from cxone_messaging.adapters.cxone.sms import SmsGateway
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Draft, EntryType, Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
@@ -28,18 +28,18 @@ from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
-# How far ahead a slot may lie that is exchanged for a missed one, or needed after a refused token; in seconds.
+# How far ahead, in seconds, a slot may lie that replaces a missed one or follows a refused token.
 _HORIZON_SECONDS = 5.0
-# No slot lies further ahead when it is given: a horizon, and a chunk of slots of the slowest account that bulk serves.
+# No reserved slot lies further ahead: a horizon, and a chunk of slots of the slowest account that bulk serves.
 _FURTHEST_SECONDS = 2 * _HORIZON_SECONDS
 SCHEDULE_UNREADABLE = NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
 NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
 
 
-def sending(
+def sending_draft(
     sms: Sms, consent: Consent, pseudonyms: Pseudonyms, *, fingerprint: str, owner: str, deadline: str
 ) -> Draft:
-    """Say, before the first byte goes out, who sends what to whom, why they may, and until when they will be done."""
+    """Return the entry that precedes the first byte: who sends what, to whom, by which consent, until when."""
     return Draft(
         EntryType.SENDING,
         {
@@ -58,8 +58,8 @@ def sending(
     )
 
 
-def result(outcome: SendOutcome, latency_ms: int) -> Draft:
-    """Say what came of it; the latency runs from the request's arrival to CXone's answer."""
+def outcome_draft(outcome: SendOutcome, latency_ms: int) -> Draft:
+    """Return the entry of a send's outcome; the latency, in milliseconds, ends with CXone's answer."""
     data: dict[str, Value] = {"latencyMs": latency_ms}
     if not isinstance(outcome, Accepted | TokenRefused):
         data["reason"] = outcome.reason
@@ -74,7 +74,7 @@ def result(outcome: SendOutcome, latency_ms: int) -> Draft:
         case Rejected():
             return Draft(EntryType.REJECTED, {**data, "error": outcome.code})
         case OutcomeUnknown():
-            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value}, Unsettled.UNKNOWN.as_index())
+            return Draft(EntryType.UNKNOWN, {**data, "error": Code.OUTCOME_UNKNOWN.value}, Attention.UNKNOWN.as_index())
         case NotAccepted():
             return Draft(EntryType.RETRYING, {**data, "error": outcome.code})
         case TokenRefused():
@@ -85,18 +85,35 @@ type MaySend = Callable[[], SendOutcome | None]
 
 
 class Dispatcher:
-    """Sends one message in its slot, and reports to the other senders how CXone took it."""
+    """Sends messages in slots of the account's schedule, and reports to the other senders how CXone answers."""
 
     def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
         self._gateway = gateway
-        self._governor = governor
+        self.governor = governor
         self._clock = clock
         self._telemetry = telemetry
+
+    @property
+    def slot_seconds(self) -> float:
+        """The seconds between two slots."""
+        return self.governor.slot_seconds
+
+    def prepare(self, seconds: float) -> None:
+        """Make sure that a token is at hand, within so many seconds. Raises `MessagingError`."""
+        self._gateway.prepare(seconds)
+
+    def reserve(self, count: int, horizon_seconds: float) -> Slots:
+        """Reserve up to `count` slots within the horizon. Raises `NoSlotError`, and `StorageError`."""
+        return self.governor.reserve(count, horizon_seconds)
+
+    def give_back(self, slots: Slots) -> None:
+        """Return slots that are not used, as far as the schedule can use them again."""
+        self.governor.give_back(slots)
 
     def send_in_slot(
         self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
-        """Wait for a slot's time, then do as `send_now` does."""
+        """Wait for the slot's time, then send as `send_now` does."""
         try:
             slot = self.wait_for(slot, deadline)
         except NoSlotError as error:
@@ -108,7 +125,7 @@ class Dispatcher:
     def send_now(
         self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
-        """Send before the deadline, and where the token is refused once more with a new one, in another slot.
+        """Send before the deadline; where CXone refuses the token, send once more with a new one, in another slot.
 
         `may_send` is called at the last moment before anything of the message leaves; an outcome that it returns ends
         the send. Returns the slot that was used in the end, and the outcome. Never raises.
@@ -117,9 +134,9 @@ class Dispatcher:
         if not isinstance(outcome, TokenRefused):
             return slot, outcome
         try:
-            self._governor.succeeded(slot)  # it answers
+            self.governor.succeeded(slot)  # it answers
             self._gateway.prepare(deadline.left)
-            slot = self.wait_for(self._governor.reserve(1, _HORIZON_SECONDS), deadline)
+            slot = self.wait_for(self.governor.reserve(1, _HORIZON_SECONDS), deadline)
         except NoSlotError as error:
             return slot, no_slot(error)
         except StorageError:
@@ -137,23 +154,23 @@ class Dispatcher:
         return slot, outcome
 
     def wait_for(self, slot: Slots, deadline: Deadline) -> Slots:
-        """Wait for a slot's time; one that was missed, since this process was held up, is exchanged for another.
+        """Wait for a slot's time; exchange a slot that this process missed because it was held up.
 
-        Raises `NoSlotError` where the fleet was asked to wait meanwhile or the deadline comes first, and
+        Raises `NoSlotError` where CXone asked the fleet to wait meanwhile or the deadline comes first, and
         `StorageError`.
         """
         while True:
             try:
                 wait_until(slot, deadline, self._clock)
-                self._governor.check(slot)
+                self.governor.check(slot)
             except SlotMissedError:
-                slot = self._governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
+                slot = self.governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
             else:
                 return slot
 
     def report(self, slot: Slots, outcome: SendOutcome) -> None:
-        """Report how CXone took a message; that this fails must not hide what became of it."""
-        governor = self._governor
+        """Report to the other senders how CXone answered. A failure here must not hide the message's outcome."""
+        governor = self.governor
         with suppress(StorageError):
             match outcome:
                 case Rejected(http_status=None) | NotAccepted(tried=False):
@@ -166,14 +183,14 @@ class Dispatcher:
                 case NotAccepted() | OutcomeUnknown():
                     governor.failed(slot)
 
-    def count(self, outcome: SendOutcome, sms: Sms, latency_ms: int) -> None:
-        """Count a message that was sent."""
+    def count(self, outcome: SendOutcome, sms: Sms, latency_ms: int, latency: Metric = Metric.DISPATCH_LATENCY) -> None:
+        """Add a message to the metrics; `latency` names the metric of its latency."""
         telemetry = self._telemetry
         match outcome:
             case Accepted():
                 telemetry.add(Metric.MESSAGES_DISPATCHED)
                 telemetry.add(Metric.SEGMENTS_SENT, sms.size.segments)
-                telemetry.add(Metric.DISPATCH_LATENCY, latency_ms)
+                telemetry.add(latency, latency_ms)
             case Rejected():
                 telemetry.add(Metric.MESSAGES_REJECTED)
             case OutcomeUnknown():
@@ -188,7 +205,7 @@ class Dispatcher:
             nonlocal ended
             try:
                 ended = may_send()
-            except Exception:  # whatever it is, nothing was sent, and nothing may be
+            except Exception:  # whatever failed, nothing was sent and nothing may be
                 ended = NotAccepted("cxone_unavailable", "consent_unreadable", tried=False)
             if deadline.has_passed:
                 ended = NO_TIME_LEFT
@@ -202,7 +219,7 @@ def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
     """Wait for a slot's time.
 
     Raises `RateUsedUpError` where the deadline comes first, and `SlotMissedError` where the slot lies further ahead
-    than any slot is given: then the clock was set back since.
+    than any reserved slot can: the clock was set back meanwhile.
     """
     wait = max(0.0, slot.start - clock.now())
     if wait > _FURTHEST_SECONDS:
@@ -213,7 +230,7 @@ def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
 
 
 def no_slot(error: NoSlotError) -> NotAccepted:
-    """Put into the words of an outcome that the schedule has no slot."""
+    """Return the outcome of a send that gets no slot."""
     if isinstance(error, CircuitOpenError):
         return NotAccepted("cxone_unavailable", "circuit_open", retry_after=error.retry_after, tried=False)
     if isinstance(error, ClockWrongError):

@@ -11,7 +11,7 @@ from cxone_messaging.domain.checkpoints import Head, is_head
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.messages import fold
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.settle import is_overdue
 
@@ -107,7 +107,7 @@ class ChainHeads:
 
     def _dead(self, subject: str, end: list[Entry]) -> list[Entry] | None:
         """Return all entries of a message whose sender died, as the end of its chain tells; otherwise None."""
-        if not end or not subjects.is_message(subject) or not is_overdue(fold("", end), self._clock):
+        if not end or not subjects.is_message(subject) or not is_overdue(Message.of(end), self._clock):
             return None
         if end[0].sequence <= 1:
             return end

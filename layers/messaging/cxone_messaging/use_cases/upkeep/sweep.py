@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import batched, chain
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.attention import Unsettled
+from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
@@ -70,21 +70,21 @@ class Sweep:
     def _count_unknown(self, seconds_left: Callable[[], float]) -> int:
         seen: set[str] = set()
         unknown = 0
-        for subject in self._in_random_order(Unsettled.UNKNOWN, _REPORT_SECONDS, self._patience_seconds):
+        for subject in self._in_random_order(Attention.UNKNOWN, _REPORT_SECONDS, self._patience_seconds):
             if seconds_left() < _LEAST_SECONDS:
                 break
             if subject not in seen:
                 seen.add(subject)
-                unknown += fold("", newest(self._ledger, subject)).status is Status.UNKNOWN
+                unknown += Message.of(newest(self._ledger, subject)).status is Status.UNKNOWN
         return unknown
 
     def _join(self, seconds_left: Callable[[], float]) -> int:
         half = seconds_left() / 2
         seen: set[str] = set()
-        fresh = self._in_random_order(Unsettled.UNMATCHED, _FRESH_SECONDS, 0)
+        fresh = self._in_random_order(Attention.UNMATCHED, _FRESH_SECONDS, 0)
         joined = self._join_each(fresh, seen, lambda: seconds_left() - half)
         return joined + self._join_each(
-            self._in_random_order(Unsettled.UNMATCHED, _JOIN_SECONDS, 0), seen, seconds_left
+            self._in_random_order(Attention.UNMATCHED, _JOIN_SECONDS, 0), seen, seconds_left
         )
 
     def _join_each(self, strays: Iterable[str], seen: set[str], seconds_left: Callable[[], float]) -> int:
@@ -112,11 +112,11 @@ class Sweep:
         known = read_for_event(self._ledger, bearer.subject)
         return len(self._deliveries.join(bearer.subject, cxone_message_id, known)) - len(known)
 
-    def _in_random_order(self, why: Unsettled, since: float, until: float) -> Iterator[str]:
+    def _in_random_order(self, why: Attention, since: float, until: float) -> Iterator[str]:
         """Name the subjects of an interval, given in seconds ago, some twice; where it begins is left to chance."""
         start = self._ago(self._rng.uniform(until, since))
         found = chain(
-            self._ledger.unsettled(why, self._ago(since), start), self._ledger.unsettled(why, start, self._ago(until))
+            self._ledger.flagged(why, self._ago(since), start), self._ledger.flagged(why, start, self._ago(until))
         )
         for block in batched(found, _BLOCK, strict=False):
             yield from self._rng.sample(block, len(block))

@@ -1,0 +1,189 @@
+"""What several functions are made of: the parts that every send shares, and CXone's tokens.
+
+Each handler composes its own use cases. Its composition takes the parts that do I/O as arguments, so that tests and
+bench compose the same use cases from other parts.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.sms import CxoneSms, SmsGateway
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor
+from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.schedule import Pace
+from cxone_messaging.domain.signatures import sign_reference
+from cxone_messaging.domain.sms import SmsRules
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
+from cxone_messaging.platform.settings import BaseUrl, Identifier, Sender, Settings
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
+from cxone_messaging.use_cases.send.dispatcher import Dispatcher
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SMS_TOKEN_PATH = "/api/v2/oauth/token"  # noqa: S105  a path, no password
+
+
+class SenderSettings(Settings):
+    """What every send needs. Timeouts are in seconds."""
+
+    ledger_table: str
+    consents_table: str
+    coordination_table: str
+    pepper_secret_arn: str
+    credentials_secret_arn: str
+    sms_token_secret_arn: str
+    callback_secret_arn: str
+    cxone_sms_base_url: BaseUrl
+    cxone_from_number: Sender = ""
+    cxone_campaign_id: Identifier = ""
+    webhook_base_url: BaseUrl
+    max_segments: int = Field(default=10, ge=1, le=255)
+    send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
+    cxone_requests_per_second: float = Field(default=100, gt=0)
+    rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
+
+    @property
+    def rules(self) -> SmsRules:
+        """The rules that a message must keep."""
+        return SmsRules(self.cxone_campaign_id, self.cxone_from_number, self.max_segments)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the account may send."""
+        return Pace(self.cxone_requests_per_second, self.rate_utilisation_percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderParts:
+    """The parts of a send that do I/O, and the random numbers."""
+
+    ledger: Ledger
+    consents: ConsentStore
+    gateway: SmsGateway
+    governor: Governor
+    pseudonyms: Pseudonyms
+    callback_url: Callable[[str], str]
+    rules: SmsRules
+    clock: Clock
+    telemetry: Telemetry
+    rng: random.Random
+
+    @property
+    def trail(self) -> MessageTrail:
+        """What writes into messages' chains."""
+        return MessageTrail(Journal(self.ledger, self.clock), self.clock, self.telemetry)
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What sends messages in slots."""
+        return Dispatcher(self.gateway, self.governor, self.clock, self.telemetry)
+
+
+def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
+    """Return the parts of a send on AWS."""
+    clock = SystemClock()
+    return SenderParts(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        gateway=sms_gateway(settings, telemetry),
+        governor=governor(settings, telemetry),
+        pseudonyms=Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(settings.pepper_secret_arn)),
+        callback_url=callback_urls(settings),
+        rules=settings.rules,
+        clock=clock,
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
+def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
+    """Return a function that reads CXone's client id and secret, whenever a token is fetched."""
+
+    def read() -> tuple[str, str]:
+        document = read_object(SecretsManagerStore(aws.secrets_manager()), secret_arn)
+        return str(document.get("clientId") or ""), str(document.get("clientSecret") or "")
+
+    return read
+
+
+def clock_check() -> ClockCheck:
+    """Return this process's check of its clock, which learns from all answers of DynamoDB's."""
+    return _watching(aws.dynamodb())
+
+
+@cache
+def _watching(client: "DynamoDBClient") -> ClockCheck:
+    check = ClockCheck(SystemClock())
+    check.watch(client)
+    return check
+
+
+def token_cache(
+    fetch: TokenEndpoint, secret_arn: str, coordination_table: str, family: str, telemetry: Telemetry
+) -> TokenCache:
+    """Return the cache of one family's token (`sms`, `admin`), with a lease so that one process fetches it."""
+    return TokenCache(
+        fetch=fetch,
+        secrets=SecretsManagerStore(aws.secrets_manager()),
+        secret_arn=secret_arn,
+        lease=DynamoRefreshLease(aws.dynamodb(), coordination_table, family, clock_check()),
+        clock=CheckedClock(SystemClock(), clock_check()),
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+    )
+
+
+def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
+    """Return the cache of the SMS API's token."""
+    url = settings.cxone_sms_base_url + SMS_TOKEN_PATH
+    fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), clock=SystemClock())
+    return token_cache(fetch, settings.sms_token_secret_arn, settings.coordination_table, "sms", telemetry)
+
+
+def sms_gateway(settings: SenderSettings, telemetry: Telemetry) -> CxoneSms:
+    """Return the client of CXone's SMS API."""
+    session = CxoneSession(SystemClock())
+    tokens = sms_tokens(settings, session, telemetry)
+    return CxoneSms(settings.cxone_sms_base_url, tokens, session, SystemClock(), settings.send_timeout_seconds)
+
+
+def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
+    """Return the account's schedule."""
+    return DynamoGovernor(
+        client=aws.dynamodb(),
+        table=settings.coordination_table,
+        pace=settings.pace,
+        clock=SystemClock(),
+        telemetry=telemetry,
+        rng=random.Random(),  # noqa: S311  jitter is no secret
+        check=clock_check(),
+    )
+
+
+def callback_urls(settings: SenderSettings) -> Callable[[str], str]:
+    """Return a function that makes the URL which CXone posts a message's delivery events to."""
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.callback_secret_arn, SystemClock())
+
+    def callback_url(message_id: str) -> str:
+        signature = sign_reference(secrets.current, message_id)
+        return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
+
+    return callback_url
