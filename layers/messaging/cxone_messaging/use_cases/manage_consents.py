@@ -20,8 +20,9 @@ from cxone_messaging.domain.consents import (
 )
 from cxone_messaging.domain.entries import Entry, EntryType, Value, unbroken
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 
 

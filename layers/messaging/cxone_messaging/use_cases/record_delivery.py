@@ -10,8 +10,8 @@ from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, Deliver
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
 from cxone_messaging.domain.messages import Status, fold, subject_of
-from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.unsettled import Unsettled
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chain_ends import append_to_ends, is_ends_only, oldest, read_for_event
@@ -146,7 +146,7 @@ class RecordDelivery:
             "instant": happened_at,
         }
         if event.timestamp != happened_at:
-            data["told"] = event.timestamp
+            data["told"] = mask_numbers_in(event.timestamp)
         if event.error:
             data["error"] = mask_numbers_in(event.error)
         return bounded(data)

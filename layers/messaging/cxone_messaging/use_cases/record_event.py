@@ -8,10 +8,11 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
 from cxone_messaging.domain.entries import EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.unsettled import Unsettled
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.manage_consents import HeardConsent, ManageConsents
 from cxone_messaging.use_cases.record_delivery import Recorded, record_once
