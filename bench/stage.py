@@ -19,7 +19,7 @@ from local.deployed import aws_client
 from local.processes import Servers, free_port
 from local.stand_ins import REGION
 
-PEPPER = "pepper"
+PEPPER = "99" * 32
 WEBHOOK_SECRET, CALLBACK_SECRET = "ab" * 32, "cd" * 32
 RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
 

@@ -272,7 +272,7 @@ def _broken_chains(patch: pytest.MonkeyPatch) -> None:
             super().__init__(FakeDynamo(), "ledger", **options)  # type: ignore[arg-type]
             ledgers.append(self)
 
-    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "pepper"}})
+    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "99" * 32}})
     patch.setattr(aws, "dynamodb", MagicMock)
     patch.setattr(aws, "sqs", MagicMock)
     patch.setattr(aws, "secrets_manager", lambda: secrets)

@@ -26,8 +26,10 @@ _WITHOUT_LETTERS = re.compile("[^A-Za-z]+")
 _DIGITS = re.compile("[0-9]+")
 # No country has phone numbers that look like a date, or like an instant with its seconds.
 _DATE = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
-_DATE_BEFORE_TIME = re.compile(_DATE.pattern + "[Tt]", re.ASCII)
+_DATE_BEFORE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]", re.ASCII)
+_DATE_WITH_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:", re.ASCII)
 _DATE_AND_T = 11
+_TIME_BEGINS = len("T10:")
 _DIGITS_OF_A_ZONE = 4
 _INSTANT = re.compile(_DATE.pattern + r" \d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[+-]\d\d:?\d\d)?", re.ASCII)
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?::[0-5]\d){1,2}(?:\.\d{1,9})?(?:[+-]\d\d:?\d\d)?", re.ASCII)
@@ -140,7 +142,9 @@ def _is_time(text: str, run: _Run) -> bool:
         return bool(_DATE_BEFORE_TIME.fullmatch(text, max(0, run.start - _DATE_AND_T), run.start))
     if run.after_plus in {0, _DIGITS_OF_A_ZONE} and _INSTANT.fullmatch(written):
         return True
-    return not run.after_plus and bool(_DATE.fullmatch(written))
+    if run.after_plus:
+        return False
+    return bool(_DATE.fullmatch(written) or _DATE_WITH_TIME.fullmatch(text, run.start, run.end + _TIME_BEGINS))
 
 
 def _is_random(id_: str) -> bool:
