@@ -10,12 +10,12 @@ from typing import Any
 
 import requests
 
+from cli.target import aws_client
 from cxone_messaging.adapters.consent_store import DynamoConsentStore
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from local import stand_ins, template
-from local.deployed import aws_client
 from local.processes import Servers, free_port
 from local.stand_ins import REGION
 

@@ -28,12 +28,12 @@ def command(client, stack_folder, tmp_path_factory):
     file = tmp_path_factory.mktemp("campaign") / "people.csv"
     file.write_text("\r\n".join(rows), encoding="utf-8")
     arguments = ["--text", f"Dear {{name}}, {WORDS}.", "--campaign-id", CAMPAIGN, "--batch-size", "15"]
-    return [sys.executable, "-m", "local.campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
+    return [sys.executable, "-m", "cli.campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
 
 
 def started(command):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from local import invoke, verbs
-from local.audit import __main__ as audit
-from local.campaign import __main__ as campaign
+from cli import invoke
+from cli.audit import __main__ as audit
+from cli.campaign import __main__ as campaign
+from local import verbs
 from local.options import ROOT
 
 MAKE = shutil.which("make") or "make"
@@ -97,7 +98,7 @@ class Clone:
         """Run make; gives the calls that it made, and what it said."""
         self.record.unlink(missing_ok=True)
         clean = {name: os.environ[name] for name in ("PATH", "HOME")}
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [MAKE, *arguments],
             cwd=self.folder,
             env={**clean, **(environment or {})},
@@ -152,7 +153,7 @@ def test_a_value_in_the_environment_runs_nothing_and_arrives_whole(clone, verb, 
 def test_operators_of_makes_own_run_before_make_reads_any_makefile(tmp_path, typed):
     """So nothing in a Makefile can stop them (docs/threat-model.md, What is not stopped)."""
     for arguments in (["--version"], ["--file=/dev/null"]):
-        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)  # noqa: S603
+        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)
         assert (tmp_path / "pwned").exists()
         (tmp_path / "pwned").unlink()
 
@@ -242,7 +243,7 @@ def test_an_architecture_that_is_none_is_refused_before_anything_reads_it(tmp_pa
     """The layer's Makefile, which `sam build` runs, by itself too."""
     shutil.copy(ROOT / "layers/messaging/Makefile", tmp_path)
     environment = {"PATH": os.environ["PATH"], "ARTIFACTS_DIR": str(tmp_path / "artifacts"), "ARCHITECTURE": value}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [MAKE, "build-MessagingLayer"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "ARCHITECTURE is neither" in done.stderr) == (2, True), done.stderr

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.audit.copy import Copy
+from cli.audit.faults import Kind
+from cli.audit.verification import Verification
 from cxone_messaging.adapters.ledger import Draft, append
 from cxone_messaging.domain.checkpoints import Checkpoint, subject_of
 from cxone_messaging.domain.entries import EntryType, first_broken
@@ -17,9 +20,6 @@ from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases import chain_heads, checkpoint_ledger
 from cxone_messaging.use_cases.checkpoint_ledger import CheckpointLedger
 from functions.checkpoint_ledger import handler as function
-from local.audit.copy import Copy
-from local.audit.faults import Kind
-from local.audit.verification import Verification
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 from tests.webhooks import Context
 

@@ -7,9 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from cli.audit.chains import Chain, Reread, Seen, Stored
 from cxone_messaging.domain.checkpoints import PREFIX, Checkpoint
 from cxone_messaging.domain.entries import Entry, Value
-from local.audit.chains import Chain, Reread, Seen, Stored
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
