@@ -10,16 +10,16 @@ from typing import Any
 
 import requests
 
+from cli.target import aws_client
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from local import stand_ins, template
-from local.deployed import aws_client
 from local.processes import Servers, free_port
 from local.stand_ins import REGION
 
-PEPPER = "pepper"
+PEPPER = "99" * 32
 WEBHOOK_SECRET, CALLBACK_SECRET = "ab" * 32, "cd" * 32
 RECIPIENTS = [f"+1555123{number:04d}" for number in range(1000)]
 

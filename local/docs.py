@@ -9,10 +9,10 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as Redirection
 
+from cli.progress import Progress
 from local.guard import refusal
 from local.options import ROOT
 from local.processes import interrupt_when_told_to_end
-from local.progress import Progress
 
 _DESCRIPTION = "/openapi.yaml"
 _PAGE = "/docs"

@@ -14,11 +14,11 @@ from typing import Any
 
 import requests
 
+from cli.progress import Progress
+from cli.target import Deployed, aws_client
 from local import sam, stand_ins
-from local.deployed import Deployed, aws_client
 from local.options import FOLDER, Options
 from local.processes import ServerError, Servers, answers, interrupt_when_told_to_end, uninterrupted
-from local.progress import Progress
 from local.stand_ins import REGION
 
 INTERRUPTED = 130  # as a shell tells it

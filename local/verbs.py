@@ -1,4 +1,4 @@
-"""The make verbs that take variables: `python -m local.verbs audit` runs `local.audit` with what the environment says.
+"""The make verbs that take variables: `python -m local.verbs audit` runs `cli.audit` with what the environment says.
 
 Make puts its variables into the environment and no recipe names one, so neither make nor a shell reads their values.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from local.progress import Progress
+from cli.progress import Progress
 
 _USAGE = 2
 _ARCHITECTURES = ("arm64", "x86_64")
@@ -33,13 +33,13 @@ class Verb:
 
 VERBS = {
     "invoke": Verb(
-        "local.invoke",
+        "cli.invoke",
         options={"STACK": "--stack"},
         operand="EVENT",
         example="an event: make invoke EVENT=events/send_message/preview.json",
     ),
     "campaign": Verb(
-        "local.campaign",
+        "cli.campaign",
         options={"STACK": "--stack"},
         flags="CAMPAIGN_FLAGS",
         operand="FILE",
@@ -47,7 +47,7 @@ VERBS = {
         renamed={"TEXT": "CAMPAIGN_TEXT"},
     ),
     "audit": Verb(
-        "local.audit",
+        "cli.audit",
         options={
             "STACK": "--stack",
             "TABLE": "--table",

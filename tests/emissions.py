@@ -13,10 +13,10 @@ from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import pytest
+from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.errors import StorageError
@@ -275,7 +275,7 @@ def _broken_chains(patch: pytest.MonkeyPatch) -> None:
             super().__init__(FakeDynamo(), "ledger", **options)  # type: ignore[arg-type]
             ledgers.append(self)
 
-    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "pepper"}})
+    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "99" * 32}})
     patch.setattr(aws, "dynamodb", MagicMock)
     patch.setattr(aws, "sqs", MagicMock)
     patch.setattr(aws, "secrets_manager", lambda: secrets)

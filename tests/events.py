@@ -18,7 +18,7 @@ FUNCTIONS = {
 }
 # What events and callback URLs are signed with, and what the ids in events are made with. No stack has any of these.
 WEBHOOK_SECRET, CALLBACK_SECRET = "ab" * 32, "cd" * 32
-PEPPER = "pepper"
+PEPPER = "ab" * 32
 
 
 def read(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from cxone_messaging.assembly import upkeep
+
 from cxone_messaging.domain.names import loggable
 from cxone_messaging.platform.settings import CheckpointLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger

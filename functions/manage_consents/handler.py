@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.adapters.secrets import SecretsManagerStore
+from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.ledger import Ledger
@@ -59,7 +59,7 @@ def use_case() -> ManageConsents:
     return manage_consents(
         DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics),
         DynamoConsentStore(aws.dynamodb(), settings.consents_table),
-        Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(settings.pepper_secret_arn)),
+        Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
         SystemClock(),
     )
 

@@ -6,9 +6,9 @@ from cxone_messaging.platform import startup
 from functools import cache
 from http import HTTPStatus
 
+from cxone_messaging.assembly import batches, messages
 from cxone_messaging.use_cases.audit_pages import audit_page, page_after
 
-from cxone_messaging.assembly import batches, messages
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
 from cxone_messaging.platform.settings import ReadLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics

@@ -7,9 +7,9 @@ from functools import cache
 from http import HTTPStatus
 from typing import Annotated
 
+from cxone_messaging.assembly import webhooks
 from pydantic import BeforeValidator, Field
 
-from cxone_messaging.assembly import webhooks
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
 from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse

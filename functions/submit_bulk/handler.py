@@ -11,7 +11,7 @@ from pydantic import Field
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.queue import BulkQueue, SqsBulkQueue
-from cxone_messaging.adapters.secrets import SecretsManagerStore
+from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
@@ -94,7 +94,7 @@ def use_case() -> SubmitBatch:
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics),
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         queue=SqsBulkQueue(aws.sqs(), settings.bulk_queue_url),
-        pseudonyms=Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(settings.pepper_secret_arn)),
+        pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
         rules=SmsRules(settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments),
         clock=SystemClock(),
     )

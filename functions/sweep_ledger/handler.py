@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from cxone_messaging.assembly import upkeep
+
 from cxone_messaging.platform.settings import SweepLedgerSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.use_cases.upkeep.sweep import Sweep

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import requests
 
+from cli.progress import Progress
+from cli.target import Deployed
 from local.demo import approval
 from local.demo.steps import STEPS
 from local.demo.story import Story, UnexpectedError
-from local.deployed import Deployed
 from local.options import FOLDER, Options
 from local.processes import ServerError, interrupt_when_told_to_end
-from local.progress import Progress
 from local.stack import INTERRUPTED, down, up
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cli.progress import Outcome
 from local.demo.audit_trail import ledger_table, verify
 from local.demo.story import Step, Story, expect
-from local.progress import Outcome
 
 GOOD, BAD = "welcome", "broken"  # the simulator's
 REQUEST = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en"}

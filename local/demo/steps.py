@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from cli.progress import Outcome
+from cli.status_bar import StatusBar, told
 from local.demo.audit_trail import ledger_table, plain_table, verify
 from local.demo.story import Sent, Step, Story, expect, wait_until
-from local.progress import Outcome
-from local.status_bar import StatusBar, told
 
 GUESTS = ("+12025550123", "+12025550147")
 STRANGER = "+12025550188"

@@ -7,8 +7,8 @@ from typing import Any
 
 import requests
 
-from local.deployed import Deployed
-from local.progress import Outcome
+from cli.progress import Outcome
+from cli.target import Deployed
 
 _WAIT_SECONDS = 30
 

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from local.deployed import Deployed
+from cli.progress import Progress
+from cli.target import Deployed
 from local.options import Options
 from local.processes import ServerError
-from local.progress import Progress
 from local.stack import down, up
 from tests.api_description import errors_in_answer
 

@@ -3,7 +3,7 @@
 import json
 from urllib.parse import quote, quote_plus
 
-from local.deployed import Deployed
+from cli.target import Deployed
 from local.options import CLIENT_SECRET
 
 

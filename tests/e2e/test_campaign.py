@@ -28,7 +28,7 @@ def command(client, stack_folder, tmp_path_factory):
     file = tmp_path_factory.mktemp("campaign") / "people.csv"
     file.write_text("\r\n".join(rows), encoding="utf-8")
     arguments = ["--text", f"Dear {{name}}, {WORDS}.", "--campaign-id", CAMPAIGN, "--batch-size", "15"]
-    return [sys.executable, "-m", "local.campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
+    return [sys.executable, "-m", "cli.campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
 
 
 def started(command):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.target import Deployed
 from local.demo import approval, steps
-from local.deployed import Deployed
 from local.options import ROOT
 from local.processes import Servers
 from tests.e2e.privacy import leaks, secrets_of, signatures_of
@@ -24,9 +24,7 @@ def demo(folder):
     command = [sys.executable, "-m", "local.demo", "--folder", str(folder)]
     forbidden: list[str] = []
     output = ""
-    with subprocess.Popen(  # noqa: S603
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
         for line in process.stdout:
             output += line
             if "sent it to" in line:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from local import invoke
+from cli import invoke
 from local.options import ROOT
 from local.processes import free_port
 

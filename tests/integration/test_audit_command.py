@@ -56,7 +56,7 @@ def audit(written, emulator, ledger_table, secrets_manager, tmp_path):
     stack.write_text(json.dumps({**described, "outputs": outputs}))
 
     def run(*arguments, recipient=""):
-        command = [sys.executable, "-m", "local.audit", "--stack", str(stack), "--as-of", written.isoformat()]
+        command = [sys.executable, "-m", "cli.audit", "--stack", str(stack), "--as-of", written.isoformat()]
         environment = {**os.environ, "AUDIT_RECIPIENT": recipient}
         done = subprocess.run(  # noqa: S603
             [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from local import invoke, verbs
-from local.audit import __main__ as audit
-from local.campaign import __main__ as campaign
+from cli import invoke
+from cli.audit import __main__ as audit
+from cli.campaign import __main__ as campaign
+from local import verbs
 from local.options import ROOT
 
 MAKE = shutil.which("make") or "make"
@@ -60,6 +61,8 @@ VALUES = {
     "dollars": "$$(touch pwned) $$$$ $5 $",
     "spaces": "a  b\t* ~ { } ( ) < > | & ! [x] \\ \\\\ # %  ",
     "options": "--yes --out=pwned",
+    "make's operators": ":=$(shell touch pwned)",
+    "make's shell operator": "!=touch pwned",
 }
 STUB = """#!{python} -I
 import json, os, sys
@@ -144,6 +147,15 @@ def test_a_value_in_the_environment_runs_nothing_and_arrives_whole(clone, verb, 
     for arguments, environment in calls:
         assert {name: environment.get(name) for name in PASSED_ON} == dict.fromkeys(PASSED_ON, value)
         assert not [each for each in arguments if "touch" in each]
+
+
+@pytest.mark.parametrize("typed", ["TEXT:=$(shell touch pwned)", "TEXT!=touch pwned", "TEXT::=$(shell touch pwned)"])
+def test_operators_of_makes_own_run_before_make_reads_any_makefile(tmp_path, typed):
+    """So nothing in a Makefile can stop them (docs/threat-model.md, What is not stopped)."""
+    for arguments in (["--version"], ["--file=/dev/null"]):
+        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)  # noqa: S603
+        assert (tmp_path / "pwned").exists()
+        (tmp_path / "pwned").unlink()
 
 
 def test_no_recipe_names_a_variable_that_is_given():

@@ -35,6 +35,8 @@ BAD_URLS = [
     "http://127.0.0.1@evil.example",
     "http://localhost.evil.example",
     "http://0.0.0.0:8090",
+    "http://cxone.test",
+    "http://evil.test:8090/a",
     "https://evil.example?",
     "https://evil.example/x?",
     "https://evil.example/#",

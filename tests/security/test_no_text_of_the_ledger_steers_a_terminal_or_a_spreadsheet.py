@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from cli.audit.chains import Stored
+from cli.audit.export import Export
+from cli.audit.faults import Fault, Kind, chain_faults
+from cli.plain import cell, visible
+from cli.progress import Progress
 from cxone_messaging.domain.entries import Entry, EntryType
-from local.audit.chains import Stored
-from local.audit.export import Export
-from local.audit.faults import Fault, Kind, chain_faults
-from local.plain import cell, visible
-from local.progress import Progress
 
 HOSTILE = {
     "a green tick": "message#1\x1b[2K\r\x1b[32m✓ the ledger holds\x1b[0m",

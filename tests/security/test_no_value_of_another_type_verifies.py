@@ -2,10 +2,10 @@
 
 import pytest
 
+from cli.audit.copy import Copy
+from cli.audit.faults import Kind, chain_faults
 from cxone_messaging.adapters.dynamodb.values import attributes_of, read, written
 from cxone_messaging.domain.entries import Entry, EntryType, first_broken
-from local.audit.copy import Copy
-from local.audit.faults import Kind, chain_faults
 
 FOREIGN = [
     {"SS": ["a"]},

@@ -8,6 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.audit.copy import Copy
+from cli.audit.export import Selection, export
+from cli.audit.faults import Kind
+from cli.audit.verification import Verification
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
@@ -19,10 +23,6 @@ from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.read_ledger import handler as read_ledger
-from local.audit.copy import Copy
-from local.audit.export import Selection, export
-from local.audit.faults import Kind
-from local.audit.verification import Verification
 from tests.building import MESSAGE_ID, START, SUBJECT, dispatched, sending
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from cli.audit.copy import Copy
+from cli.audit.faults import NOTES, Kind
+from cli.audit.verification import Verification
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType
 from cxone_messaging.use_cases.journal import append
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
-from local.audit.copy import Copy
-from local.audit.faults import NOTES, Kind
-from local.audit.verification import Verification
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
 MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)

@@ -4,8 +4,8 @@ import sys
 import pytest
 import requests
 
-from local.campaign import __main__ as command
-from local.campaign.stacks import Stack
+from cli.campaign import __main__ as command
+from cli.campaign.stacks import Stack
 
 
 class Refusing:

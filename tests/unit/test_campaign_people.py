@@ -2,7 +2,7 @@ import tracemalloc
 
 import pytest
 
-from local.campaign.people import CampaignError, People
+from cli.campaign.people import CampaignError, People
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from local.campaign.people import CampaignError, People
-from local.campaign.plan import Campaign, Message, Refused
-from local.campaign.wording import MissingValueError, Wording
+from cli.campaign.people import CampaignError, People
+from cli.campaign.plan import Campaign, Message, Refused
+from cli.campaign.wording import MissingValueError, Wording
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ class TestBatches:
     def test_nothing_is_left_out_and_no_batch_is_too_large(self, campaign, monkeypatch):
         made = batches(campaign(*self.LINES, batch_messages=20))
         assert [len(batch.messages) for batch in made] == [20, 20, 10]
-        monkeypatch.setattr("local.campaign.plan.BATCH_BYTES", 1000)
+        monkeypatch.setattr("cli.campaign.plan.BATCH_BYTES", 1000)
         made = batches(campaign(*self.LINES))
         assert sum(len(batch.messages) for batch in made) == 50
         assert max(len(batch.body) for batch in made) <= 1000 + len('{"messages": []}')

@@ -5,11 +5,11 @@ import pytest
 import requests
 from rich.console import Console
 
-from local.campaign.people import People
-from local.campaign.plan import Campaign
-from local.campaign.preview import CONSENTS_LIMIT, duration, look_at, look_up_consents, show
-from local.campaign.refusals import refusals
-from local.status_bar import StatusBar, told
+from cli.campaign.people import People
+from cli.campaign.plan import Campaign
+from cli.campaign.preview import CONSENTS_LIMIT, duration, look_at, look_up_consents, show
+from cli.campaign.refusals import refusals
+from cli.status_bar import StatusBar, told
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 import requests
 from botocore.credentials import Credentials
 
-from local.campaign.people import CampaignError, People
-from local.campaign.plan import Campaign
-from local.campaign.stacks import SignedApi, find
-from local.campaign.submission import Watch, submit
+from cli.campaign.people import CampaignError, People
+from cli.campaign.plan import Campaign
+from cli.campaign.stacks import SignedApi, find
+from cli.campaign.submission import Watch, submit
 
 
 def answer(status, body=None, **headers):

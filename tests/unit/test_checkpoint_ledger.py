@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.audit.copy import Copy
+from cli.audit.faults import Kind
+from cli.audit.verification import Verification
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Checkpoint, merkle_root
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
@@ -18,9 +21,6 @@ from cxone_messaging.use_cases.upkeep import chain_heads
 from cxone_messaging.use_cases.upkeep import checkpoint as checkpoint_ledger
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.checkpoint_ledger import handler as function
-from local.audit.copy import Copy
-from local.audit.faults import Kind
-from local.audit.verification import Verification
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 from tests.webhooks import Context
 

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
+from cli.target import Deployed
 from cxone_messaging.domain.signatures import reference_is_signed
 from local import template
-from local.deployed import Deployed
 from tests.building import MESSAGE_ID
 
 
-@pytest.mark.parametrize("module", ["local.stack", "local.invoke"])
+@pytest.mark.parametrize("module", ["local.stack", "cli.invoke"])
 def test_it_is_there_without_the_layer(module):
     """`make up` and `make invoke` run before anything is built, with no layer on Python's path."""
     command = [sys.executable, "-c", f"import {module}, sys; assert 'cxone_messaging' not in sys.modules"]

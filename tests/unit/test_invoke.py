@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from local import invoke
+from cli import invoke
+from cli.stacks import CloudStack
 from local.options import ROOT
-from local.stacks import CloudStack
 
 PREVIEW = str(ROOT / "events" / "send_message" / "preview.json")
 

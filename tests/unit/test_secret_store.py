@@ -69,6 +69,9 @@ def test_a_byte_order_mark_is_skipped():
     assert read_object(FakeSecretStore(**{ARN: '\ufeff{"a": 1}'}), ARN) == {"a": 1}
 
 
+C1, C2 = "c1" * 32, "c2" * 32
+
+
 class TestWebhookSecrets:
     @pytest.fixture
     def clock(self):
@@ -76,45 +79,45 @@ class TestWebhookSecrets:
 
     @pytest.fixture
     def store(self):
-        return FakeSecretStore(**{ARN: json.dumps({"current": "c1", "previous": ""})})
+        return FakeSecretStore(**{ARN: json.dumps({"current": C1, "previous": ""})})
 
     @pytest.fixture
     def secrets(self, store, clock):
         return WebhookSecrets(store, ARN, clock)
 
     def rotate(self, store):
-        store.secrets[ARN] = json.dumps({"current": "c2", "previous": "c1"})
+        store.secrets[ARN] = json.dumps({"current": C2, "previous": C1})
 
     def test_nothing_is_read_before_it_is_needed(self, secrets, store):
         assert store.reads == 0
-        assert secrets.current == "c1"
+        assert secrets.current == C1
         assert store.reads == 1
 
     def test_an_empty_previous_value_signs_nothing(self, secrets, store):
-        assert secrets.accepted() == ("c1",)
+        assert secrets.accepted() == (C1,)
 
     def test_both_values_are_accepted_the_current_one_first(self, secrets, store):
         self.rotate(store)
-        assert secrets.accepted() == ("c2", "c1")
-        assert secrets.current == "c2"
+        assert secrets.accepted() == (C2, C1)
+        assert secrets.current == C2
 
     def test_they_are_read_once_a_minute(self, secrets, store, clock):
         for _ in range(60):
-            assert secrets.accepted() == ("c1",)
+            assert secrets.accepted() == (C1,)
             clock.advance(0.99)
         assert store.reads == 1
         clock.advance(1)
         self.rotate(store)
-        assert secrets.accepted() == ("c2", "c1")
+        assert secrets.accepted() == (C2, C1)
         assert store.reads == 2
 
     def test_a_rotation_is_seen_at_once_by_who_rereads(self, secrets, store, clock):
-        assert secrets.accepted() == ("c1",)
+        assert secrets.accepted() == (C1,)
         self.rotate(store)
-        assert secrets.accepted() == ("c1",)
+        assert secrets.accepted() == (C1,)
         clock.advance(1)
-        assert secrets.reread() == ("c2", "c1")
-        assert secrets.accepted() == ("c2", "c1")
+        assert secrets.reread() == (C2, C1)
+        assert secrets.accepted() == (C2, C1)
 
     def test_a_reread_in_vain_is_repeated_after_pauses_that_double(self, secrets, store, clock):
         reads = []
@@ -130,8 +133,8 @@ class TestWebhookSecrets:
         secrets.accepted()
         for number in range(5):
             clock.advance(1)
-            store.secrets[ARN] = json.dumps({"current": f"d{number}", "previous": ""})
-            assert secrets.reread() == (f"d{number}",)
+            store.secrets[ARN] = json.dumps({"current": f"d{number}" * 16, "previous": ""})
+            assert secrets.reread() == (f"d{number}" * 16,)
 
     def test_after_ten_quiet_minutes_a_rotation_is_seen_at_once_again(self, secrets, store, clock):
         for _ in range(1000):
@@ -142,7 +145,17 @@ class TestWebhookSecrets:
         secrets.accepted()
         self.rotate(store)
         clock.advance(1)
-        assert secrets.reread() == ("c2", "c1")
+        assert secrets.reread() == (C2, C1)
+
+    @pytest.mark.parametrize("name", ["current", "previous"])
+    @pytest.mark.parametrize(
+        "value", [" ", " " * 64, "\0" * 64, C1 + "\n", "ab" * 15, "\u00fc" * 64, 12345, True, [C1]]
+    )
+    def test_what_can_be_no_key_is_refused_and_not_quoted(self, secrets, store, name, value):
+        store.secrets[ARN] = json.dumps({"current": C1, "previous": "", name: value})
+        with pytest.raises(UnreadableSecretError, match=f"the {name} value of a secret that signs") as raised:
+            secrets.accepted()
+        assert str(value) == " " or str(value) not in str(raised.value)
 
     @pytest.mark.parametrize("document", ["{}", '{"current": "", "previous": ""}', '{"current": null}', "[]", "hush"])
     def test_an_empty_secret_signs_nothing_and_accepts_nothing(self, secrets, store, document):
@@ -158,4 +171,4 @@ class TestWebhookSecrets:
             secrets.accepted()
         self.rotate(store)
         clock.advance(1)
-        assert secrets.accepted() == ("c2", "c1")
+        assert secrets.accepted() == (C2, C1)

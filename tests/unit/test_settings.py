@@ -80,8 +80,8 @@ def test_a_missing_setting_is_named(model, missing):
 @pytest.mark.parametrize("model", [SendMessageSettings, SendBulkSettings, ApproveTemplateSettings])
 def test_a_base_url_may_end_in_a_slash(model):
     name = next(name for name in model.variables() if name in {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"})
-    told = model.from_environment({**filled(model), name: "http://cxone.test/a/"})
-    assert getattr(told, name.lower()) == "http://cxone.test/a"
+    told = model.from_environment({**filled(model), name: "http://127.0.0.1:8090/a/"})
+    assert getattr(told, name.lower()) == "http://127.0.0.1:8090/a"
 
 
 def test_sending_needs_these_variables_and_has_defaults_for_the_rest():

@@ -20,7 +20,7 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor
 from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object, read_pepper
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import Pace
@@ -105,7 +105,7 @@ def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),
-        pseudonyms=Pseudonyms(SecretsManagerStore(aws.secrets_manager()).read(settings.pepper_secret_arn)),
+        pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
         callback_url=callback_urls(settings),
         rules=settings.rules,
         clock=clock,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.keys import key_fault
 
 # Editors and shells put it before a text, where JSON allows nothing.
 _BYTE_ORDER_MARK = "\ufeff"
@@ -53,6 +54,14 @@ class SecretsManagerStore:
             self._client.put_secret_value(SecretId=arn, SecretString=text)
         except (ClientError, BotoCoreError) as error:
             raise StorageError("a secret could not be written") from error
+
+
+def read_pepper(store: SecretStore, arn: str) -> str:
+    """Return the secret that keys hashes of personal data. Raises `UnreadableSecretError` where it can be guessed."""
+    pepper = store.read(arn)
+    if fault := key_fault(pepper):
+        raise UnreadableSecretError(f"the pepper {fault}")
+    return pepper
 
 
 def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
@@ -126,7 +135,11 @@ class WebhookSecrets:
 
     def _read_values(self) -> tuple[str, ...]:
         document = read_object(self._store, self._arn)
-        values = tuple(str(document[name]) for name in ("current", "previous") if document.get(name))
+        # The previous value is empty but for the time of a rotation.
+        values = {name: document[name] for name in ("current", "previous") if document.get(name) not in (None, "")}
         if not values:
-            raise StorageError("a secret that signs is empty")
-        return values
+            raise UnreadableSecretError("a secret that signs is empty")
+        for name, value in values.items():
+            if fault := key_fault(value):
+                raise UnreadableSecretError(f"the {name} value of a secret that signs {fault}")
+        return tuple(values.values())

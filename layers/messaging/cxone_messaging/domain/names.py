@@ -6,17 +6,10 @@ The ledger can't forget, and logs are read by many, so neither may hold anybody'
 import re
 from hashlib import sha256
 
-from cxone_messaging.domain.phone_numbers import mask_numbers_in
+from cxone_messaging.domain.written_numbers import holds_number, mask_numbers_in
 
 NAME_LIMIT = 128
 
-# A plus sign and seven digits or more, or ten to fifteen digits, however they are grouped. Shorter ones are ids.
-_NUMBER = re.compile(r"\+[\s().\-/]{0,3}\d(?:[\s().\-/]{0,3}\d){6,}|(?<!\d)\d(?:[\s().\-/]{0,3}\d){9,14}(?!\d)")
-# Hex of which digits are a part by chance.
-_RANDOM = re.compile(
-    r"(?:[a-z]{1,8}_)?[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    re.ASCII | re.IGNORECASE,
-)
 _ID = re.compile(r"[A-Za-z0-9._:-]+")
 # So few that thousands of phone numbers share each value, and enough to follow one id through a day's lines.
 _HASH_DIGITS = 6
@@ -31,13 +24,13 @@ def name_fault(name: str) -> str | None:
         return f"has at most {NAME_LIMIT} characters"
     if not name.isprintable():
         return "can't have line breaks or other characters that are not printable"
-    if not _RANDOM.fullmatch(name) and _NUMBER.search(name):
+    if holds_number(name):
         return "can't hold a phone number: it is kept for good"
     return None
 
 
 def loggable(id_: str) -> str:
     """Return an id where it looks like one; otherwise, or where it might be a phone number, a short hash of it."""
-    if _RANDOM.fullmatch(id_) or (len(id_) <= NAME_LIMIT and _ID.fullmatch(id_) and mask_numbers_in(id_) == id_):
+    if len(id_) <= NAME_LIMIT and _ID.fullmatch(id_) and mask_numbers_in(id_) == id_:
         return id_
     return "#" + sha256(id_.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]

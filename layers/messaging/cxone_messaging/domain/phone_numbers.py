@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from cxone_messaging.domain.written_numbers import mask_numbers_in
+
+__all__ = ["InvalidPhoneNumberError", "PhoneNumber", "mask_numbers_in"]
+
 # The rule of CXone's documents for a recipient; only ASCII digits, and (by fullmatch) no newline at the end.
 _PATTERN = re.compile(r"\+?[1-9][0-9]{1,14}")
 _SHOWN_DIGITS = 4
-
-
-# Seven digits or more, however they are grouped: what might be somebody's number.
-_NUMBER_IN_TEXT = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212]{0,3}\d){6,}")
 
 
 class InvalidPhoneNumberError(ValueError):
@@ -52,11 +52,6 @@ class PhoneNumber:
 
     def __repr__(self) -> str:
         return f"PhoneNumber({self.masked})"
-
-
-def mask_numbers_in(text: str) -> str:
-    """Blot out whatever looks like a phone number in a text that somebody else wrote."""
-    return _NUMBER_IN_TEXT.sub("***", text)
 
 
 def _is_possible(e164: str) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from cxone_messaging.domain.errors import Code, FieldError, MessagingError
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.names import loggable
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
@@ -100,9 +100,10 @@ class HttpApi:
         except MessagingError as error:
             response = problem(error)
         except Exception as error:
-            # The error's own text may quote personal data, so its type and its frames must do.
+            # The error's own text may quote personal data, so its type and its frames must do. Ours quote nothing.
             frames = traceback.format_tb(error.__traceback__)
-            self._logger.error("unhandled error", error=type(error).__name__, frames=frames, **ids)  # noqa: TRY400
+            why: dict[str, Any] = {"why": str(error)} if isinstance(error, StorageError) else {}
+            self._logger.error("unhandled error", error=type(error).__name__, frames=frames, **why, **ids)  # noqa: TRY400
             self._metrics.add(Metric.INTERNAL_ERRORS)
             response = problem(MessagingError(Code.INTERNAL_ERROR, "the error is in the function's log"))
         finally:

@@ -11,8 +11,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# Nothing here reaches another machine: no public DNS resolves a name under .test (RFC 6761), which our own tests use.
-_LOCAL = rf"127\.0\.0\.1|localhost|\[::1\]|(?:{_LABEL}\.)+test"
+# Nothing here reaches another machine.
+_LOCAL = r"127\.0\.0\.1|localhost|\[::1\]"
 _BASE_URL = re.compile(
     rf"(?:https://{_LABEL}(?:\.{_LABEL})*|http://(?:{_LOCAL}))(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%+-]+)*/?"
 )

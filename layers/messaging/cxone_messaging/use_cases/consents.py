@@ -21,8 +21,9 @@ from cxone_messaging.domain.consents import (
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, unbroken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.ledger import BrokenChainError, SequenceTakenError
-from cxone_messaging.domain.phone_numbers import PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.journal import Journal
 

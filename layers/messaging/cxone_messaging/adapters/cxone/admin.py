@@ -19,8 +19,8 @@ from cxone_messaging.adapters.cxone.http import Answer, CxoneSession, WatchedBod
 from cxone_messaging.adapters.cxone.token_cache import Token, TokenCache
 from cxone_messaging.domain.approvals import SUBSCRIBED_EVENTS, AuditRecord, Receipt, Registration
 from cxone_messaging.domain.errors import Code, CxoneCallError, StorageError
-from cxone_messaging.domain.phone_numbers import mask_numbers_in
 from cxone_messaging.domain.templates import APPROVED, Template
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 

@@ -12,7 +12,7 @@ from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
 from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
 from cxone_messaging.domain.messages import Message, Status
-from cxone_messaging.domain.phone_numbers import mask_numbers_in
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chain_ends import append_to_ends, is_ends_only, oldest, read_for_event
@@ -148,7 +148,7 @@ class RecordDelivery:
             "instant": happened_at,
         }
         if event.timestamp != happened_at:
-            data["told"] = event.timestamp
+            data["told"] = mask_numbers_in(event.timestamp)
         if event.error:
             data["error"] = mask_numbers_in(event.error)
         return bounded(data)

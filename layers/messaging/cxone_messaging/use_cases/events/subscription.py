@@ -10,9 +10,10 @@ from cxone_messaging.domain.delivery import SKEW, plausible_instant
 from cxone_messaging.domain.entries import Draft, EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, mask_numbers_in
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.consents import HeardConsent, ManageConsents
 from cxone_messaging.use_cases.events.delivery import Recorded, record_once

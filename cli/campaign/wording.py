@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-from local.campaign.people import CampaignError
+from cli.campaign.people import CampaignError
 
 # A doubled brace stands for itself; what is left over is a slip.
 _BRACES = re.compile(r"(?P<doubled>\{\{|\}\})|\{(?P<name>[^{}]*)\}|[{}]")

@@ -10,12 +10,12 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.plain import visible
+from cli.progress import Progress
+from cli.stacks import StackError, local_description, look_up
+from cli.target import Deployed
 from local import sam
-from local.deployed import Deployed
 from local.options import FOLDER, ROOT
-from local.plain import visible
-from local.progress import Progress
-from local.stacks import StackError, local_description, look_up
 
 # An event is handed over once, however long its function takes; whoever wants it twice says so.
 _ONCE = Config(read_timeout=90, retries={"total_max_attempts": 1})
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.invoke", description="Hand an event to its function.")
+    parser = argparse.ArgumentParser(prog="python -m cli.invoke", description="Hand an event to its function.")
     parser.add_argument("event", type=Path, help="a JSON file in a folder that is named as one of functions/")
     parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
     return parser.parse_args()

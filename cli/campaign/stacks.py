@@ -9,9 +9,9 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from local.campaign.people import CampaignError
-from local.deployed import Deployed
-from local.stacks import StackError, local_description, look_up
+from cli.campaign.people import CampaignError
+from cli.stacks import StackError, local_description, look_up
+from cli.target import Deployed
 
 _TIMEOUT_SECONDS = 30
 # What the template's parameters say unless somebody says otherwise.

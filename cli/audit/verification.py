@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
+from cli.audit.chains import Chain
+from cli.audit.copy import Copy
+from cli.audit.faults import Fault, Kind, faults_of
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Checkpoint, settled_day
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, EntryType, first_broken
-from local.audit.chains import Chain
-from local.audit.copy import Copy
-from local.audit.faults import Fault, Kind, faults_of
 
 # Its function runs every hour, so a checkpoint that is not there so long after its time is more than late.
 OVERDUE_AFTER = timedelta(hours=2)

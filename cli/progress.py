@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from local.plain import visible
+from cli.plain import visible
 
 _WIDTH = 80
 

@@ -1,4 +1,4 @@
-"""Audit a ledger: `python -m local.audit --stack cxone-messaging --day 2026-11-22 --out audit`, or `make audit`."""
+"""Audit a ledger: `python -m cli.audit --stack cxone-messaging --day 2026-11-22 --out audit`, or `make audit`."""
 
 import argparse
 import os
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from rich.text import Text
 
+from cli.audit.copy import Copy
+from cli.audit.export import Selection, export
+from cli.audit.faults import NOTES, Fault
+from cli.audit.source import AuditError, Source
+from cli.audit.verification import Verification
+from cli.plain import visible
+from cli.progress import Outcome, Progress
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.times import format_time, parse_time
-from local.audit.copy import Copy
-from local.audit.export import Selection, export
-from local.audit.faults import NOTES, Fault
-from local.audit.source import AuditError, Source
-from local.audit.verification import Verification
 from local.options import FOLDER
-from local.plain import visible
 from local.processes import interrupt_when_told_to_end
-from local.progress import Outcome, Progress
 from local.stack import INTERRUPTED
 
 FAULTY, NOT_AUDITED = 1, 2
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m local.audit",
+        prog="python -m cli.audit",
         description="Verify all of a ledger, and export what is wanted of it.",
         epilog="AUDIT_RECIPIENT in the environment is a phone number: export what was sent to it, and its consents.",
     )

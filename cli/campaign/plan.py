@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cli.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
+from cli.campaign.wording import MissingValueError, Wording
 from cxone_messaging.domain.sms import Checked, SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
-from local.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
-from local.campaign.wording import MissingValueError, Wording
 
 # The API takes 10,000 messages and 5 MiB. Smaller batches are soon submitted, and cheaper to look at.
 MAXIMUM_BATCH_MESSAGES = 10_000

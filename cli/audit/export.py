@@ -9,11 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
+from cli.audit.chains import Chain, Stored
+from cli.audit.faults import Fault
+from cli.audit.source import AuditError
+from cli.plain import cell
 from cxone_messaging.domain import subjects
-from local.audit.chains import Chain, Stored
-from local.audit.faults import Fault
-from local.audit.source import AuditError
-from local.plain import cell
 
 ENTRIES_CSV, ENTRIES_JSONL, FAULTS_CSV = "entries.csv", "entries.jsonl", "faults.csv"
 _COLUMNS = ("subject", "sequence", "timestamp", "type", "data", "previousHash", "hash", "fault")

@@ -1,4 +1,4 @@
-"""Send a campaign: `python -m local.campaign people.csv --text "Hello {name}"`, or `make campaign FILE=people.csv`."""
+"""Send a campaign: `python -m cli.campaign people.csv --text "Hello {name}"`, or `make campaign FILE=people.csv`."""
 
 import argparse
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from rich.text import Text
 
-from local.campaign.people import CampaignError, People
-from local.campaign.plan import BATCH_MESSAGES, MAXIMUM_BATCH_MESSAGES, Campaign, Message, Refused
-from local.campaign.preview import Preview, look_at, look_up_consents, show
-from local.campaign.refusals import Refusals, refusals
-from local.campaign.sending import Sending
-from local.campaign.stacks import Stack, find
+from cli.campaign.people import CampaignError, People
+from cli.campaign.plan import BATCH_MESSAGES, MAXIMUM_BATCH_MESSAGES, Campaign, Message, Refused
+from cli.campaign.preview import Preview, look_at, look_up_consents, show
+from cli.campaign.refusals import Refusals, refusals
+from cli.campaign.sending import Sending
+from cli.campaign.stacks import Stack, find
+from cli.progress import Progress
+from cli.status_bar import told
 from local.options import FOLDER
 from local.processes import interrupt_when_told_to_end
-from local.progress import Progress
 from local.stack import INTERRUPTED
-from local.status_bar import told
 
 _NOTHING_MOVES = 3
 _LONGEST_NAME = 100
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.campaign", description="Send to everybody in a CSV file.")
+    parser = argparse.ArgumentParser(prog="python -m cli.campaign", description="Send to everybody in a CSV file.")
     parser.add_argument("file", type=Path, help="with a column `to`; `reference`, `text` and others are optional")
     parser.add_argument("--text", default=os.environ.get("CAMPAIGN_TEXT") or None, help="{column} stands for a value")
     parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")

@@ -10,10 +10,10 @@ from typing import Any
 
 import requests
 
-from local.campaign.people import CampaignError
-from local.campaign.plan import Batch, Refused
-from local.campaign.stacks import Api
-from local.status_bar import final
+from cli.campaign.people import CampaignError
+from cli.campaign.plan import Batch, Refused
+from cli.campaign.stacks import Api
+from cli.status_bar import final
 
 _GIVE_UP_AFTER_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 15.0

@@ -5,12 +5,12 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.stacks import StackError, local_description, look_up
+from cli.target import Deployed
 from cxone_messaging.adapters.dynamodb.values import attributes_of
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from local.deployed import Deployed
-from local.stacks import StackError, local_description, look_up
 
 
 class AuditError(Exception):

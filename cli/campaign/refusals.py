@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from local.campaign.people import CampaignError
-from local.campaign.plan import Refused
+from cli.campaign.people import CampaignError
+from cli.campaign.plan import Refused
 
 _SHOWN = 20
 

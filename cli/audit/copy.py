@@ -7,10 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from cli.audit.chains import Chain, Reread, Seen, Stored
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Checkpoint
 from cxone_messaging.domain.entries import Entry, Value
-from local.audit.chains import Chain, Reread, Seen, Stored
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import requests
 from rich.console import Console
 
-from local.campaign.plan import Message, Refused
-from local.campaign.stacks import Api
+from cli.campaign.plan import Message, Refused
+from cli.campaign.stacks import Api
 
 # So few consents are looked up beforehand, a call for each; more are the batches' own matter.
 CONSENTS_LIMIT = 200

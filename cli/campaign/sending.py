@@ -6,10 +6,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from local.campaign.plan import Batch, Campaign, Refused
-from local.campaign.stacks import Api
-from local.campaign.submission import Watch, submit
-from local.status_bar import StatusBar, told
+from cli.campaign.plan import Batch, Campaign, Refused
+from cli.campaign.stacks import Api
+from cli.campaign.submission import Watch, submit
+from cli.status_bar import StatusBar, told
 
 # Without a change for so long, watching is given up: what waits then may wait for hours.
 PATIENCE_SECONDS = 300.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
+from cli.audit.chains import Chain
+from cli.plain import visible
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, first_broken
-from local.audit.chains import Chain
-from local.plain import visible
 
 _DAY = timedelta(days=1)
 
