@@ -1,4 +1,4 @@
-"""What integration tests stand on: an AWS emulator of their own, and tables as the template defines them."""
+"""What integration tests stand on: AWS by an emulator of their own and by moto, and the template's tables."""
 
 import signal
 import uuid
@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
+from moto import mock_aws
 from xdist.scheduler import LoadScopeScheduling
 
 from local import stand_ins, template
@@ -81,3 +82,23 @@ def _created(dynamodb, logical_id):
     name = f"{logical_id}-{uuid.uuid4().hex}"
     dynamodb.create_table(**template.table(logical_id, name))
     return name
+
+
+class Moto:
+    """AWS as moto has it, in this process: a second opinion on what the emulator answers."""
+
+    SESSION = boto3.Session("moto", "moto", region_name=stand_ins.REGION)
+
+    def client(self, service):
+        return self.SESSION.client(service)
+
+    def table(self, logical_id):
+        """Create a table as the template defines it; give a client and the table's name."""
+        client = self.client("dynamodb")
+        return client, _created(client, logical_id)
+
+
+@pytest.fixture
+def moto():
+    with mock_aws():
+        yield Moto()

@@ -145,10 +145,12 @@ def consent(number):
 
 
 class TestFindMany:
-    @pytest.fixture(params=["fake", "dynamodb"])
+    @pytest.fixture(params=["fake", "moto", "dynamodb"])
     def store(self, request):
         if request.param == "fake":
             return FakeConsentStore()
+        if request.param == "moto":
+            return DynamoConsentStore(*request.getfixturevalue("moto").table("ConsentsTable"))
         return DynamoConsentStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("consents_table"))
 
     def test_nobody_is_found_among_nobody(self, store):
@@ -263,10 +265,14 @@ class ImaginedQueue(FakeSqs):
 
 
 class TestBulkQueue:
-    @pytest.fixture(params=["fake", "sqs"])
+    @pytest.fixture(params=["fake", "moto", "sqs"])
     def queue(self, request):
         if request.param == "fake":
             return ImaginedQueue()
+        if request.param == "moto":
+            client = request.getfixturevalue("moto").client("sqs")
+            urls = [client.create_queue(QueueName=name)["QueueUrl"] for name in ("bulk", "dead")]
+            return RealQueue(client, *urls)
         return RealQueue(*(request.getfixturevalue(name) for name in ("sqs", "bulk_queue", "dead_letter_queue")))
 
     def test_nothing_is_soon_there(self, queue):

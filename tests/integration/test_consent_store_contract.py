@@ -23,10 +23,12 @@ CONSENT = Consent(
 OUT = replace(CONSENT, status=ConsentStatus.OPTED_OUT, campaign_id=None, source="keyword", sequence=2)
 
 
-@pytest.fixture(params=["fake", "dynamodb"])
+@pytest.fixture(params=["fake", "moto", "dynamodb"])
 def store(request):
     if request.param == "fake":
         return FakeConsentStore()
+    if request.param == "moto":
+        return DynamoConsentStore(*request.getfixturevalue("moto").table("ConsentsTable"))
     return DynamoConsentStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("consents_table"))
 
 
