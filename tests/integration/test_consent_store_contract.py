@@ -80,6 +80,8 @@ def test_places_are_numbers_and_not_texts(store):
     assert store.find(CONSENT.recipient_hash).sequence == 10
 
 
+# moto does not make the writes of several threads wait for one another.
+@pytest.mark.parametrize("store", ["fake", "dynamodb"], indirect=True)
 def test_whoever_comes_first_the_latest_word_stays(store):
     words = [replace(CONSENT, source=str(sequence), sequence=sequence) for sequence in range(1, 33)]
     start = threading.Barrier(len(words))
