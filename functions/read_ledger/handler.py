@@ -26,7 +26,7 @@ def use_case() -> ReadMessage:
 @cache
 def read_batch() -> ReadBatch:
     """Build the use case once an execution environment."""
-    return batches.read_batch(ReadLedgerSettings.from_environment())
+    return batches.read_batch(ReadLedgerSettings.from_environment(), metrics)
 
 
 def get(request: HttpRequest) -> HttpResponse:

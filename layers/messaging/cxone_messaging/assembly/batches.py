@@ -24,6 +24,6 @@ def submit_batch(settings: SubmitBulkSettings, telemetry: Telemetry) -> SubmitBa
     )
 
 
-def read_batch(settings: ReadLedgerSettings) -> ReadBatch:
+def read_batch(settings: ReadLedgerSettings, telemetry: Telemetry | None = None) -> ReadBatch:
     """Put together what counts a batch."""
-    return ReadBatch(DynamoLedger(aws.dynamodb(), settings.ledger_table))
+    return ReadBatch(DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry))

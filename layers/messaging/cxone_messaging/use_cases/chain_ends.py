@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from cxone_messaging.adapters.ledger import Draft, Ledger, SequenceTakenError
+from cxone_messaging.adapters.ledger import BrokenChainError, Draft, Ledger, SequenceTakenError
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, deliveries_in
-from cxone_messaging.domain.entries import Entry
+from cxone_messaging.domain.entries import Entry, unbroken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import Clock
 
@@ -54,14 +54,19 @@ def append_to_ends(
 ) -> list[Entry]:
     """Do as `append`, with no more than the ends of a chain; gives the ends as they are then.
 
-    Raises `StorageError`, also where the last entries do not follow one another: nothing is appended to such a chain.
+    Raises `StorageError`; a chain with a gap at either end takes no entry: `BrokenChainError`.
     """
+    is_reread = False
     for _ in range(_MOST_TRIES):
         draft = decide(ends)
         if draft is None:
             return ends
-        if ends[-1].sequence - ends[-WINDOW].sequence != WINDOW - 1:
-            raise StorageError("the chain's last entries do not follow one another")
+        if _has_gap(ends):
+            if is_reread:
+                raise BrokenChainError(subject, unbroken(ends))
+            # A query is no snapshot, so that a gap may only seem to be there.
+            ends, is_reread = read_for_event(ledger, subject), True
+            continue
         entry = draft.following(ends, subject, clock)
         try:
             ledger.insert(entry)
@@ -70,3 +75,10 @@ def append_to_ends(
         else:
             return [*ends, entry]
     raise StorageError("the ledger's next sequence is always taken")
+
+
+def _has_gap(ends: Sequence[Entry]) -> bool:
+    """Whether a sequence is missing, or there twice, in the first or in the last entries of a chain."""
+    first, last = ends[:WINDOW], ends[-WINDOW:]
+    follow = all(entry.sequence == last[0].sequence + place for place, entry in enumerate(last))
+    return not follow or unbroken(first) is not first

@@ -49,11 +49,20 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a look at a chain found: its head, or what kept it from being found; all entries if its sender died."""
+    """What a look at a chain found: its head, or what kept it from being found; all entries if its sender died.
+
+    `has_gap` says that a sequence is missing among the entries that were looked at.
+    """
 
     head: Head | None = None
     trouble: Exception | None = None
     dead: list[Entry] | None = None
+    has_gap: bool = False
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the chain itself is not as our appends leave it; a store that gives no answer shows nothing."""
+        return self.has_gap or (self.trouble is not None and not isinstance(self.trouble, StorageError))
 
 
 class ChainHeads:
@@ -67,7 +76,7 @@ class ChainHeads:
     def __call__(
         self, part: Sequence[Named], day: date, seconds_left: Callable[[], float]
     ) -> Iterator[tuple[Named, Looked]]:
-        """Look at chains side by side; those that can't be read are tried once more. Raises `StorageError`.
+        """Look at chains side by side, once more at those that can't be read or have a gap. Raises `StorageError`.
 
         It does where so many can't be read that the store must be out of order.
         """
@@ -79,7 +88,11 @@ class ChainHeads:
                 return Looked(trouble=error)  # whatever is wrong with one chain, the others are looked at
 
         looked = list(self._executor.map(look, part))
-        again = [look(each) if _is_unreadable(found) else found for each, found in zip(part, looked, strict=True)]
+        # A query is no snapshot, so that a gap may only seem to be there.
+        again = [
+            look(each) if _is_unreadable(found) or found.has_gap else found
+            for each, found in zip(part, looked, strict=True)
+        ]
         unreadable = [found.trouble for found in again if _is_unreadable(found)]
         if len(unreadable) > MOST_UNREADABLE or len(unreadable) == len(part) > 1:
             raise StorageError("many chains could not be read") from unreadable[0]
@@ -91,7 +104,9 @@ class ChainHeads:
         end = list(islice(entries, _PAGE))
         head: Head | None = None
         number = 0
+        has_gap = _has_gap(end)
         for number, entry in enumerate(chain(end, entries), start=1):
+            has_gap = has_gap or entry.sequence != end[0].sequence - number + 1
             if is_head(entry, day, named.seen, was_skipped=named.was_skipped):
                 head = Head(entry.subject, entry.sequence, entry.hash)
                 break
@@ -102,7 +117,7 @@ class ChainHeads:
                 raise TooLongError
             if number % _PAGE == 0 and number >= len(end) and seconds_left() < SPARE_SECONDS:
                 raise NoTimeError
-        return Looked(head, dead=self._dead(named.subject, end[::-1]))
+        return Looked(head, dead=self._dead(named.subject, end[::-1]), has_gap=has_gap)
 
     def _dead(self, subject: str, end: list[Entry]) -> list[Entry] | None:
         """Return all entries of a message whose sender died, as the end of its chain tells; otherwise None."""
@@ -111,6 +126,13 @@ class ChainHeads:
         if end[0].sequence <= 1:
             return end
         return self._ledger.read(subject) if end[-1].sequence <= _MOST_SETTLED else None
+
+
+def _has_gap(end: Sequence[Entry]) -> bool:
+    """Whether a sequence is missing among a chain's last entries, which begin with the newest."""
+    is_whole = len(end) < _PAGE
+    follow = all(entry.sequence == end[0].sequence - place for place, entry in enumerate(end))
+    return bool(end) and (not follow or (is_whole and end[-1].sequence != 1))
 
 
 def _is_unreadable(looked: Looked) -> bool:

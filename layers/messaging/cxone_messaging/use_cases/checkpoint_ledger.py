@@ -36,7 +36,7 @@ from cxone_messaging.domain.checkpoints import (
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Entry, EntryType, Value, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.platform.telemetry import Metric, Telemetry
 from cxone_messaging.use_cases.chain_heads import SPARE_SECONDS, ChainHeads, Looked, Named, NoTimeError
 from cxone_messaging.use_cases.settle import settle_overdue
 
@@ -141,6 +141,8 @@ class CheckpointLedger:
                     in_time = False
                     break
                 part.take(each.subject, looked)
+                if looked.is_broken:
+                    self._telemetry.add(Metric.BROKEN_CHAINS)
                 self._settle(looked.dead)
                 if part.is_full:
                     entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, part.written())
