@@ -2,14 +2,22 @@
 
 A sender that got CXone's answer knows the id of its message, and an event with a signed body says so in CXone's name.
 Both are indexed under the id itself. Whoever has a message's callback URL can only claim that an id is the message's;
-such a claim is indexed apart, and gives way to what is certain, whichever of the two came first.
+such a claim is indexed apart, and gives way to what is certain, whichever of the two came first. So an event by an id
+that is only claimed is kept until the id's true sender must have recorded it (`WAIT`), and then given to the claimer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cxone_messaging.adapters.ledger import CXONE_MESSAGE_KEY, Ledger
 from cxone_messaging.domain.entries import Entry, EntryType, text_at
+from cxone_messaging.domain.times import format_time
+
+# In a message's `sending` entry, and in an event's that names its recipient and is kept until its message is known.
+RECIPIENT_HASH_KEY = "recipientHash"
+# A sender records CXone's id within a minute of CXone's answer, or never; the rest is for clocks and the index.
+WAIT = timedelta(minutes=5)
 
 # Ids of CXone's are ASCII, so no id begins with either.
 _CLAIMED, _CONTESTED = "≈", "≠"
@@ -57,20 +65,67 @@ def index_key(
     return {CXONE_MESSAGE_KEY: (_CLAIMED if other in {None, subject} else _CONTESTED) + cxone_message_id}
 
 
-def belongs(entries: Sequence[Entry], cxone_message_id: str, recipient_hash: str | None) -> bool:
-    """Whether an event with this id, that came without a callback URL, belongs to a message with these entries.
+def has_id(entries: Sequence[Entry], cxone_message_id: str) -> bool:
+    """Whether a message with these entries has this id for certain."""
+    return _own_id(entries) == cxone_message_id or any(
+        entry.index.get(CXONE_MESSAGE_KEY) == cxone_message_id for entry in entries
+    )
 
-    Where the message does no more than claim the id, the event's recipient must be the message's, if the event names
-    one: `recipient_hash`.
+
+def given_to_claimer(
+    ledger: Ledger,
+    now: datetime,
+    entries: Sequence[Entry],
+    cxone_message_id: str,
+    strays: Sequence[Entry],
+) -> Sequence[Entry]:
+    """Return which of an id's kept events go to a message with these entries that does no more than claim the id.
+
+    None do until `WAIT` after the first was kept, or if another message has or claims the id. An event that names a
+    recipient must name the message's. Raises `StorageError`.
     """
-    keys = {entry.index.get(CXONE_MESSAGE_KEY) for entry in entries}
-    dispatched = next((entry for entry in entries if entry.type == EntryType.DISPATCHED), None)
-    if cxone_message_id in keys or (dispatched and text_at(dispatched.data, CXONE_MESSAGE_KEY) == cxone_message_id):
-        return True
+    if not strays or strays[0].timestamp > format_time(now - WAIT):
+        return []
     sending = sending_of(entries)
-    if _CLAIMED + cxone_message_id not in keys or sending is None:
-        return False
-    return recipient_hash in {None, text_at(sending.data, "recipientHash")}
+    claims = any(entry.index.get(CXONE_MESSAGE_KEY) == _CLAIMED + cxone_message_id for entry in entries)
+    if not claims or sending is None or _own_id(entries) is not None:
+        return []
+    fitting = {None, text_at(sending.data, RECIPIENT_HASH_KEY)}
+    given = [stray for stray in strays if text_at(stray.data, RECIPIENT_HASH_KEY) in fitting]
+    is_ours = bool(given) and bearer_of(ledger, cxone_message_id) == Bearer(sending.subject, certain=False)
+    return given if is_ours else []
+
+
+def is_anothers(
+    ledger: Ledger,
+    subject: str,
+    known: Sequence[Entry],
+    cxone_message_id: str,
+    recipient_hash: Callable[[], str | None],
+) -> bool:
+    """Whether a signed event at a message's callback URL is of another message, as its id or recipient shows.
+
+    A holder of both could otherwise use one message's events for the other. `known` are the entries of the URL's
+    message. Raises `StorageError`.
+    """
+    own = _own_id(known)
+    if own is not None and own != cxone_message_id:
+        return True
+    sending = sending_of(known)
+    named = recipient_hash() if sending else None
+    if sending and named and named != sending.data.get(RECIPIENT_HASH_KEY):
+        return True
+    # The true message's sender may have recorded the id.
+    return not has_id(known, cxone_message_id) and ledger.subject_of_cxone_message(cxone_message_id) not in {
+        None,
+        subject,
+    }
+
+
+def _own_id(entries: Sequence[Entry]) -> str | None:
+    """Return the id that a message's sender got from CXone; None where there is none."""
+    dispatched = next((entry for entry in entries if entry.type == EntryType.DISPATCHED), None)
+    return text_at(dispatched.data, CXONE_MESSAGE_KEY) if dispatched else None
 
 
 def sending_of(entries: Sequence[Entry]) -> Entry | None:

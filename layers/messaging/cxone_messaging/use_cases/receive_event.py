@@ -9,6 +9,7 @@ from cxone_messaging.adapters.ledger import BrokenChainError
 from cxone_messaging.adapters.secret_store import WebhookSecrets
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
+from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
 from cxone_messaging.domain.messages import subject_of
@@ -111,21 +112,16 @@ class ReceiveEvent:
         except ValueError:
             raise MessagingError(Code.MALFORMED_REQUEST, "the timestamp is not RFC 3339") from None
 
-        proof = self._doubted(event, proof)
-
-        def told() -> PhoneNumber | None:
-            # Without a signed body, the recipient that the event names is anybody's word.
-            return _number(event.to) if proof.body_is_signed else None
-
         def recipient_hash() -> str | None:
-            number = told()
+            number = _number(event.to)
             return self._consents().recipient_hash(number) if number else None
 
         def obey(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
                 refusal = _name_of_refusal(event, proof, recording)
                 heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
-                self._record_refusal(heard, told(), recording)
+                # Without a signed body, the recipient that the event names is anybody's word.
+                self._record_refusal(heard, _number(event.to) if recording.signed else None, recording)
 
         try:
             recording = self._record_delivery(
@@ -133,23 +129,15 @@ class ReceiveEvent:
             )
         except BrokenChainError as error:
             # The event can't be recorded; an opt-out is not lost for that.
-            is_named = proof.message_id is not None and error.subject == subject_of(proof.message_id)
-            obey(Recording(Recorded.ACCEPTED, list(error.kept) if is_named else []))
+            kept: list[Entry] = []
+            signed = proof.body_is_signed
+            if proof.message_id is not None and error.subject == subject_of(proof.message_id):
+                kept = list(error.kept)
+                signed = signed and self._record_delivery.proves(event, proof.message_id, kept, recipient_hash)
+            obey(Recording(Recorded.ACCEPTED, kept, signed))
             raise
         obey(recording)
         return recording.recorded
-
-    def _doubted(self, event: DeliveryEvent, proof: Proof) -> Proof:
-        """Return what is proven where a URL and a signed body may be of two messages: the URL's word alone.
-
-        Somebody who has both could otherwise draw one message's events to the other.
-        """
-        number = _number(event.to) if proof.message_id and proof.body_is_signed else None
-        if number is None or proof.message_id is None:
-            return proof
-        sending = self._record_delivery.sending(proof.message_id)
-        is_another = sending and sending.data.get("recipientHash") != self._consents().recipient_hash(number)
-        return Proof(proof.message_id, False) if is_another else proof
 
     def record_subscription(self, event: SubscriptionEvent) -> Recorded:
         """Record a subscription event that was let in. Raises `StorageError`."""
@@ -158,13 +146,13 @@ class ReceiveEvent:
     def _record_refusal(self, heard: HeardConsent, told: PhoneNumber | None, recording: Recording) -> None:
         """Opt a recipient out whom the carrier refuses for that; each time that the event comes, for it may break off.
 
-        The message's own entry says who that is. Where there is no message, `told` is opted out: whom the event named
-        in a signed body. Where the message is in doubt, and the event names nobody, nobody is.
+        The message's own entry says who that is. Where the message is not known for certain, `told` is opted out: whom
+        the event named in a signed body. If the event names nobody, nobody is.
         """
         sending = sending_of(recording.entries)
-        if sending and recording.certain:
+        if sending:
             self._consents().hear_of(str(sending.data["recipientHash"]), str(sending.data["recipient"]), heard)
-        elif told and not sending:
+        elif told:
             self._consents().hear(told, heard)
 
     def _named(self, query: Mapping[str, str]) -> str | None:
@@ -201,8 +189,7 @@ def _name_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -
     So what a callback URL's holder sends becomes no more consent entries than delivery entries, but for one, and
     takes no name that a signed refusal needs.
     """
-    is_signed = proof.body_is_signed or proof.message_id is None
-    if is_signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+    if recording.signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity
     return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
 
