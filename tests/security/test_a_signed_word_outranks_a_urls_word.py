@@ -163,6 +163,18 @@ def test_nor_does_such_a_repetition_keep_a_signed_event_from_bringing_its_id():
     assert desk.post("signed", "sent", 1) is Recorded.DUPLICATE
 
 
+def test_a_message_is_shown_with_the_id_that_a_signed_event_names_not_with_a_urls():
+    desk = Desk()
+    desk.record(DeliveryEvent("cx-false", "sent", "", at(1)), MESSAGE_ID)
+    desk.post("signed", "queued", 2)
+    desk.record(DeliveryEvent("cx-false", "odd", "", at(3)), MESSAGE_ID)
+    digest = Digest()
+    for entry in desk.entries():
+        digest.take(entry)
+    assert fold(MESSAGE_ID, desk.entries()).cxone_message_id == "cx-1"
+    assert fold(MESSAGE_ID, digest.entries()).cxone_message_id == "cx-1"
+
+
 def test_a_word_that_settles_nothing_is_not_entered_anew_for_its_signature(desk):
     desk.post("url", "sent", 1)
     for kind in ("signed", "by id"):
