@@ -1,37 +1,58 @@
-"""The ledger's checkpoints, on a schedule; a run that finds nothing due reads one subject and ends."""
+"""The ledger's checkpoints, on a schedule; a run with nothing due reads one subject and ends."""
 
 from cxone_messaging.platform import startup
 
 # isort: split
+from concurrent.futures import Executor
 from functools import cache
 from typing import Any
 
-from cxone_messaging.assembly import upkeep
-
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import loggable
-from cxone_messaging.platform.settings import CheckpointLedgerSettings
-from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.platform.settings import Settings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 
 metrics = EmbeddedMetrics("checkpoint_ledger")
 logger = make_logger()
-# So many chains are named in a log line: the checkpoint itself names all.
+# The most chains named in a log line; the checkpoint itself lists all.
 MOST_NAMED = 100
+
+
+class CheckpointLedgerSettings(Settings):
+    """What a day's checkpoint needs."""
+
+    ledger_table: str
+
+
+def checkpoint_ledger(
+    ledger: Ledger, clock: Clock, telemetry: Telemetry, executor: Executor | None = None
+) -> CheckpointLedger:
+    """Compose the use case from its parts."""
+    return CheckpointLedger(MessageTrail(Journal(ledger, clock), clock, telemetry), clock, telemetry, executor)
 
 
 @cache
 def use_case() -> CheckpointLedger:
-    """Build the use case once an execution environment."""
-    return upkeep.checkpoint_ledger(CheckpointLedgerSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings = CheckpointLedgerSettings.from_environment()
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics)
+    return checkpoint_ledger(ledger, SystemClock(), metrics)
 
 
 def handler(_event: object, context: Any) -> dict[str, int]:
     """Make the checkpoints that are due.
 
-    Their hashes are logged: a copy that nobody who can write to the ledger alone can change.
+    Their hashes are logged: a copy that cannot be changed by writing to the ledger.
     """
     try:
-        made = use_case()(lambda: context.get_remaining_time_in_millis() / 1000)
+        made = use_case()(Deadline.of_invocation(context, SystemClock()))
     finally:
         metrics.flush()
     for each in made:
@@ -43,7 +64,7 @@ def handler(_event: object, context: Any) -> dict[str, int]:
 
 
 def _named(subject: str) -> str:
-    """Name a chain as a log line may."""
+    """Return a chain's name as a log line may have it."""
     kind, _, id_ = subject.partition("#")
     return f"{kind}#{loggable(id_)}"
 

@@ -6,33 +6,55 @@ from cxone_messaging.platform import startup
 from functools import cache
 from http import HTTPStatus
 
-from cxone_messaging.assembly import batches, messages
-from cxone_messaging.use_cases.audit_pages import audit_page, page_after
-
-from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
-from cxone_messaging.platform.settings import ReadLedgerSettings
-from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.bulk.submit_batch import ReadBatch
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest
+from cxone_messaging.platform.problems import HttpResponse
+from cxone_messaging.platform.settings import Settings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
+from cxone_messaging.use_cases.bulk.read_batch import ReadBatch
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.read_message import ReadMessage
 
 metrics = EmbeddedMetrics("read_ledger")
 
 
+class ReadLedgerSettings(Settings):
+    """What reading needs."""
+
+    ledger_table: str
+
+
+def read_message(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> ReadMessage:
+    """Compose the use case from its parts."""
+    return ReadMessage(MessageTrail(Journal(ledger, clock), clock, telemetry))
+
+
+@cache
+def ledger() -> DynamoLedger:
+    """Return the ledger, built once an execution environment."""
+    return DynamoLedger(aws.dynamodb(), ReadLedgerSettings.from_environment().ledger_table, telemetry=metrics)
+
+
 @cache
 def use_case() -> ReadMessage:
-    """Build the use case once an execution environment."""
-    return messages.read_message(ReadLedgerSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    return read_message(ledger(), SystemClock(), metrics)
 
 
 @cache
 def read_batch() -> ReadBatch:
-    """Build the use case once an execution environment."""
-    return batches.read_batch(ReadLedgerSettings.from_environment())
+    """Return the use case, built once an execution environment."""
+    return ReadBatch(ledger())
 
 
 def get(request: HttpRequest) -> HttpResponse:
     """Show a message with its audit trail."""
-    read = use_case()(request.path["messageId"], page_after(request.query.get("after")), request.seconds_left)
+    read = use_case()(request.path["messageId"], page_after(request.query.get("after")), request.deadline)
     message = read.message
     return HttpResponse(
         HTTPStatus.OK,
@@ -56,7 +78,7 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def get_batch(request: HttpRequest) -> HttpResponse:
-    """Show how many of a batch's messages stand where."""
+    """Show how many of a batch's messages have which status."""
     batch_id = request.path["batchId"]
     total, counts = read_batch()(batch_id)
     return HttpResponse(HTTPStatus.OK, {"batchId": batch_id, "total": total, "counts": counts})

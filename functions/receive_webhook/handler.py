@@ -1,29 +1,41 @@
-"""`POST /webhooks/cxone/*`: the door that is open to the internet; what comes in must prove that it is CXone's."""
+"""`POST /webhooks/cxone/*`: CXone's events. These routes are open to the internet, and authenticate each request."""
 
 from cxone_messaging.platform import startup
 
 # isort: split
+from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated
 
-from cxone_messaging.assembly import webhooks
 from pydantic import BeforeValidator, Field
 
+from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_pepper
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import WireBody
-from cxone_messaging.platform.http_api import HttpApi, HttpRequest, HttpResponse
-from cxone_messaging.platform.settings import ReceiveWebhookSettings
-from cxone_messaging.platform.telemetry import EmbeddedMetrics
-from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.http_api import HttpApi, HttpRequest
+from cxone_messaging.platform.problems import HttpResponse
+from cxone_messaging.platform.settings import Settings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
+from cxone_messaging.use_cases.consents import ManageConsents
+from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
+from cxone_messaging.use_cases.events.old_urls import OldUrls
 from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
+from cxone_messaging.use_cases.events.subscription import RecordEvent, SubscriptionEvent
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
 
 metrics = EmbeddedMetrics("receive_webhook")
 
 
 def _text_of_id(value: object) -> object:
-    """Return the text of an id that is a number; all else as it is, for the model to judge."""
+    """Return the text of an id that is a number; other values as they are, for the model to validate."""
     return cxone_id(value) or value
 
 
@@ -31,14 +43,24 @@ _Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ 
 _TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$")]
 
 
-class DeliveryBody(WireBody):
-    """A delivery event as CXone posts it; fields that we don't know are passed over.
+class ReceiveWebhookSettings(Settings):
+    """What CXone's events need."""
 
-    With an `event` it would be a subscription event. Signed as one, it must not pass as this.
+    ledger_table: str
+    consents_table: str
+    pepper_secret_arn: str
+    webhook_secret_arn: str
+    callback_secret_arn: str
+
+
+class DeliveryBody(WireBody):
+    """A delivery event as CXone posts it; unknown fields are ignored.
+
+    A body with an `event` is a subscription event, and its signature is not good for this route.
     """
 
-    # Judged by `ReceiveEvent.cxone_id`.
-    message_id: Annotated[object, BeforeValidator(lambda told: told, json_schema_input_type=_Id | int)] = Field(
+    # Validated by `ReceiveEvent.cxone_id`.
+    message_id: Annotated[object, BeforeValidator(lambda value: value, json_schema_input_type=_Id | int)] = Field(
         alias="messageId"
     )
     event: None = None
@@ -47,13 +69,13 @@ class DeliveryBody(WireBody):
     timestamp: str = Field(max_length=64)
     error: str | None = Field(default=None, max_length=4096)
 
-    def told(self, cxone_message_id: str) -> DeliveryEvent:
-        """Give the event in the domain's words."""
+    def to_domain(self, cxone_message_id: str) -> DeliveryEvent:
+        """Return the event as the domain has it."""
         return DeliveryEvent(cxone_message_id, self.status, self.to, self.timestamp, self.error)
 
 
 class SubscriptionBody(WireBody):
-    """A subscription event as CXone posts it: its name, and whatever such an event may have."""
+    """A subscription event as CXone posts it: its name, and the fields that such an event may have."""
 
     event: str = Field(min_length=1, max_length=64)
     id: str | int | None = None
@@ -65,8 +87,8 @@ class SubscriptionBody(WireBody):
     to: str | None = Field(default=None, max_length=64)
     text: str | None = None
 
-    def told(self) -> SubscriptionEvent:
-        """Give the event in the domain's words."""
+    def to_domain(self) -> SubscriptionEvent:
+        """Return the event as the domain has it."""
         return SubscriptionEvent(
             self.event,
             None if self.id is None else str(self.id),
@@ -78,32 +100,71 @@ class SubscriptionBody(WireBody):
         )
 
 
+def receive_event(
+    *,
+    ledger: Ledger,
+    consents: ConsentStore,
+    pseudonyms: Callable[[], Pseudonyms],
+    secrets: WebhookSecrets,
+    callback_secrets: WebhookSecrets,
+    clock: Clock,
+    telemetry: Telemetry,
+) -> ReceiveEvent:
+    """Compose the use case from its parts. Few events need `pseudonyms`, whose secret is read when one does."""
+    journal = Journal(ledger, clock)
+
+    @cache
+    def manage_consents() -> ManageConsents:
+        return ManageConsents(journal=journal, consents=consents, pseudonyms=pseudonyms(), clock=clock)
+
+    return ReceiveEvent(
+        record_delivery=RecordDelivery(MessageTrail(journal, clock, telemetry), clock),
+        record_event=cache(lambda: RecordEvent(journal, manage_consents(), pseudonyms(), clock)),
+        consents=manage_consents,
+        secrets=secrets,
+        callback_secrets=callback_secrets,
+        clock=clock,
+        telemetry=telemetry,
+        old_urls=OldUrls(secrets, journal, clock),
+    )
+
+
 @cache
 def use_case() -> ReceiveEvent:
-    """Build the use case once an execution environment."""
-    return webhooks.receive_event(ReceiveWebhookSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings, clock = ReceiveWebhookSettings.from_environment(), SystemClock()
+    store = SecretsManagerStore(aws.secrets_manager())
+    return receive_event(
+        ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics),
+        consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
+        pseudonyms=cache(lambda: Pseudonyms(read_pepper(store, settings.pepper_secret_arn))),
+        secrets=WebhookSecrets(store, settings.webhook_secret_arn, clock),
+        callback_secrets=WebhookSecrets(store, settings.callback_secret_arn, clock),
+        clock=clock,
+        telemetry=metrics,
+    )
 
 
 def sms(request: HttpRequest) -> HttpResponse:
-    """Take one delivery event."""
+    """Receive one delivery event."""
     receive = use_case()
     proof = receive.authenticate(request.query, request.headers, request.body)
     if proof.message_id:
-        request.name(messageId=proof.message_id)
+        request.log_ids(messageId=proof.message_id)
     body = request.parse(DeliveryBody)
-    told = body.told(receive.cxone_id(body.message_id, proof))
-    request.name(cxoneMessageId=told.cxone_message_id)
-    return _answer(receive.record(told, proof))
+    event = body.to_domain(receive.cxone_id(body.message_id, proof))
+    request.log_ids(cxoneMessageId=event.cxone_message_id)
+    return _answer(receive.record(event, proof))
 
 
 def events(request: HttpRequest) -> HttpResponse:
-    """Take one subscription event."""
+    """Receive one subscription event."""
     receive = use_case()
     receive.authenticate_body(request.headers, request.body)
-    told = request.parse(SubscriptionBody).told()
-    if told.template_id:
-        request.name(templateId=told.template_id)
-    return _answer(receive.record_subscription(told))
+    event = request.parse(SubscriptionBody).to_domain()
+    if event.template_id:
+        request.log_ids(templateId=event.template_id)
+    return _answer(receive.record_subscription(event))
 
 
 def _answer(recorded: Recorded) -> HttpResponse:

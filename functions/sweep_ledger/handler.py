@@ -1,4 +1,4 @@
-"""Every few minutes: join events that came before their messages, and count messages that stay unknown."""
+"""Every few minutes: join early events to their messages, and count messages that stay unknown."""
 
 from cxone_messaging.platform import startup
 
@@ -6,26 +6,47 @@ from cxone_messaging.platform import startup
 from functools import cache
 from typing import Any
 
-from cxone_messaging.assembly import upkeep
+from pydantic import Field
 
-from cxone_messaging.platform.settings import SweepLedgerSettings
-from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.platform.settings import Settings
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.sweep import Sweep
 
 metrics = EmbeddedMetrics("sweep_ledger")
 logger = make_logger()
 
 
+class SweepLedgerSettings(Settings):
+    """What the sweep needs; a message may be unknown for so many minutes before it is counted."""
+
+    ledger_table: str
+    unknown_patience_minutes: float = Field(default=60, ge=1)
+
+
+def sweep(ledger: Ledger, clock: Clock, telemetry: Telemetry, patience_seconds: float) -> Sweep:
+    """Compose the use case from its parts."""
+    return Sweep(MessageTrail(Journal(ledger, clock), clock, telemetry), clock, telemetry, patience_seconds)
+
+
 @cache
 def use_case() -> Sweep:
-    """Build the use case once an execution environment."""
-    return upkeep.sweep(SweepLedgerSettings.from_environment(), metrics)
+    """Return the use case, built once an execution environment."""
+    settings = SweepLedgerSettings.from_environment()
+    ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics)
+    return sweep(ledger, SystemClock(), metrics, settings.unknown_patience_minutes * 60)
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Do one run, and tell what it found."""
+    """Do one run, and return what it found."""
     try:
-        swept = use_case()(lambda: context.get_remaining_time_in_millis() / 1000)
+        swept = use_case()(Deadline.of_invocation(context, SystemClock()))
     finally:
         metrics.flush()
     logger.info("swept", joined=swept.joined, unknown=swept.unknown, requestId=context.aws_request_id)

@@ -10,6 +10,10 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, first_broken
 from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.delivery import FINAL_WORDS
+from cxone_messaging.domain.entries import first_broken
+from cxone_messaging.domain.messages import (Status)
+from cxone_messaging.domain.subjects import (subject_of)
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import SystemClock, instant
@@ -69,9 +73,12 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     for message_id in messages:
         shown = webhook.read(message_id)
         assert (shown.message.status, shown.verified) == (Status.DELIVERED, True)
-        words = [entry.data["word"] for entry in shown.entries if entry.type == "delivery"]
-        assert sorted(words) == sorted(WORDS)
-        assert [entry.sequence for entry in shown.entries] == list(range(1, len(WORDS) + 3))
+        told = [(entry.data["word"], "signed" in entry.data) for entry in shown.entries if entry.type == "delivery"]
+        assert {word for word, _ in told} == {*WORDS}
+        assert len(told) == len({*told})
+        # Only words that settle a message are entered anew when they are signed.
+        assert {(word, True) for word in WORDS if word in FINAL_WORDS} <= {*told}
+        assert [entry.sequence for entry in shown.entries] == list(range(1, len(told) + 3))
     assert webhook.sweep(lambda: 60.0).joined == 0
 
 

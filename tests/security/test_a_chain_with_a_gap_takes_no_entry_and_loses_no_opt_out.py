@@ -11,6 +11,12 @@ import pytest
 
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.batches import BulkRecord
+from cxone_messaging.domain.ledger import (BrokenChainError)
+from cxone_messaging.domain.entries import (Draft)
+from cxone_messaging.adapters.dynamodb.ledger import (DynamoLedger)
+from cxone_messaging.use_cases.journal import (append)
+from cxone_messaging.assembly import batches
+from cxone_messaging.domain.batches import (BulkRecord)
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -23,6 +29,12 @@ from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Unusable
 from cxone_messaging.use_cases.consents import ConsentFromApi, ConsentFromEvent
 from cxone_messaging.use_cases.journal import append
+from cxone_messaging.platform import aws
+from cxone_messaging.platform.settings import ReadLedgerSettings
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.bulk.in_flight import (Unusable)
+from cxone_messaging.use_cases.consents import (ConsentFromApi, ConsentFromEvent, ManageConsents)
+from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
 from functions.manage_consents.handler import manage_consents
 from tests.building import MESSAGE_ID, sending
@@ -190,6 +202,19 @@ class TestAlarm:
         counted = len(telemetry[Metric.BROKEN_CHAINS])
         ledger.read(SUBJECT)
         assert len(telemetry[Metric.BROKEN_CHAINS]) == counted + 1
+
+    def test_who_reads_a_message_or_a_batch_counts_its_gap(self, monkeypatch, ledger, telemetry):
+        monkeypatch.setattr(aws, "dynamodb", lambda: ledger._client)
+        read_batch = batches.read_batch(ReadLedgerSettings(LEDGER_TABLE="ledger"), telemetry)
+        read_message = ReadMessage(ledger, FakeClock(), telemetry)
+        for place, subject in enumerate([MESSAGE, "batch#b"], start=1):
+            append(ledger, FakeClock(), subject, lambda _: Draft(*sending(total=1)))
+            break_chain(ledger, FakeClock(), subject)
+            if subject == MESSAGE:
+                assert read_message(MESSAGE_ID).verified is False
+            else:
+                assert read_batch("b") == (1, {"queued": 1})
+            assert telemetry[Metric.BROKEN_CHAINS] == [1] * place
 
     def test_a_gap_that_only_the_query_saw_is_none(self, ledger, telemetry):
         """A query is no snapshot: it may miss an entry that is appended meanwhile, and see the one after it."""

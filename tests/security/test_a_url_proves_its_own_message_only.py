@@ -17,6 +17,8 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.journal import append
+from cxone_messaging.domain.cxone_ids import (WAIT)
+from cxone_messaging.use_cases.consents import (ConsentFromApi)
 from tests.building import dispatched, outcome, sending
 from tests.fakes import FakeLedger
 from tests.webhooks import SMS, Webhook, callback
@@ -123,6 +125,92 @@ def test_no_order_lets_a_claimed_id_move_another_message_or_opt_anybody_else_out
 
 
 NAMES_NOBODY = {"messageId": THEIR_ID, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}
+
+
+class TestAnEventThatNamesNobody:
+    """It comes by an id that the attacker's message only claims, and waits for the true sender to record that id."""
+
+    def do(self, attack, step):
+        match step:
+            case "event":
+                told = {"messageId": THEIR_ID, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}
+                assert attack.webhook.delivery(told) == (200, {"status": "accepted"})
+            case "my lie":  # claims the id, and settles the attacker's own message
+                told = {"messageId": THEIR_ID, "status": "failed", "timestamp": "2026-11-22T14:14:01Z"}
+                assert attack.webhook.delivery(told, MINE)[0] == 200
+            case "read theirs":
+                attack.webhook.read(THEIRS)
+            case "wait":
+                attack.webhook.clock.advance(WAIT.total_seconds())
+            case _:
+                attack.do(step)
+
+    @pytest.mark.parametrize("lagging", [False, True])
+    @pytest.mark.parametrize("claim", ["claim", "my lie"])
+    @pytest.mark.parametrize("other", ["read", "sweep", "their url"])
+    def test_it_ends_at_the_message_whose_sender_has_the_id_in_any_order(self, monkeypatch, claim, other, lagging):
+        for order in itertools.permutations([claim, "event", "their sender", other, "caught up"]):
+            attack = Attack(monkeypatch, lagging=lagging)
+            for step in order:
+                self.do(attack, step)
+                assert "delivered" not in attack.words_of(MINE), order
+            for step in ("caught up", "wait", "read", "sweep", "read theirs"):
+                self.do(attack, step)
+                assert "delivered" not in attack.words_of(MINE), order
+            assert attack.status_of(THEIRS) is Status.DELIVERED, order
+            assert attack.status_of(MINE) is (Status.FAILED if claim == "my lie" else Status.DISPATCHED), order
+
+    @pytest.mark.parametrize("late", ["read", "sweep"])
+    @pytest.mark.parametrize("first", ["claim", "event"])
+    def test_where_nobody_else_has_the_id_the_claimer_gets_it_after_a_wait(self, monkeypatch, first, late):
+        attack = Attack(monkeypatch, their_sender_dies=True)
+        for step in sorted(["claim", "event"], key=lambda step: step != first):
+            self.do(attack, step)
+        for step in ("read", "sweep"):
+            self.do(attack, step)
+            assert attack.words_of(MINE) == {"my word"}
+        self.do(attack, "wait")
+        self.do(attack, late)
+        assert attack.words_of(MINE) == {"my word", "delivered"}
+        entries = attack.webhook.ledger.read(f"message#{MINE}")
+        assert not any("signed" in entry.data for entry in entries), "that it belongs there is the URL's word"
+
+    def test_even_then_it_is_there_for_the_true_message(self, monkeypatch):
+        attack = Attack(monkeypatch)
+        for step in ("claim", "event", "wait", "sweep", "their sender", "sweep"):
+            self.do(attack, step)
+        assert attack.status_of(THEIRS) is Status.DELIVERED
+
+    def test_a_claim_is_void_once_its_own_sender_has_another_id(self, monkeypatch):
+        attack = Attack(monkeypatch, their_sender_dies=True)
+        for step in ("claim", "event"):
+            self.do(attack, step)
+        type_, data = dispatched("cx-mine")
+        attack.append(MINE, Draft(type_, data, {"cxoneMessageId": "cx-mine"}))
+        for step in ("wait", "read", "sweep"):
+            self.do(attack, step)
+        assert attack.words_of(MINE) == {"my word"}
+
+
+def test_an_event_of_the_same_recipient_waits_too(monkeypatch):
+    """Two messages to one person, of which one claims the other's id."""
+    attack = Attack(monkeypatch)
+    attack.do("claim")
+    told = {"messageId": THEIR_ID, "to": MY_NUMBER.e164, "status": "delivered", "timestamp": "2026-11-22T14:14:00Z"}
+    assert attack.webhook.delivery(told)[0] == 200
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"my word"}
+    attack.webhook.clock.advance(WAIT.total_seconds())
+    attack.do("sweep")
+    assert attack.words_of(MINE) == {"my word", "delivered"}
+
+
+def test_a_refusal_that_waits_opts_out_whom_its_signed_body_names(monkeypatch):
+    attack = Attack(monkeypatch)
+    attack.do("claim")
+    attack.do("refused")
+    assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_OUT
+    assert attack.consent_of(MY_NUMBER) is ConsentStatus.OPTED_IN
 
 
 def test_a_message_whose_sender_knows_its_id_claims_no_other(monkeypatch):

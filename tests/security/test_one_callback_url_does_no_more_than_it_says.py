@@ -20,6 +20,13 @@ from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.journal import append
+from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, SIGNED_LIMIT, URL_LIMIT
+from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.messages import Status, fold
+from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.upkeep.checkpoint import (CheckpointLedger)
 from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 from functions.read_ledger import handler as read_ledger
@@ -122,10 +129,21 @@ def test_events_on_a_urls_word_leave_room_for_signed_bodies(door):
         flood(door, number)
     assert len(door.deliveries()) == MOST_BY_URL
     assert door.signed("queued", 3) == "accepted"
+    for word in sorted(FINAL_WORDS):
+        assert door.signed(word, 6) == "accepted"
     for number in range(200):
         door.signed("held", error=f"error {number}")
-    assert len(door.deliveries()) == MOST_DELIVERIES == 50
-    assert door.signed("queued", 5) == "duplicate"
+    assert len(door.deliveries()) == MOST_BY_URL + SIGNED_LIMIT + len(FINAL_WORDS) == MOST_DELIVERIES == 50
+    assert door.signed("queued", 5, error="new") == "duplicate"
+
+
+def test_a_signed_body_that_names_its_recipient_reads_its_message_no_oftener_than_another(door):
+    door.send()
+    by_url = door.cost(lambda: door.by_url("sent", 1))
+    body = json.dumps({**door.told("queued", 2), "to": "+15551234567"}).encode()
+    headers = door.webhook.signed(body)
+    signed = door.cost(lambda: door.webhook.post(SMS, body, query=callback(MESSAGE_ID), headers=headers))
+    assert signed == (by_url[0], by_url[1] + 1)  # the entry that the first one made
 
 
 @pytest.mark.parametrize("word", sorted(FINAL_WORDS))
@@ -134,6 +152,7 @@ def test_a_word_that_settles_a_message_has_room_of_its_own(door, word, kind):
     door.send()
     for number in range(100):
         door.signed("held", error=f"error {number}")
+        door.by_url("held", error=f"error {number}")
     assert getattr(door, kind)(word, 5) == "accepted"
     assert door.message().status is (Status.DELIVERED if word == "delivered" else Status.FAILED)
     assert getattr(door, kind)(word, 6) == "duplicate"
@@ -212,6 +231,8 @@ def size_of(value):
             return len(held.encode())
         case "N":
             return 21
+        case "BOOL":
+            return 1
         case "M":
             return 3 + sum(len(name.encode()) + 1 + size_of(each) for name, each in held.items())
     raise AssertionError(kind)
@@ -266,11 +287,24 @@ class TestAChainFromBeforeTheBound:
         assert door.by_url("failed", 8, error=OPT_OUT) == "duplicate"
         assert door.webhook.consents.find(self.recipient_hash).status == "opted_out"
 
-    def test_nothing_is_appended_where_its_end_is_not_whole(self, door):
-        del door.table.rows[SUBJECT, 2_990]
-        status, _ = door.webhook.post(SMS, json.dumps(door.told("delivered")).encode(), query=callback(MESSAGE_ID))
+    @pytest.mark.parametrize("missing", [2, 50, 2_990])
+    def test_nothing_is_appended_where_an_end_is_not_whole(self, door, missing):
+        del door.table.rows[SUBJECT, missing]
+        told = door.told("failed", error=OPT_OUT)
+        status, _ = door.webhook.post(SMS, json.dumps(told).encode(), query=callback(MESSAGE_ID))
         assert status == 500
         assert (SUBJECT, 3_003) not in door.table.rows
+        assert door.webhook.telemetry[Metric.BROKEN_CHAINS] == [1]
+        assert door.webhook.consents.find(self.recipient_hash).status == "opted_out", "an opt-out is not lost for that"
+
+    def test_a_gap_that_only_the_query_saw_is_none(self, door):
+        def miss(operation, _, answer):
+            door.table.spoil = lambda *_: None
+            del answer["Items"][10]
+
+        door.table.spoil = miss
+        assert door.by_url("delivered", 7) == "accepted"
+        assert door.webhook.telemetry[Metric.BROKEN_CHAINS] == []
 
 
 class EndlessLedger(FakeLedger):

@@ -243,6 +243,59 @@ class TestSkippedChains:
         assert world.heads(made.day)["message#c"] == 151
         assert self.audit(world) == [("message#c", Kind.SKIPPED)]
 
+    def test_one_that_grew_too_much_is_counted_as_broken_each_night(self, world, monkeypatch):
+        self.broken.clear()
+        monkeypatch.setattr(chain_heads, "MOST_ENTRIES", 150)
+        world.add(*["message#c"] * 150)
+        world.make()
+        assert world.telemetry[Metric.BROKEN_CHAINS] == [1]
+
+    def test_one_that_the_store_does_not_give_is_not_counted_as_broken(self, world):
+        (made,) = world.make()
+        assert made.skipped == ["message#b"]
+        assert world.telemetry[Metric.BROKEN_CHAINS] == []
+
+    @pytest.mark.parametrize("missing", [2, 149, 150])
+    def test_one_with_a_gap_is_listed_and_counted_as_broken(self, world, missing):
+        self.broken.clear()
+        world.at(NOON)
+        world.add(*["message#c"] * 150)
+        del world.ledger._rows["message#c", missing]
+        world.at(NOON + timedelta(days=1))
+        (made,) = world.make()
+        assert {head.subject: head.sequence for head in made.heads}["message#c"] == 151
+        # Of a long chain only its end is read.
+        assert world.telemetry[Metric.BROKEN_CHAINS] == ([1] if missing > 51 else [])
+
+    def test_a_short_one_is_read_to_its_beginning(self, world):
+        self.broken.clear()
+        world.at(NOON - timedelta(days=1))
+        world.add("message#d")
+        world.at(NOON)
+        world.add("message#d")
+        del world.ledger._rows["message#d", 1]
+        world.at(NOON + timedelta(days=1))
+        world.make()
+        assert world.telemetry[Metric.BROKEN_CHAINS] == [1]
+
+    def test_a_gap_that_only_one_query_saw_is_none(self, world):
+        self.broken.clear()
+        world.at(NOON)
+        world.add("message#c", "message#c")
+        world.at(NOON + timedelta(days=1))
+        walk, seen = world.ledger.walk, []
+
+        def walked(subject, **how):
+            entries = list(walk(subject, **how))
+            if subject == "message#c" and not seen:
+                seen.append(entries.pop(1))
+            yield from entries
+
+        world.ledger.walk = walked
+        world.make()
+        assert seen
+        assert world.telemetry[Metric.BROKEN_CHAINS] == []
+
     def test_one_that_grew_less_is_looked_through_to_its_head(self, world):
         self.broken.clear()
         world.add(*["message#c"] * 350)

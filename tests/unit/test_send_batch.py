@@ -504,7 +504,7 @@ class TestSeveralBatches:
         assert isinstance(wait, Later)
         assert isinstance(reused, Later)
 
-    def test_a_reference_that_is_anothers_counts_as_rejected_whatever_becomes_of_that_one(self, world):
+    def test_a_reference_that_is_of_another_counts_as_rejected_whatever_becomes_of_that_one(self, world):
         offer(world, [record(batch_id="first")])
         for _ in range(2):
             reused = offer(world, [record(batch_id="later", text="another")])

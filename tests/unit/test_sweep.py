@@ -15,6 +15,8 @@ from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.counting import count_in_batches
 from cxone_messaging.use_cases.events.delivery import RecordDelivery
 from cxone_messaging.use_cases.journal import append
+from cxone_messaging.domain.cxone_ids import (WAIT)
+from cxone_messaging.use_cases.events.delivery import (RecordDelivery)
 from cxone_messaging.use_cases.settle import settle_overdue
 from cxone_messaging.use_cases.upkeep.sweep import Sweep, Swept
 from tests.building import MESSAGE_ID, SUBJECT, sending
@@ -102,24 +104,29 @@ class TestJoining:
         for batch_id in ("b", "later"):
             assert count_by_status(desk.ledger.batch_entries(batch_id), 1) == {"delivered": 1}
 
-    def test_an_event_that_came_with_its_name_too_is_not_joined_twice(self, desk):
+    def test_a_signed_event_is_joined_once_though_a_urls_holder_said_the_same_before(self, desk):
         desk.sending()
         event = DeliveryEvent("cx-1", "delivered", "", desk.time())
         desk.record(event, None)
         desk.record(event, MESSAGE_ID)
         desk.dispatched()
+        assert desk.run().joined == 1
+        told = [(entry.type, entry.data.get("signed")) for entry in desk.ledger.read(SUBJECT)]
+        assert told == [("sending", None), ("delivery", None), ("dispatched", None), ("delivery", True)]
         assert desk.run().joined == 0
-        assert [entry.type for entry in desk.ledger.read(SUBJECT)] == ["sending", "delivery", "dispatched"]
 
     def test_the_message_of_a_dead_sender_is_found_once_an_event_names_it(self, desk):
         desk.unknown()
         desk.stray("sent")
         assert desk.message().status is Status.UNKNOWN
         desk.record(DeliveryEvent("cx-1", "queued", "", desk.time()), MESSAGE_ID)
+        assert desk.run().joined == 0, "another message's sender may have yet to record the id"
+        desk.clock.advance(WAIT.total_seconds())
+        assert desk.run().joined == 1
         words = [entry.data.get("word") for entry in desk.ledger.read(SUBJECT)]
         assert words == [None, None, "queued", "sent"]
         desk.stray("delivered")
-        assert desk.message().status is Status.DELIVERED
+        assert desk.message().status is Status.DELIVERED, "by now nobody else can have it"
 
     def test_many_unknown_messages_leave_time_for_it(self, desk):
         for number in range(40):

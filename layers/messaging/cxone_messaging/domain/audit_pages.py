@@ -1,13 +1,13 @@
 """Audit trails in pages: an answer of Lambda's has at most 6 MB, and a function has seconds to read a chain."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, MessagingError
 
-# A page has at most so many entries, in so many bytes: quotes count twice in Lambda's answer.
+# The most entries, and bytes, of a page: quotes count twice in Lambda's answer.
 PAGE = 200
 _PAGE_BYTES = 2_500_000
 
@@ -17,13 +17,22 @@ _BETWEEN_LOOKS = 500
 _SPARE_SECONDS = 3.0
 
 
-def in_time(entries: Iterable[Entry], seconds_left: Callable[[], float] | None) -> Iterator[Entry]:
-    """Pass entries on while there is time. Raises `audit_too_long`."""
+def in_time(entries: Iterable[Entry], left: "TimeLeft | None") -> Iterator[Entry]:
+    """Return entries while there is time. Raises `audit_too_long`."""
     for number, entry in enumerate(entries, start=1):
-        if seconds_left and number % _BETWEEN_LOOKS == 0 and seconds_left() < _SPARE_SECONDS:
-            told = "the audit trail is too long to be read by one request; the audit command reads it"
-            raise MessagingError(Code.AUDIT_TOO_LONG, told)
+        if left and number % _BETWEEN_LOOKS == 0 and left.left < _SPARE_SECONDS:
+            detail = "the audit trail is too long to be read by one request; the audit command reads it"
+            raise MessagingError(Code.AUDIT_TOO_LONG, detail)
         yield entry
+
+
+class TimeLeft(Protocol):
+    """A deadline; `left` is the seconds until it."""
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        ...
 
 
 class AuditPage:
@@ -36,7 +45,7 @@ class AuditPage:
         self._bytes = 0
 
     def take(self, entry: Entry) -> None:
-        """Take in the next entry of the chain where it belongs to the page."""
+        """Add the next entry of the chain if it belongs to the page."""
         if self.next_after is not None or (self._after is not None and entry.sequence <= self._after):
             return
         self._bytes += len(json.dumps(entry.attributes()))
@@ -47,7 +56,7 @@ class AuditPage:
 
     @classmethod
     def of(cls, entries: Iterable[Entry], after: int | None) -> "AuditPage":
-        """Cut a page out of a whole chain."""
+        """Return a page of a whole chain."""
         page = cls(after)
         for entry in entries:
             page.take(entry)
@@ -55,7 +64,7 @@ class AuditPage:
 
 
 def page_after(text: str | None) -> int | None:
-    """Read the sequence after which a page begins. Raises `malformed_request`."""
+    """Return the sequence after which a page begins. Raises `malformed_request`."""
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
@@ -64,6 +73,6 @@ def page_after(text: str | None) -> int | None:
 
 
 def audit_page(entries: Sequence[Entry], next_after: int | None) -> dict[str, Any]:
-    """Give the fields of an answer that show a page of an audit trail."""
+    """Return the fields of an answer that show a page of an audit trail."""
     more = {} if next_after is None else {"auditTruncated": True, "auditNextAfter": next_after}
     return {**more, "audit": [entry.attributes() for entry in entries]}

@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cxone_messaging.domain.delivery import SIGNED_KEY, is_signed
 from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.messages import Message, Status, final_event
 from cxone_messaging.domain.sms import SmsRequest
 
 # The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
 BATCH_KEY, BATCH_STATE_KEY = "batchId", "batchState"
+# Behind the instant of an event that is signed. A word may be any text, and so says nothing of that.
+_SIGNED = " signed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,10 @@ def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]
     """Make the index keys that let a batch's messages be counted by status without reading them one by one."""
     if batch_id is None:
         return {}
-    event = f"|{data['instant']}|{data['word']}" if type is EntryType.DELIVERY else ""
-    return {BATCH_KEY: batch_id, BATCH_STATE_KEY: type.value + event}
+    state = type.value
+    if type is EntryType.DELIVERY:
+        state += f"|{data['instant']}{_SIGNED if is_signed(data) else ''}|{data['word']}"
+    return {BATCH_KEY: batch_id, BATCH_STATE_KEY: state}
 
 
 def current_state_keys(batch_id: str, entries: Sequence[Entry]) -> dict[str, str]:
@@ -74,7 +79,9 @@ def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
     """Make of an index's keys as much of an entry as a message's status is folded from."""
     type_, _, event = state.partition("|")
     instant, _, word = event.partition("|")
-    data: dict[str, Value] = {"instant": instant, "word": word} if event else {}
+    data: dict[str, Value] = {"instant": instant.removesuffix(_SIGNED), "word": word} if event else {}
+    if instant.endswith(_SIGNED):
+        data[SIGNED_KEY] = True
     return Entry(subject, sequence, type_, "", data, "", "")
 
 

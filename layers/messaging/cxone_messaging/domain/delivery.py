@@ -1,10 +1,12 @@
 """Delivery events: what CXone tells us happened to a message, and which word beats which."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from cxone_messaging.domain.entries import Value, text_at
 from cxone_messaging.domain.times import format_time, parse_time
 
 DELIVERED_WORD = "delivered"
@@ -16,14 +18,17 @@ CXONE_ID_LIMIT = 128
 # A double holds every integer up to this one; a larger number with a fraction part may not be the one that CXone wrote.
 _EXACT = 2.0**53
 
-# An event may be dated this far ahead of when it came: a clock that tells the time of its own zone without naming it is
-# ahead by up to 14 hours, and orders its events well all the same.
-_AHEAD = timedelta(days=1)
-# Two clocks that are set right may be this far apart.
+# In the data of an event's entry, and true there, where CXone's signature proves what the event says of its message.
+SIGNED_KEY = "signed"
+
+# A signed event may be dated this far ahead of its receipt: a clock that gives the time of its own zone without naming
+# the zone is ahead by up to 14 hours, and orders its events well all the same.
+AHEAD = timedelta(days=1)
+# Two clocks that are set right may be this far apart. An event on its URL's word alone may be dated no further ahead.
 SKEW = timedelta(minutes=5)
 
 
-def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = _AHEAD) -> str:
+def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = AHEAD) -> str:
     """Give an event's own time in this project's form; one without a zone is taken as UTC.
 
     What is dated further `ahead` of its receipt is taken to have happened when it came, or it would outrank whatever
@@ -79,3 +84,17 @@ class DeliveryEvent:
         """
         told = [self.cxone_message_id, self.status, self.timestamp, self.error]
         return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def is_signed(data: Mapping[str, Value]) -> bool:
+    """Whether an entry's data says that a signature proves the event; otherwise only its callback URL does."""
+    return data.get(SIGNED_KEY) is True
+
+
+def rank(data: Mapping[str, Value]) -> tuple[bool, str, str]:
+    """Return what orders a message's events: the greatest final word counts, and what is not final comes first.
+
+    A signed word comes after every word on a URL alone, because a URL's holder may be anybody; then the time decides.
+    """
+    word = text_at(data, "word")
+    return (is_signed(data), text_at(data, "instant") or "", word) if word in FINAL_WORDS else (False, "", "")

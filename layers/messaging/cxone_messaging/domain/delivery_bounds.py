@@ -1,18 +1,19 @@
 """What a delivery event must bring to be an entry, and how many such entries a chain may have.
 
-Whoever has a message's callback URL may post events without end, and an entry is for good. So an event is an entry if
-it says something new. Some room is kept for CXone's signed bodies, and some for the words that settle a message.
+The holder of a message's callback URL may post events without end, and an entry is for good. So an event is an entry if
+it says something new. Signed events have room of their own, which no URL's holder can fill, and a URL's word keeps no
+signed word out that settles a message. The words that settle a message have room of their own, too.
 """
 
 from collections.abc import Mapping, Sequence
 
-from cxone_messaging.domain.delivery import FINAL_WORDS
+from cxone_messaging.domain.delivery import FINAL_WORDS, is_signed, rank
 from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
 
-# Entries of events on a URL's word alone, and of all events: beside the first of each final word.
-URL_LIMIT, SIGNED_LIMIT = 35, 45
+# Entries of events on a URL's word alone, and of signed ones: each beside the first of each final word.
+URL_LIMIT, SIGNED_LIMIT = 20, 20
 # So many entries of events a chain has at most.
-MOST_DELIVERIES = SIGNED_LIMIT + len(FINAL_WORDS)
+MOST_DELIVERIES = URL_LIMIT + SIGNED_LIMIT + 2 * len(FINAL_WORDS)
 
 # An event's own texts share so many bytes, so that its entry takes less than 1 KB in DynamoDB: names, hashes, the
 # longest id of ours and the longest keys of indexes take the rest.
@@ -25,26 +26,32 @@ def deliveries_in(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.type == EntryType.DELIVERY]
 
 
-def is_worth_an_entry(
-    entries: Sequence[Entry], data: Mapping[str, Value], *, is_signed: bool, brings_id: bool = False
-) -> bool:
+def is_worth_an_entry(entries: Sequence[Entry], data: Mapping[str, Value], *, brings_id: bool = False) -> bool:
     """Whether an event with such `data` becomes an entry of a chain with these entries.
 
     It does if its word and error are new, if it `brings_id`, by which the message is found, or if it is final and no
-    final word so far is later. So the state of a message is what all of its events would make of it, in any order,
+    final word so far outranks it. So the state of a message is what all of its events would make of it, in any order,
     while there is room. The first of each final word has room of its own.
     """
-    events = deliveries_in(entries)
-    final_words = {text_at(event.data, "word") for event in events} & FINAL_WORDS
-    word = text_at(data, "word")
-    if word in FINAL_WORDS and word not in final_words:
+    word, signed = text_at(data, "word"), is_signed(data)
+    events = [event for event in deliveries_in(entries) if _counts_for(data, event.data)]
+    if word in FINAL_WORDS and all(text_at(event.data, "word") != word for event in events):
         return True
-    if len(events) - len(final_words) >= (SIGNED_LIMIT if is_signed else URL_LIMIT):
+    sharing = [text_at(event.data, "word") for event in events if is_signed(event.data) is signed]
+    if len(sharing) - len({*sharing} & FINAL_WORDS) >= (SIGNED_LIMIT if signed else URL_LIMIT):
         return False
     # Events of one id that name different recipients may belong to different messages.
     alike = [event for event in events if event.data.get("recipientHash") == data.get("recipientHash")]
     is_new = all(_said(event.data) != _said(data) for event in alike)
-    return is_new or brings_id or (word in FINAL_WORDS and all(_rank(data) >= _rank(event.data) for event in alike))
+    return is_new or brings_id or (word in FINAL_WORDS and all(rank(data) >= rank(event.data) for event in alike))
+
+
+def is_entered(entries: Sequence[Entry], data: Mapping[str, Value]) -> bool:
+    """Whether one of these entries is about the event with such `data`, and is signed if that is."""
+    return any(
+        entry.data.get("eventId") == data["eventId"] and (is_signed(entry.data) or not is_signed(data))
+        for entry in entries
+    )
 
 
 def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
@@ -61,15 +68,16 @@ def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
     return cut
 
 
+def _counts_for(data: Mapping[str, Value], said: Mapping[str, Value]) -> bool:
+    """Whether what was `said` counts when an event with such `data` comes: to a signed final word, only what is signed.
+
+    A word that settles nothing says the same with a signature and without.
+    """
+    return is_signed(said) or not is_signed(data) or text_at(data, "word") not in FINAL_WORDS
+
+
 def _said(data: Mapping[str, Value]) -> tuple[Value, Value]:
     return data.get("status"), data.get("error")
-
-
-def _rank(data: Mapping[str, Value]) -> tuple[str, str]:
-    """Rank a final word by its time, as a message's state does; what is not final has no rank."""
-    if text_at(data, "word") not in FINAL_WORDS:
-        return ("", "")
-    return (text_at(data, "instant") or "", text_at(data, "word") or "")
 
 
 def _cut(text: str, size: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, plausible_instant
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, is_signed, plausible_instant, rank
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
@@ -126,7 +126,8 @@ class Digest:
             else:
                 self._last.append(entry)
             return
-        if self._first_event is None and text_at(entry.data, "cxoneMessageId"):
+        is_better = self._first_event is None or is_signed(entry.data) > is_signed(self._first_event.data)
+        if is_better and text_at(entry.data, "cxoneMessageId"):
             self._first_event = entry
         self._final = final_event([each for each in (self._final, entry) if each])
 
@@ -138,16 +139,17 @@ class Digest:
 
 
 def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:
-    """Return CXone's id as the sender got it, else as the first event has it."""
-    known = [dispatched, *entries] if dispatched else entries
+    """Return CXone's id as the sender got it, else as the first signed event has it, else as the first event does."""
+    signed = [entry for entry in entries if entry.type == EntryType.DELIVERY and is_signed(entry.data)]
+    known = [*([dispatched] if dispatched else []), *signed, *entries]
     return next((id_ for entry in known if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
 
 
 def final_event(entries: Sequence[Entry]) -> Entry | None:
-    """Find the delivery event that counts: of those with a final word the one with the latest event time."""
+    """Find the delivery event that counts: of those with a final word the one of the highest rank."""
     return max(
         (e for e in entries if e.type == EntryType.DELIVERY and text_at(e.data, "word") in FINAL_WORDS),
-        key=lambda event: (text_at(event.data, "instant") or "", text_at(event.data, "word") or ""),
+        key=lambda event: rank(event.data),
         default=None,
     )
 

@@ -1,15 +1,19 @@
-"""What any writer may add to a message's chain: an overdue send is `unknown`, and batches count its status.
+"""What any writer may add to a message's chain: overdue sends, delivery events, and its status for batches.
 
 An entry counts in one batch, because an index has one key. A message's own entries count in the batch that brought it.
 For each other batch that asks for the same message, a further entry in the message's chain says its status, and
 another one whenever that has changed. Ordinarily no other batch exists, and nothing is written or read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batch_of, batches_of, current_state_keys, is_counted
+from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, has_id, index_key, strays_for_claimer
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SIGNED_KEY, is_signed
+from cxone_messaging.domain.delivery_bounds import is_entered, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -17,7 +21,7 @@ from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.journal import Appended, Decide, Journal, is_ends_only
 
 
 class MessageTrail:
@@ -82,6 +86,88 @@ class MessageTrail:
 
         if batch_id:
             self.journal.append(subject, refused, known=entries)
+
+    def record_receipt(
+        self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None, at_url: bool = False
+    ) -> Appended:
+        """Append a delivery event to a message's chain, unless it says nothing new or the chain has no room for it.
+
+        `at_url` says that the event's callback URL names the message. Raises `StorageError`.
+        """
+        ledger = self.journal.ledger
+
+        def draft(known: Sequence[Entry]) -> Draft | None:
+            index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
+            key = {}
+            if at_url:
+                # The message's sender may be dead, or may not have received the answer with this id.
+                key = index_key(ledger, subject, known, str(data["cxoneMessageId"]), signed=is_signed(data))
+            if not is_worth_an_entry(known, data, brings_id=bool(key)):
+                return None
+            return Draft(EntryType.DELIVERY, data, index | key)
+
+        appended = self.append_receipt(subject, draft, data, known)
+        if appended.new:
+            self._measure(str(data["word"]), appended.entries)
+        if is_ends_only(appended.entries):
+            return appended  # batches count its final words by the entries themselves
+        # After a duplicate too: the first receipt may have broken off here.
+        return appended._replace(entries=self.count_in_batches(subject, appended.entries))
+
+    def append_receipt(
+        self, subject: str, decide: Decide, data: Mapping[str, Value], known: Sequence[Entry] | None = None
+    ) -> Appended:
+        """Append what `decide` returns, unless the event has an entry; reads only the ends of a long chain."""
+        entries = self.journal.read_for_event(subject) if known is None else list(known)
+
+        def unless_entered(known: Sequence[Entry]) -> Draft | None:
+            return None if is_entered(known, data) else decide(known)
+
+        if not is_ends_only(entries):
+            return self.journal.append(subject, unless_entered, known=entries)
+        try:
+            return self.journal.append_to_ends(subject, unless_entered, entries)
+        except BrokenChainError:
+            # The ledger counts the gaps that it reads, but it does not read the ends.
+            self._telemetry.add(Metric.BROKEN_CHAINS)
+            raise
+
+    def join_early_receipts(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
+        """Record under a message the events that came before it, by its id at CXone; return the message's entries.
+
+        The events stay in their own chain too, and so do those that cannot be the message's. A message that only
+        claims the id gets them after `WAIT`, with no more weight than its URL. Raises `StorageError`.
+        """
+        receipts: Sequence[Entry] = self.journal.oldest(subjects.delivery(cxone_message_id))
+        left_out = {RECIPIENT_HASH_KEY}
+        if not has_id(entries, cxone_message_id):
+            now = instant(self._clock.now())
+            receipts = strays_for_claimer(self.journal.ledger, now, entries, cxone_message_id, receipts)
+            left_out.add(SIGNED_KEY)
+        for receipt in receipts:
+            data = {name: value for name, value in receipt.data.items() if name not in left_out}
+            if not is_entered(entries, data):
+                entries = self.record_receipt(subject, data, known=entries).entries
+        # An earlier run may have recorded the last event and died before batches counted it.
+        return self.count_in_batches(subject, entries)
+
+    def _measure(self, word: str, entries: Sequence[Entry]) -> None:
+        """Count a message when it first becomes final."""
+        if word not in FINAL_WORDS:
+            return
+        if sum(entry.data.get("word") in FINAL_WORDS for entry in entries) > 1:
+            return
+        delivered = word == DELIVERED_WORD
+        self._telemetry.add(Metric.MESSAGES_DELIVERED if delivered else Metric.MESSAGES_FAILED)
+        latency_ms = Message.of(entries).delivery_latency_ms
+        if latency_ms is not None:
+            self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)
+
+
+def _may_move(known: Sequence[Entry], data: Mapping[str, Value]) -> bool:
+    """Whether an event changes its message's status, or may outrank another event later."""
+    unmoved = {Status.DISPATCHED, Status.DELIVERED, Status.FAILED}
+    return data["word"] in FINAL_WORDS or Message.of(known).status not in unmoved
 
 
 def _counted(batch_id: str, known: Sequence[Entry]) -> Draft | None:

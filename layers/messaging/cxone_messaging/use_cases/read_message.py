@@ -1,19 +1,16 @@
 """Show a message: its state, and the entries that the state was read from, page by page, all of them verified."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from cxone_messaging.domain import subjects
+from cxone_messaging.domain.audit_pages import AuditPage, in_time
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.messages import Digest, Message
-from cxone_messaging.platform.clock import Clock
-from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.audit_pages import AuditPage, in_time
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.settle import settle_overdue
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.message_trail import MessageTrail
 
 # A longer chain is not held in memory, and nothing is appended to it here. Posting events makes none so long.
 _LONG = 1_000
@@ -33,35 +30,35 @@ class AuditedMessage:
 
 
 class ReadMessage:
-    """The use case."""
+    """Shows messages."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._telemetry = telemetry
-        self._deliveries = RecordDelivery(ledger, clock, telemetry)
+    def __init__(self, trail: MessageTrail) -> None:
+        self._trail = trail
+        self._ledger = trail.journal.ledger
 
-    def __call__(
-        self, message_id: str, after: int | None = None, seconds_left: Callable[[], float] | None = None
-    ) -> AuditedMessage:
+    def __call__(self, message_id: str, after: int | None = None, deadline: Deadline | None = None) -> AuditedMessage:
         """Read a message, and the page of its entries that follows a sequence.
 
-        Raises `message_not_found`, `audit_too_long` where `seconds_left` are too few, and `StorageError`.
+        Raises `message_not_found`, `audit_too_long` where the deadline comes first, and `StorageError`.
         """
         subject = subjects.message(message_id)
-        walked = in_time(self._ledger.walk(subject), seconds_left)
+        walked = in_time(self._ledger.walk(subject), deadline)
         entries = list(islice(walked, _LONG + 1))
         if not entries:
             raise MessagingError(Code.MESSAGE_NOT_FOUND, "no message has this id")
         if len(entries) > _LONG:
             return self._read_long(message_id, chain(entries, walked), after)
-        # A chain that doesn't hold is shown as it is: nothing is appended to what somebody has tampered with.
+        # A chain that does not hold is shown as it is: nothing is appended to a chain that somebody has tampered with.
         verified = first_broken(subject, entries) is None
+        if not verified:
+            # This read counts a gap. Where only the first query saw one, there is none.
+            entries = self._ledger.read(subject)
+            verified = first_broken(subject, entries) is None
         if verified:
-            entries = settle_overdue(self._ledger, self._clock, self._telemetry, subject, entries)
+            entries = self._trail.mark_overdue_unknown(subject, entries)
         message = Message.of(entries)
         if verified and message.cxone_message_id:
-            entries = self._deliveries.join(subject, message.cxone_message_id, entries)
+            entries = self._trail.join_early_receipts(subject, message.cxone_message_id, entries)
             message = Message.of(entries)
         page = AuditPage.of(entries, after)
         return AuditedMessage(message, page.entries, verified, page.next_after)
@@ -69,13 +66,13 @@ class ReadMessage:
     def _read_long(self, message_id: str, entries: Iterable[Entry], after: int | None) -> AuditedMessage:
         digest, page = Digest(), AuditPage(after)
 
-        def looked_at() -> Iterator[Entry]:
+        def through_page() -> Iterator[Entry]:
             for entry in entries:
                 digest.take(entry)
                 page.take(entry)
                 yield entry
 
-        through = looked_at()
+        through = through_page()
         verified = first_broken(subjects.message(message_id), through) is None
         for _ in through:
             pass  # behind the first fault

@@ -12,10 +12,9 @@ from datetime import timedelta
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import EntryType
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.use_cases.chain_ends import oldest
+from cxone_messaging.use_cases.journal import Journal
 
 _COUNT_FOR = timedelta(days=30)
 
@@ -23,9 +22,9 @@ _COUNT_FOR = timedelta(days=30)
 class OldUrls:
     """Judges old URLs. `secrets` are those of the webhook secret."""
 
-    def __init__(self, secrets: WebhookSecrets, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, secrets: WebhookSecrets, journal: Journal, clock: Clock) -> None:
         self._secrets = secrets
-        self._ledger = ledger
+        self._journal = journal
         self._clock = clock
 
     def count(self, message_id: str, signature: str) -> bool:
@@ -40,5 +39,5 @@ class OldUrls:
         since, until = format_time(now - _COUNT_FOR), format_time(now)
         return any(
             entry.type == EntryType.SENDING and since <= entry.timestamp <= until
-            for entry in oldest(self._ledger, subjects.message(message_id))
+            for entry in self._journal.oldest(subjects.message(message_id))
         )

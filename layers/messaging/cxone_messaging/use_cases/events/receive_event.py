@@ -8,7 +8,9 @@ from hashlib import sha256
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.cxone_ids import sending_of
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
+from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -22,8 +24,7 @@ from cxone_messaging.domain.signatures import (
 )
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.consents import HeardConsent, ManageConsents
-from cxone_messaging.use_cases.events.cxone_ids import sending_of
+from cxone_messaging.use_cases.consents import ConsentFromEvent, ManageConsents
 from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded, Recording
 from cxone_messaging.use_cases.events.old_urls import OldUrls
 from cxone_messaging.use_cases.events.subscription import RecordEvent, SubscriptionEvent
@@ -31,16 +32,16 @@ from cxone_messaging.use_cases.events.subscription import RecordEvent, Subscript
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a delivery event has proven: which message its URL names, None where it names none; and its body."""
+    """What proves a delivery event: the message that its signed URL names, or None; and a signed body."""
 
     message_id: str | None
     body_is_signed: bool
 
 
 class ReceiveEvent:
-    """The use case. What few events need is made when it is first needed: `consents` and `record_event`.
+    """Authenticates and records CXone's events. `secrets` sign bodies, `callback_secrets` sign callback URLs.
 
-    `secrets` sign bodies, `callback_secrets` sign callback URLs.
+    Few events need `consents` and `record_event`, so these are made when an event first needs them.
     """
 
     def __init__(
@@ -67,109 +68,95 @@ class ReceiveEvent:
     def authenticate(self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Proof:
         """Check a delivery event's signatures, and return what they prove.
 
-        A body that claims to be signed must be signed, even when the URL is good. Raises `invalid_signature`, which
-        doesn't tell why, and `StorageError`.
+        A body with a signature must be signed rightly, even when the URL is good. Raises `invalid_signature`, without a
+        reason, and `StorageError`.
         """
         if not is_within_limits(headers):
             raise self._refused()
-        message_id = self._named(query)
+        message_id = self._message_named(query)
         claims_signed_body = carries_signature(headers)
         if claims_signed_body or message_id is None:
-            self._insist_on_signed_body(headers, body)
+            self._require_signed_body(headers, body)
         return Proof(message_id, claims_signed_body)
 
-    def cxone_id(self, told: object, proof: Proof) -> str:
+    def cxone_id(self, given: object, proof: Proof) -> str:
         """Return CXone's id of an event's message, as it is kept. Raises `malformed_request`, and `StorageError`.
 
-        Where CXone accepted a message under an id that can't be kept, its events bear that id, and nothing but them
-        settles the message. For those alone, a hash stands in for it.
+        Where CXone accepted a message under an id that cannot be kept, only events with that id show its outcome. For
+        such a message, a hash replaces the id.
         """
-        id_ = cxone_id(told)
+        id_ = cxone_id(given)
         if id_ is not None:
             return id_
-        if isinstance(told, str) and told and proof.message_id and self._record_delivery.lacks_id(proof.message_id):
-            return "sha256:" + sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-        what = FieldError(
+        if isinstance(given, str) and given and proof.message_id and self._record_delivery.lacks_id(proof.message_id):
+            return "sha256:" + sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
+        fault = FieldError(
             Code.MALFORMED_REQUEST, "messageId", "an id is a whole number or 1 to 128 characters of ASCII"
         )
-        raise MessagingError(Code.MALFORMED_REQUEST, "the event names no message", errors=[what])
+        raise MessagingError(Code.MALFORMED_REQUEST, "the event names no message", errors=[fault])
 
     def authenticate_body(self, headers: Mapping[str, str], body: bytes) -> None:
         """Check a subscription event's signature, which its body must have. Raises `invalid_signature`."""
         if not is_within_limits(headers):
             raise self._refused()
-        self._insist_on_signed_body(headers, body)
+        self._require_signed_body(headers, body)
 
     def record(self, event: DeliveryEvent, proof: Proof) -> Recorded:
-        """Record a delivery event that was let in. Raises `malformed_request`, and `StorageError`.
+        """Record an authenticated delivery event. Raises `malformed_request`, and `StorageError`.
 
-        A URL alone proves a status of its own message, and a carrier's refusal of that message's recipient. What else
-        the event says counts only where its body is signed.
+        A URL alone proves a status of its own message, and a carrier's refusal of that message's recipient. All else
+        counts only where the body is signed.
         """
         try:
             happened_at = plausible_instant(event.timestamp, instant(self._clock.now()), timedelta())
         except ValueError:
             raise MessagingError(Code.MALFORMED_REQUEST, "the timestamp is not RFC 3339") from None
 
-        proof = self._doubted(event, proof)
-
-        def told() -> PhoneNumber | None:
-            # Without a signed body, the recipient that the event names is anybody's word.
-            return _number(event.to) if proof.body_is_signed else None
-
         def recipient_hash() -> str | None:
-            number = told()
+            number = _number(event.to)
             return self._consents().recipient_hash(number) if number else None
 
-        def obey(recording: Recording) -> None:
+        def opt_out_if_refused(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
                 refusal = _name_of_refusal(event, proof, recording)
-                heard = HeardConsent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
-                self._record_refusal(heard, told(), recording)
+                consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
+                # Without a signed body, the holder of the URL chose the recipient that the event names.
+                self._record_refusal(consent, _number(event.to) if recording.signed else None, recording)
 
         try:
             recording = self._record_delivery(
                 event, proof.message_id, signed=proof.body_is_signed, recipient_hash=recipient_hash
             )
         except BrokenChainError as error:
-            # The event can't be recorded; an opt-out is not lost for that.
-            is_named = proof.message_id is not None and error.subject == subjects.message(proof.message_id)
-            obey(Recording(Recorded.ACCEPTED, list(error.kept) if is_named else []))
+            # The event cannot be recorded; its opt-out is not lost for that.
+            kept: list[Entry] = []
+            signed = proof.body_is_signed
+            if proof.message_id is not None and error.subject == subjects.message(proof.message_id):
+                kept = list(error.kept)
+                signed = signed and self._record_delivery.proves(event, proof.message_id, kept, recipient_hash)
+            opt_out_if_refused(Recording(Recorded.ACCEPTED, kept, signed))
             raise
-        obey(recording)
+        opt_out_if_refused(recording)
         return recording.recorded
 
-    def _doubted(self, event: DeliveryEvent, proof: Proof) -> Proof:
-        """Return what is proven where a URL and a signed body may be of two messages: the URL's word alone.
-
-        Somebody who has both could otherwise draw one message's events to the other.
-        """
-        number = _number(event.to) if proof.message_id and proof.body_is_signed else None
-        if number is None or proof.message_id is None:
-            return proof
-        sending = self._record_delivery.sending(proof.message_id)
-        is_another = sending and sending.data.get("recipientHash") != self._consents().recipient_hash(number)
-        return Proof(proof.message_id, False) if is_another else proof
-
     def record_subscription(self, event: SubscriptionEvent) -> Recorded:
-        """Record a subscription event that was let in. Raises `StorageError`."""
+        """Record an authenticated subscription event. Raises `StorageError`."""
         return self._record_event()(event)
 
-    def _record_refusal(self, heard: HeardConsent, told: PhoneNumber | None, recording: Recording) -> None:
-        """Opt a recipient out whom the carrier refuses for that; each time that the event comes, for it may break off.
+    def _record_refusal(self, consent: ConsentFromEvent, named: PhoneNumber | None, recording: Recording) -> None:
+        """Opt out a recipient that the carrier refuses; each time that the event comes, since a run may break off.
 
-        The message's own entry says who that is. Where there is no message, `told` is opted out: whom the event named
-        in a signed body. Where the message is in doubt, and the event names nobody, nobody is.
+        The message's own entry identifies the recipient. Where the message is not known for certain, `named` is opted
+        out: the recipient in the signed body, if it has one.
         """
         sending = sending_of(recording.entries)
-        if sending and recording.certain:
-            self._consents().record_event_by_hash(
-                str(sending.data["recipientHash"]), str(sending.data["recipient"]), heard
-            )
-        elif told and not sending:
-            self._consents().record_event(told, heard)
+        if sending:
+            recipient_hash, masked = str(sending.data["recipientHash"]), str(sending.data["recipient"])
+            self._consents().record_event_by_hash(recipient_hash, masked, consent)
+        elif named:
+            self._consents().record_event(named, consent)
 
-    def _named(self, query: Mapping[str, str]) -> str | None:
+    def _message_named(self, query: Mapping[str, str]) -> str | None:
         """Return the message that a signed callback URL names."""
         reference, signature = query.get("ref", ""), query.get("sig", "")
 
@@ -183,28 +170,27 @@ class ReceiveEvent:
         is_old = self._old_urls is not None and self._old_urls.count(reference, signature)
         return reference if is_old or is_signed(self._callback_secrets.reread()) else None
 
-    def _insist_on_signed_body(self, headers: Mapping[str, str], body: bytes) -> None:
+    def _require_signed_body(self, headers: Mapping[str, str], body: bytes) -> None:
         def is_signed(values: Sequence[str]) -> bool:
             return body_is_signed(values, headers, body, self._clock.now())
 
-        # What claims no signature costs no read of a secret.
+        # A request without a signature costs no read of a secret.
         claims = carries_signature(headers)
         if not claims or not (is_signed(self._secrets.accepted()) or is_signed(self._secrets.reread())):
             raise self._refused()
 
     def _refused(self) -> MessagingError:
         self._telemetry.add(Metric.WEBHOOKS_REFUSED)
-        return MessagingError(Code.INVALID_SIGNATURE, "the request is not signed as an event of CXone's")
+        return MessagingError(Code.INVALID_SIGNATURE, "the request has no valid signature of CXone's")
 
 
 def _name_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Name a refusal: as its event where its body is signed or it has an entry, else all of one message alike.
+    """Return a refusal's id: the event's where its body is signed or it has an entry, else one for all of a message's.
 
-    So what a callback URL's holder sends becomes no more consent entries than delivery entries, but for one, and
-    takes no name that a signed refusal needs.
+    So a callback URL's holder makes no more consent entries than delivery entries, but for one, and takes no id that a
+    signed refusal needs.
     """
-    is_signed = proof.body_is_signed or proof.message_id is None
-    if is_signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+    if recording.signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity
     return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
 

@@ -1,22 +1,22 @@
 """Record a subscription event: a recipient's reply, news of a template, or something for people to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import SKEW, plausible_instant
-from cxone_messaging.domain.entries import Draft, EntryType, Value
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.keywords import Keyword, keyword_in
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.use_cases.consents import HeardConsent, ManageConsents
-from cxone_messaging.use_cases.events.delivery import Recorded, record_once
+from cxone_messaging.use_cases.consents import ConsentFromEvent, ManageConsents
+from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.use_cases.journal import Journal
 
 INBOUND = "message.inbound"
 TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
@@ -29,7 +29,7 @@ _STATUSES: Mapping[Keyword, ConsentStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEvent:
-    """One event as it came; which fields there are depends on its name, `event`."""
+    """One event as it came; its name, `event`, decides which fields it has."""
 
     event: str
     id: str | None = None
@@ -41,10 +41,10 @@ class SubscriptionEvent:
 
 
 class RecordEvent:
-    """The use case."""
+    """Records subscription events."""
 
-    def __init__(self, ledger: Ledger, consents: ManageConsents, pseudonyms: Pseudonyms, clock: Clock) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal, consents: ManageConsents, pseudonyms: Pseudonyms, clock: Clock) -> None:
+        self._journal = journal
         self._consents = consents
         self._pseudonyms = pseudonyms
         self._clock = clock
@@ -52,18 +52,18 @@ class RecordEvent:
     def __call__(self, event: SubscriptionEvent) -> Recorded:
         """Record an event once, however often it comes. Raises `StorageError`.
 
-        What can't be used as what it claims to be, or has a name that we don't know, is kept for people to look at.
+        An event with an unknown name, or without the fields that its name calls for, is kept for a person to look at.
         """
-        told = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
-        event_id = self._pseudonyms.event_id(told)
+        fields = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
+        event_id = self._pseudonyms.event_id(fields)
         if event.event == INBOUND:
-            return self._hear(event, event_id)
+            return self._record_reply(event, event_id)
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
             return self._append(subjects.template(event.template_id), EntryType.TEMPLATE_EVENT, data)
         return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Attention.REVIEW)
 
-    def _hear(self, event: SubscriptionEvent, event_id: str) -> Recorded:
+    def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
         keyword = keyword_in(event.text or "")
         data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
@@ -73,17 +73,14 @@ class RecordEvent:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         status = _STATUSES.get(keyword)
         if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._is_dated_well(event)):
-            return self._obey(number, HeardConsent(status, INBOUND, event_id, str(data["instant"])))
+            consent = ConsentFromEvent(status, INBOUND, event_id, str(data["instant"]))
+            return Recorded.ACCEPTED if self._consents.record_event(number, consent) else Recorded.DUPLICATE
         data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
         why = None if keyword is Keyword.HELP else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
-    def _obey(self, number: PhoneNumber, heard: HeardConsent) -> Recorded:
-        is_new = self._consents.record_event(number, heard)
-        return Recorded.ACCEPTED if is_new else Recorded.DUPLICATE
-
     def _is_dated_well(self, event: SubscriptionEvent) -> bool:
-        """Whether an opt-in's time tells that it is no older than an opt-out."""
+        """Whether an opt-in has a time that is not in the future."""
         try:
             return parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
         except ValueError:
@@ -101,4 +98,8 @@ class RecordEvent:
         self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Attention | None = None
     ) -> Recorded:
         draft = Draft(type_, data, why.as_index() if why else None)
-        return record_once(self._ledger, self._clock, subject, lambda _: draft, data["eventId"]).recorded
+
+        def unless_known(known: Sequence[Entry]) -> Draft | None:
+            return None if any(entry.data.get("eventId") == data["eventId"] for entry in known) else draft
+
+        return Recorded.of(self._journal.append(subject, unless_known))

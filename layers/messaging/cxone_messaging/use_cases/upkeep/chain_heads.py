@@ -1,6 +1,6 @@
-"""Find what chains ended with on a day, from their ends: the same for a chain of any length, in bounded memory."""
+"""Find the last entries of chains on a day, reading from their ends: chains of any length take bounded memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
@@ -10,34 +10,33 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Head, is_head
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.messages import Message
-from cxone_messaging.platform.clock import Clock
-from cxone_messaging.use_cases.settle import is_overdue
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.message_trail import MessageTrail
 
-# So many entries of a chain are looked at before it is called too long: entries that came since the day's end.
+# A chain with more entries since the day's end is too long.
 MOST_ENTRIES = 2_000
-# So many chains of one part may be unreadable before that is taken for a trouble of the store, not of chains.
+# More unreadable chains in one part mean that the store fails, not the chains.
 MOST_UNREADABLE = 20
-# Left of an invocation's time when nothing more is begun.
+# With less time left, no further chain is begun.
 SPARE_SECONDS = 30.0
 
 _PAGE = 100
-# A longer message is not settled here: its sender has tried it hundreds of times.
-_MOST_SETTLED = 1_000
+# A longer message is not marked unknown here: its sender has tried it hundreds of times.
+_MOST_MARKED = 1_000
 
 
 class TooLongError(Exception):
-    """A chain has too many entries behind the day's end."""
+    """A chain has too many entries after the day's end."""
 
 
 class NoTimeError(Exception):
-    """A run has no time left to look at a long chain."""
+    """A run has no time left to read a long chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A chain to look at, of the checkpoint's own day or of the day before only.
+    """A chain to read, of the checkpoint's own day or only of the day before.
 
     `seen` is the head that the checkpoint of the day before lists; it may have skipped the chain.
     """
@@ -50,68 +49,88 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a look at a chain found: its head, or what kept it from being found; all entries if its sender died."""
+    """The result of reading a chain: its head, or the error; all entries if its message's sender died.
+
+    `has_gap` says that a sequence is missing among the entries that were read.
+    """
 
     head: Head | None = None
     trouble: Exception | None = None
     dead: list[Entry] | None = None
+    has_gap: bool = False
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the chain itself is damaged; a store that does not answer proves nothing."""
+        return self.has_gap or (self.trouble is not None and not isinstance(self.trouble, StorageError))
 
 
 class ChainHeads:
-    """Looks at chains, side by side in an executor."""
+    """Reads chains, side by side in an executor."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, executor: Executor) -> None:
-        self._ledger = ledger
-        self._clock = clock
+    def __init__(self, trail: MessageTrail, executor: Executor) -> None:
+        self._trail = trail
+        self._ledger = trail.journal.ledger
         self._executor = executor
 
-    def __call__(
-        self, part: Sequence[Named], day: date, seconds_left: Callable[[], float]
-    ) -> Iterator[tuple[Named, Looked]]:
-        """Look at chains side by side; those that can't be read are tried once more. Raises `StorageError`.
+    def __call__(self, part: Sequence[Named], day: date, deadline: Deadline) -> Iterator[tuple[Named, Looked]]:
+        """Read chains side by side; read again those that are unreadable or have a gap.
 
-        It does where so many can't be read that the store must be out of order.
+        Raises `StorageError` where so many are unreadable that the store must be failing.
         """
 
         def look(named: Named) -> Looked:
             try:
-                return self._look(named, day, seconds_left)
+                return self._look(named, day, deadline)
             except Exception as error:
-                return Looked(trouble=error)  # whatever is wrong with one chain, the others are looked at
+                return Looked(trouble=error)  # whatever is wrong with one chain, the others are read
 
         looked = list(self._executor.map(look, part))
-        again = [look(each) if _is_unreadable(found) else found for each, found in zip(part, looked, strict=True)]
+        # A query is no snapshot, so that a gap may only seem to be there.
+        again = [
+            look(each) if _is_unreadable(found) or found.has_gap else found
+            for each, found in zip(part, looked, strict=True)
+        ]
         unreadable = [found.trouble for found in again if _is_unreadable(found)]
         if len(unreadable) > MOST_UNREADABLE or len(unreadable) == len(part) > 1:
             raise StorageError("many chains could not be read") from unreadable[0]
         return zip(part, again, strict=True)
 
-    def _look(self, named: Named, day: date, seconds_left: Callable[[], float]) -> Looked:
-        """Find a chain's head from its end, in bounded memory. Raises what keeps it from being found."""
+    def _look(self, named: Named, day: date, deadline: Deadline) -> Looked:
+        """Return a chain's head, read from its end in bounded memory. Raises any error of reading."""
         entries = self._ledger.walk(named.subject, backwards=True, page=_PAGE)
         end = list(islice(entries, _PAGE))
         head: Head | None = None
         number = 0
+        has_gap = _has_gap(end)
         for number, entry in enumerate(chain(end, entries), start=1):
+            has_gap = has_gap or entry.sequence != end[0].sequence - number + 1
             if is_head(entry, day, named.seen, was_skipped=named.was_skipped):
                 head = Head(entry.subject, entry.sequence, entry.hash)
                 break
             is_passed = named.seen is not None and entry.sequence <= named.seen.sequence
             if is_passed and not named.is_of_day and not named.was_skipped:
-                break  # whatever stands before it was seen
+                break  # the checkpoint before has all earlier entries
             if number >= MOST_ENTRIES:
                 raise TooLongError
-            if number % _PAGE == 0 and number >= len(end) and seconds_left() < SPARE_SECONDS:
+            if number % _PAGE == 0 and number >= len(end) and deadline.left < SPARE_SECONDS:
                 raise NoTimeError
-        return Looked(head, dead=self._dead(named.subject, end[::-1]))
+        return Looked(head, dead=self._dead(named.subject, end[::-1]), has_gap=has_gap)
 
     def _dead(self, subject: str, end: list[Entry]) -> list[Entry] | None:
-        """Return all entries of a message whose sender died, as the end of its chain tells; otherwise None."""
-        if not end or not subjects.is_message(subject) or not is_overdue(Message.of(end), self._clock):
+        """Return all entries of a message whose sender died, judged by the end of its chain; otherwise None."""
+        if not end or not subjects.is_message(subject) or not self._trail.is_overdue(Message.of(end)):
             return None
         if end[0].sequence <= 1:
             return end
-        return self._ledger.read(subject) if end[-1].sequence <= _MOST_SETTLED else None
+        return self._ledger.read(subject) if end[-1].sequence <= _MOST_MARKED else None
+
+
+def _has_gap(end: Sequence[Entry]) -> bool:
+    """Whether a sequence is missing among a chain's last entries, which begin with the newest."""
+    is_whole = len(end) < _PAGE
+    follow = all(entry.sequence == end[0].sequence - place for place, entry in enumerate(end))
+    return bool(end) and (not follow or (is_whole and end[-1].sequence != 1))
 
 
 def _is_unreadable(looked: Looked) -> bool:

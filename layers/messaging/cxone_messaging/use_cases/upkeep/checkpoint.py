@@ -1,15 +1,14 @@
-"""Make the checkpoints of the days that are over: what every chain of a day ended with, under one Merkle root.
+"""Make the checkpoints of past days: the last entry of each chain on a day, under one Merkle root.
 
-Whoever runs it next goes on where a run broke off: a day's heads are entered in parts, in the order of their subjects,
-and a day without a last entry is not finished. Days that no run came to are caught up with, the oldest first.
+The next run continues where a run broke off: a day's heads are recorded in parts, in the order of their subjects, and
+a day without a last entry is not finished. Days that were missed are made up for, the oldest first.
 
 The chains of the day before are read again: an entry dated on it may have come after its checkpoint.
 
-A chain is read from its end, no further than its head. One that is too long for that, or can't be read, is listed as
-skipped; the next day's checkpoint looks at it again. So no chain keeps a day, or later days, from being checkpointed.
+A chain is read from its end, no further than its head. A chain that is too long for that, or unreadable, is listed as
+skipped, and the next day's checkpoint reads it again. So no chain holds up the checkpoint of a day.
 
-Since every chain of a day is looked at here anyway, a message whose sender died and that nobody has asked for is found
-here too, at the latest on the next day.
+Because every chain of a day is read here, a message whose sender died is found here at the latest, the next day.
 """
 
 import heapq
@@ -34,17 +33,15 @@ from cxone_messaging.domain.checkpoints import (
 )
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType, Value, first_broken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.platform.clock import Clock, instant
-from cxone_messaging.platform.telemetry import Telemetry
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.settle import settle_overdue
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.chain_heads import SPARE_SECONDS, ChainHeads, Looked, Named, NoTimeError
 
-# So many heads stand in one entry: 30 KB as a rule, and below DynamoDB's 400 KB even where each subject is as long as
-# one can be.
+# The heads in one entry: 30 KB as a rule, and below DynamoDB's 400 KB even with the longest subjects.
 PART = 250
-# A function that has not run for longer than this leaves days without a checkpoint, as an audit will say.
+# A function that has not run for longer leaves days without a checkpoint; an audit reports them.
 LOOKBACK_DAYS = 60
 
 _READERS = 16
@@ -56,7 +53,7 @@ class _OvertakenError(Exception):
 
 
 class _Part:
-    """What the next entry of heads lists; `last` is the last chain that was dealt with."""
+    """The next entry of heads; `last` is the last chain that was read."""
 
     def __init__(self, last: str) -> None:
         self.last = last
@@ -65,7 +62,7 @@ class _Part:
         self.skipped: list[Value] = []
 
     def take(self, subject: str, looked: Looked) -> None:
-        """Take in what a look at a chain found."""
+        """Add the result of reading a chain."""
         self.last, self.is_behind = subject, True
         if looked.trouble:
             self.skipped.append(subject)
@@ -78,41 +75,44 @@ class _Part:
         return len(self.listed) + len(self.skipped) == PART
 
     def written(self) -> dict[str, Value]:
-        """Give it as it stands in an entry, and begin the next one."""
-        told: dict[str, Value] = {"heads": self.listed}
+        """Return the entry's data, and begin the next entry."""
+        data: dict[str, Value] = {"heads": self.listed}
         if self.skipped:
-            told[SKIPPED_KEY] = self.skipped
+            data[SKIPPED_KEY] = self.skipped
         self.listed, self.skipped, self.is_behind = [], [], False
-        return told
+        return data
 
 
 class CheckpointLedger:
-    """The use case. Chains are read side by side in the `executor`; one of its own, where none is given."""
+    """Makes checkpoints. Chains are read side by side in the `executor`."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, telemetry: Telemetry, executor: Executor | None = None) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, trail: MessageTrail, clock: Clock, telemetry: Telemetry, executor: Executor | None = None
+    ) -> None:
+        self._trail = trail
+        self._ledger = trail.journal.ledger
         self._clock = clock
         self._telemetry = telemetry
-        self._heads = ChainHeads(ledger, clock, executor or ThreadPoolExecutor(_READERS))
+        self._heads = ChainHeads(trail, executor or ThreadPoolExecutor(_READERS))
 
-    def __call__(self, seconds_left: Callable[[], float]) -> list[Checkpoint]:
-        """Make what checkpoints are due and can be made in the time left, and give them. Raises `StorageError`."""
+    def __call__(self, deadline: Deadline) -> list[Checkpoint]:
+        """Make the checkpoints that are due while there is time, and return them. Raises `StorageError`."""
         before, days = self._due()
         made: list[Checkpoint] = []
         try:
             for day in days:
-                entries = self._make(day, before, seconds_left)
+                entries = self._make(day, before, deadline)
                 checkpoint = Checkpoint.read(day, entries)
                 if checkpoint is None:
                     break
                 made.append(checkpoint)
                 before = entries
         except _OvertakenError:
-            pass  # it goes on with what is left, and the next run finds what is not
+            pass  # the other run makes the rest, and the next run finds what is missing
         return made
 
     def _due(self) -> tuple[Sequence[Entry], list[date]]:
-        """Give the newest checkpoint's entries and the days since; with none, those from the first with entries on."""
+        """Return the newest checkpoint's entries and the days since; without one, the days from the first entry on."""
         newest = settled_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
@@ -125,8 +125,8 @@ class CheckpointLedger:
     def _is_empty(self, day: date) -> bool:
         return next(self._ledger.subjects_of_day(day.isoformat()), None) is None
 
-    def _make(self, day: date, before: Sequence[Entry], seconds_left: Callable[[], float]) -> Sequence[Entry]:
-        """Make one checkpoint, or go on with one, and return its entries. It is not finished where the time was up.
+    def _make(self, day: date, before: Sequence[Entry], deadline: Deadline) -> Sequence[Entry]:
+        """Make one checkpoint, or continue one, and return its entries. It is unfinished where time ran out.
 
         `before` are the entries of the checkpoint of the day before.
         """
@@ -136,20 +136,22 @@ class CheckpointLedger:
         part = _Part(reached(entries))
         chains = self._named(day, before, part.last)
         for named in batched(chains, PART, strict=False):
-            in_time = seconds_left() >= SPARE_SECONDS
-            for each, looked in self._heads(named, day, seconds_left) if in_time else ():
+            in_time = deadline.left >= SPARE_SECONDS
+            for each, looked in self._heads(named, day, deadline) if in_time else ():
                 if isinstance(looked.trouble, NoTimeError):
                     in_time = False
                     break
                 part.take(each.subject, looked)
-                self._settle(looked.dead)
+                if looked.is_broken:
+                    self._telemetry.add(Metric.BROKEN_CHAINS)
+                self._mark_unknown(looked.dead)
                 if part.is_full:
                     entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, part.written())
             if not in_time:
                 if not part.is_behind:
                     return entries
-                told = {**part.written(), REACHED_KEY: part.last}
-                return self._append(day, entries, EntryType.CHECKPOINT_HEADS, told)
+                data = {**part.written(), REACHED_KEY: part.last}
+                return self._append(day, entries, EntryType.CHECKPOINT_HEADS, data)
         if part.listed or part.skipped:
             entries = self._append(day, entries, EntryType.CHECKPOINT_HEADS, part.written())
         heads = list(heads_in(entries))
@@ -158,9 +160,9 @@ class CheckpointLedger:
         return self._append(day, entries, EntryType.CHECKPOINT, end)
 
     def _named(self, day: date, before: Sequence[Entry], after: str) -> Iterator[Named]:
-        """Name in their order the chains to look at: those with an entry of a day, and of the day before.
+        """Return the chains to read, in order: those with an entry on a day, or on the day before.
 
-        The latter if that day has a checkpoint, `before`; chains that it skipped are named, too.
+        The latter only if that day has a checkpoint, `before`; the chains that it skipped are included.
         """
         of_day = ((subject, 0) for subject in self._ledger.subjects_of_day(day.isoformat(), after))
         if not before:
@@ -174,15 +176,15 @@ class CheckpointLedger:
             days = {each[1] for each in group}
             yield Named(subject, 0 in days, seen(subject), was_skipped=subject in skipped)
 
-    def _settle(self, chain: list[Entry] | None) -> None:
-        """Settle a message whose sender died; a chain that doesn't hold is left as it is.
+    def _mark_unknown(self, chain: list[Entry] | None) -> None:
+        """Record `unknown` for a message whose sender died; leave a chain that does not hold.
 
-        The entry is of today, and so moves no head of the day that is checkpointed.
+        The entry is dated today, and so changes no head of the checkpoint's day.
         """
         if chain and first_broken(chain[0].subject, chain) is None:
-            # Found again the next day, if not before; no chain may keep the others from being checkpointed.
+            # The next day's run finds it again; no chain may hold up the checkpoint.
             with suppress(StorageError):
-                settle_overdue(self._ledger, self._clock, self._telemetry, chain[0].subject, chain)
+                self._trail.mark_overdue_unknown(chain[0].subject, chain)
 
     def _append(
         self, day: date, entries: Sequence[Entry], type_: EntryType, data: Mapping[str, Value]
@@ -192,11 +194,11 @@ class CheckpointLedger:
                 raise _OvertakenError
             return Draft(type_, data)
 
-        return append(self._ledger, self._clock, subjects.checkpoint(day), decide, known=entries)
+        return self._trail.journal.append(subjects.checkpoint(day), decide, known=entries).entries
 
 
 def _in_order(heads: Iterable[Head]) -> Callable[[str], Head | None]:
-    """Make a lookup of heads by their subjects, which stand in their order and are asked for in it."""
+    """Return a lookup of heads by subject, for heads and lookups in the same order."""
     rest = iter(heads)
     head = next(rest, None)
 
