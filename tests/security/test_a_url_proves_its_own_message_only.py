@@ -175,6 +175,13 @@ class TestAnEventThatNamesNobody:
         entries = attack.webhook.ledger.read(f"message#{MINE}")
         assert not any("signed" in entry.data for entry in entries), "that it belongs there is the URL's word"
 
+    @pytest.mark.parametrize("step", ["delivered", "refused"])
+    def test_one_that_names_another_recipient_never_goes_to_the_claimer(self, monkeypatch, step):
+        attack = Attack(monkeypatch, their_sender_dies=True)
+        for each in ("claim", step, "wait", "read", "sweep", step):
+            self.do(attack, each)
+        assert attack.words_of(MINE) == {"my word"}
+
     def test_even_then_it_is_there_for_the_true_message(self, monkeypatch):
         attack = Attack(monkeypatch)
         for step in ("claim", "event", "wait", "sweep", "their sender", "sweep"):

@@ -267,6 +267,14 @@ class TestSkippedChains:
         # Of a long chain only its end is read.
         assert world.telemetry[Metric.BROKEN_CHAINS] == ([1] if missing > 51 else [])
 
+    def test_a_gap_on_the_way_to_its_head_counts_too(self, world):
+        self.broken.clear()
+        world.add(*["message#c"] * 350)  # a day later
+        del world.ledger._rows["message#c", 100]
+        (made,) = world.make()
+        assert {head.subject: head.sequence for head in made.heads}["message#c"] == 1
+        assert world.telemetry[Metric.BROKEN_CHAINS] == [1]
+
     def test_a_short_one_is_read_to_its_beginning(self, world):
         self.broken.clear()
         world.at(NOON - timedelta(days=1))
