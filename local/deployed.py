@@ -89,7 +89,7 @@ class Deployed:
         return current
 
     def log_lines(self) -> dict[str, list[str]]:
-        """Give each log group's lines, in the order of the groups' names."""
+        """Return the lines of each log group by its name; all functions share one."""
         return {
             group["logGroupName"]: [
                 event["message"]

@@ -54,7 +54,7 @@ def test_nobody_changes_or_removes_an_entry():
 def test_a_function_that_nobody_waits_for_keeps_what_it_failed_on():
     """CKV_AWS_116 is left out for those that answer somebody, take records off a queue, or run again by schedule."""
     for name, function in FUNCTIONS.items():
-        asynchronous = {each["Type"] for each in function.get("Events", {}).values()} - {"SQS", "Schedule"}
+        asynchronous = {each["Type"] for each in function.get("Events", {}).values()} - {"Api", "Schedule"}
         assert not asynchronous or "DeadLetterQueue" in function or "EventInvokeConfig" in function, name
 
 
@@ -92,5 +92,3 @@ def test_each_exception_has_its_reason(file, key):
 def test_the_threat_model_speaks_of_everything_that_can_be_reached(type_):
     text = (template.ROOT / "docs" / "threat-model.md").read_text()
     assert {id_ for id_ in template.resources(type_) if f"`{id_}`" not in text} == set()
-
-

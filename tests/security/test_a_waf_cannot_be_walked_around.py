@@ -21,9 +21,7 @@ def test_the_webhook_routes_are_on_the_http_api_and_on_no_other():
 def test_no_other_route_leads_to_the_function_that_takes_events():
     """A proxy route, or a function URL, would be another way to the same handler."""
     leading_there = re.compile("receive.?webhook", re.IGNORECASE)
-    assert {
-        route for route, each in transformed.rest_operations().items() if leading_there.search(str(each))
-    } == set()
+    assert {route for route, each in transformed.rest_operations().items() if leading_there.search(str(each))} == set()
     assert not [route for route in transformed.rest_operations() if "proxy" in route or "any-method" in route]
     assert not transformed.resources("AWS::Lambda::Url")
 
