@@ -41,15 +41,21 @@ class Deployed:
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Call the API; a body of bytes goes out as it is, any other as JSON. The emulator checks no signature."""
+        """Call a route, CXone's two at `WebhookUrl`; a body of bytes goes out as it is, any other as JSON.
+
+        The emulator checks no signature.
+        """
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         return self._session.request(
             method,
-            self.api_url + path,
+            self._address(path),
             data=data,
             headers={"Authorization": "local", "Content-Type": "application/json", **(headers or {})},
             timeout=_TIMEOUT_SECONDS,
         )
+
+    def _address(self, path: str) -> str:
+        return (self.outputs["WebhookUrl"] if path.startswith("/webhooks/") else self.api_url) + path
 
     def simulator(self, path: str, body: object = None, method: str | None = None) -> Any:
         """Ask the CXone simulator, or steer it when there is a body; the path is under `/_simulator/`."""
@@ -83,7 +89,7 @@ class Deployed:
         return current
 
     def log_lines(self) -> dict[str, list[str]]:
-        """Give each log group's lines, in the order of the groups' names."""
+        """Return the lines of each log group by its name; all functions share one."""
         return {
             group["logGroupName"]: [
                 event["message"]

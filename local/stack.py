@@ -51,7 +51,7 @@ def up(options: Options, progress: Progress) -> Deployed:
             _mend_concurrency(options)
             deployed = Deployed(description)
             _wait_for(deployed)
-            outcome.text += f"\n{deployed.api_url}"
+            outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
     except BaseException:
         if starting:
             down(options.folder)

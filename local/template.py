@@ -40,6 +40,13 @@ def resources(type_: str) -> dict[str, Any]:
     return {id_: each.get("Properties", {}) for id_, each in load()["Resources"].items() if each["Type"] == type_}
 
 
+def variables(function: str) -> dict[str, Any]:
+    """Return a function's environment variables, those of all functions among them, by the function's logical id."""
+    of_all: dict[str, Any] = load()["Globals"]["Function"]["Environment"]["Variables"]
+    own = resources("AWS::Serverless::Function")[function].get("Environment", {}).get("Variables", {})
+    return {**of_all, **own}
+
+
 def table(logical_id: str, name: str) -> dict[str, Any]:
     """Give what `CreateTable` takes for a table of the template; what an emulator has no use for is left out."""
     properties = resources("AWS::DynamoDB::Table")[logical_id]

@@ -1,5 +1,6 @@
 """What the template's roles allow, and the table of it in docs/threat-model.md.
 
+A role has the statements that the template writes out, and the policies of AWS's that SAM's transform attaches.
 `python -m tests.roles` writes the table anew.
 """
 
@@ -11,12 +12,25 @@ from functools import cache
 from typing import Any
 
 from local import template
+from tests import transformed
 
 DOCUMENT = template.ROOT / "docs" / "threat-model.md"
 BEGIN, END = "<!-- roles: begin -->", "<!-- roles: end -->"
 INSERT = "dynamodb:PartiQLInsert"
 LEADING_KEYS = "dynamodb:LeadingKeys"
 FUNCTIONS = template.resources("AWS::Serverless::Function")
+EVERYTHING = "everything"
+# What AWS's Managed Policy Reference says of the policies that SAM attaches; each allows its actions on everything.
+MANAGED = {
+    "service-role/AWSLambdaBasicExecutionRole": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+    "AWSXrayWriteOnlyAccess": [
+        "xray:GetSamplingRules",
+        "xray:GetSamplingStatisticSummaries",
+        "xray:GetSamplingTargets",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    ],
+}
 # Adapters that keep items of other tables under keys of the same form.
 _OTHER_TABLES = {"lease.py"}
 
@@ -26,9 +40,30 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def statements(function: str) -> list[dict[str, Any]]:
-    """Return the statements of a function's role, by the function's logical id."""
+def written(function: str) -> list[dict[str, Any]]:
+    """Return all statements that the template writes out for a function's role, by the function's logical id."""
     return [each for policy in FUNCTIONS[function]["Policies"] for each in policy["Statement"]]
+
+
+def statements(function: str) -> list[dict[str, Any]]:
+    """Return what the template lets a function's role do, by the function's logical id."""
+    return [each for each in written(function) if each["Effect"] == "Allow"]
+
+
+def denials(function: str) -> list[dict[str, Any]]:
+    """Return what the template denies a function's role, by the function's logical id."""
+    return [each for each in written(function) if each["Effect"] == "Deny"]
+
+
+def managed(function: str) -> list[str]:
+    """Return the names of AWS's policies that SAM attaches to a function's role, by the function's logical id."""
+    arns = transformed.resources("AWS::IAM::Role")[f"{function}Role"]["ManagedPolicyArns"]
+    return [arn.partition(":policy/")[2] for arn in arns]
+
+
+def managed_statements(function: str) -> list[dict[str, Any]]:
+    """Return the statements of AWS's own policies on a function's role, by the function's logical id."""
+    return [{"Effect": "Allow", "Action": MANAGED[name], "Resource": "*"} for name in managed(function)]
 
 
 def resource_name(resource: dict[str, Any]) -> str:
@@ -91,7 +126,25 @@ def write() -> None:
     DOCUMENT.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
 
 
+def left_of_managed(function: str) -> dict[str, list[str]]:
+    """Return what AWS's own policies let a function do once its denials are taken off, actions by resource's name."""
+    left: dict[str, list[str]] = {}
+    for action in [each for statement in managed_statements(function) for each in statement["Action"]]:
+        but_for = [
+            resource_name(each["NotResource"])
+            for each in denials(function)
+            if any(fnmatchcase(action, pattern) for pattern in as_list(each["Action"]))
+        ]
+        left.setdefault(but_for[0] if but_for else EVERYTHING, []).append(action.partition(":")[2])
+    return left
+
+
 def _rows() -> Iterator[str]:
+    (of_all,) = {
+        tuple((name, *sorted(actions)) for name, actions in left_of_managed(each).items()) for each in FUNCTIONS
+    }
+    for resource, *actions in of_all:
+        yield f"| each | {resource if resource == EVERYTHING else f'`{resource}`'} | {_code(actions)} |  |"
     for function in FUNCTIONS:
         allowed: dict[str, tuple[list[str], list[str]]] = {}
         for statement in statements(function):

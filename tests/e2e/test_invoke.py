@@ -27,7 +27,6 @@ def run(monkeypatch, capsys, stack, stack_folder):
         ("sweep_ledger/schedule", ['  "unknown": ']),
         # Good signatures under a secret that no stack has.
         ("receive_webhook/delivered", ["401 Unauthorized"]),
-        ("receive_webhook/http_api_delivered", ["401 Unauthorized"]),
     ],
 )
 def test_an_answer_is_printed(run, name, told):

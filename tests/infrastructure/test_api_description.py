@@ -13,15 +13,10 @@ from cxone_messaging.domain.messages import Status
 from cxone_messaging.platform.http_api import _PROBLEMS, KEY_LIMIT
 from cxone_messaging.use_cases.events.delivery import Recorded
 from local import template
+from tests import transformed
 from tests.api_description import document, errors_in, operations, resolve
 
-(API,) = template.resources("AWS::Serverless::Api").values()
-DEPLOYED = {
-    f"{method.upper()} {path}": operation
-    for path, item in API["DefinitionBody"]["paths"].items()
-    for method, operation in item.items()
-    if method != "parameters"
-}
+DEPLOYED = transformed.rest_operations() | transformed.webhook_routes()
 HANDLERS = {
     route: module
     for file in (template.ROOT / "functions").glob("*/handler.py")
@@ -47,6 +42,13 @@ def test_it_is_openapi_3_1():
     assert document()["openapi"].startswith("3.1.")
 
 
+def test_a_route_is_described_where_it_is():
+    """CXone's at the output `WebhookUrl`, all others at `ApiUrl`."""
+    elsewhere = {path for path, item in document()["paths"].items() if "servers" in item}
+    assert {f"POST {path}" for path in elsewhere} == set(transformed.webhook_routes())
+    assert "`WebhookUrl`" in document()["paths"]["/webhooks/cxone/sms"]["servers"][0]["description"]
+
+
 def test_its_routes_are_the_deployed_ones_and_those_that_are_answered():
     assert set(operations()) == set(DEPLOYED) == set(HANDLERS)
 
@@ -54,7 +56,7 @@ def test_its_routes_are_the_deployed_ones_and_those_that_are_answered():
 @each_route
 def test_a_route_is_open_just_where_the_template_leaves_it_open(route):
     is_open = operations()[route].get("security", document()["security"]) == []
-    assert is_open == ("security" not in DEPLOYED[route])
+    assert is_open == (route in transformed.webhook_routes())
     assert (403 in responses(route)) != is_open
 
 

@@ -1,26 +1,12 @@
 """What a deployment does, by the transform that CloudFormation runs: new versions, and how they get their calls."""
 
-import copy
-from types import SimpleNamespace
-
 import pytest
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 
 from local import template
+from tests.transformed import transformed
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 ALIAS = "live"
-
-
-def transformed(layer="as it is", **parameters):
-    """Give the resources that CloudFormation gets to see; `layer` stands for the layer's content."""
-    document = copy.deepcopy(template.load())
-    document["Resources"]["MessagingLayer"]["Properties"]["ContentUri"] = f"s3://bucket/{layer.replace(' ', '-')}"
-    for function in FUNCTIONS:
-        document["Resources"][function]["Properties"]["CodeUri"] = f"s3://bucket/{function}"
-    session = SimpleNamespace(region_name="us-east-1")
-    return Translator({}, Parser(), boto_session=session).translate(document, parameters)["Resources"]
 
 
 def of_type(resources, type_):

@@ -255,10 +255,8 @@ class TestDashboard:
             ("Errors", "FunctionName"),
             ("Throttles", "FunctionName"),
             ("Duration", "FunctionName"),
-            ("IncomingBytes", "LogGroupName"),
         ],
     )
     def test_no_function_is_left_out(self, metric, dimension):
         shown = {dict(each.dimensions)[dimension] for each in ON_THE_DASHBOARD if each.metric == metric}
-        logs = {each["LoggingConfig"]["LogGroup"]["Ref"] for each in FUNCTIONS.values()}
-        assert shown == {f"${{{each}}}" for each in (FUNCTIONS if dimension == "FunctionName" else logs)}
+        assert shown == {f"${{{each}}}" for each in FUNCTIONS}

@@ -59,16 +59,25 @@ def arn(resource: dict[str, Any]) -> str:
             return f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}-AbCdEf"
         case "AWS::SQS::Queue":
             return f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
+        case "AWS::Logs::LogGroup":  # as GetAtt gives it
+            return f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/lambda/{name}:*"
     raise ValueError(type_)
 
 
 def role(function: str) -> dict[str, Any]:
-    """Return a function's policy as CloudFormation would write it."""
+    """Return a function's policies as CloudFormation would write them, AWS's own among them, as one."""
     statements = [
-        {**each, "Resource": [arn(resource) for resource in roles.as_list(each["Resource"])]}
-        for each in roles.statements(function)
+        {
+            **each,
+            **{
+                key: [arn(resource) for resource in roles.as_list(each[key])]
+                for key in ("Resource", "NotResource")
+                if key in each
+            },
+        }
+        for each in roles.written(function)
     ]
-    return {"Version": "2012-10-17", "Statement": statements}
+    return {"Version": "2012-10-17", "Statement": statements + roles.managed_statements(function)}
 
 
 def request(

@@ -20,10 +20,25 @@ def test_it_is_there_without_the_layer(module):
     assert done.returncode == 0
 
 
+def described(**outputs):
+    return {"apiUrl": "http://api", "simulatorUrl": None, "outputs": outputs, "awsEndpointUrl": "", "region": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [("/messages", "http://api/messages"), ("/webhooks/cxone/sms?ref=1", "http://webhooks/webhooks/cxone/sms?ref=1")],
+)
+def test_it_calls_the_webhook_routes_where_cxone_does(monkeypatch, path, address):
+    called = []
+    stack = Deployed(described(WebhookUrl="http://webhooks"))
+    monkeypatch.setattr(stack._session, "request", lambda _, url, **__: called.append(url))
+    stack.call("POST", path)
+    assert called == [address]
+
+
 def test_its_callback_urls_are_signed_as_the_senders_sign_them(monkeypatch):
-    described = {"apiUrl": "", "simulatorUrl": None, "outputs": {}, "awsEndpointUrl": "", "region": ""}
     monkeypatch.setattr(Deployed, "secret", lambda _, output: {"CallbackSecretArn": "aa11"}[output])
-    path, _, query = Deployed(described).callback(MESSAGE_ID).partition("?")
+    path, _, query = Deployed(described()).callback(MESSAGE_ID).partition("?")
     told = dict(each.split("=") for each in query.split("&"))
     assert path == "/webhooks/cxone/sms"
     assert reference_is_signed(["aa11"], told["ref"], told["sig"])
