@@ -3,7 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.times import format_time
+from cxone_messaging.platform.clock import Clock
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.message_trail import MessageTrail
 
 MESSAGE_ID = "msg_" + "1" * 32
 SUBJECT = f"message#{MESSAGE_ID}"
@@ -49,3 +54,8 @@ def outcome(type_, error):
 def delivery(status, seconds=60, cxone_message_id="cx-1"):
     data = {"cxoneMessageId": cxone_message_id, "status": status, "word": status.casefold(), "instant": at(seconds)}
     return EntryType.DELIVERY, data
+
+
+def message_trail(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> MessageTrail:
+    """Give what any writer may add to messages' chains."""
+    return MessageTrail(Journal(ledger, clock), clock, telemetry)

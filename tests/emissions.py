@@ -1,20 +1,22 @@
 """What the functions really report: their handlers and use cases over fakes, their metrics as they print them."""
 
 import contextlib
+import importlib
 import io
 import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import pytest
-from cxone_messaging.assembly import batches, bulk, consents, messages, single, templates, upkeep, webhooks
 
+from cxone_messaging import wiring
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.consents import ConsentStatus
@@ -25,12 +27,10 @@ from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Pace
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.settings import Settings as BaseSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
-from cxone_messaging.use_cases.upkeep.sweep import Sweep
+from cxone_messaging.use_cases.journal import Journal
 from functions.approve_template import handler as approve_template
 from functions.checkpoint_ledger import handler as checkpoint_ledger
 from functions.manage_consents import handler as manage_consents
@@ -49,6 +49,7 @@ from tests.schedules import SetClock, TableOfOneItem, governor
 from tests.webhooks import Context, Webhook
 from tests.worlds import RECIPIENT, SLOT_SECONDS, Injector, Killed, Plan, World
 
+FUNCTIONS = sorted(path.parent.name for path in Path("functions").glob("*/handler.py"))
 TIMESTAMP = "2026-11-22T14:14:00Z"
 
 
@@ -171,7 +172,9 @@ def _read(patch: pytest.MonkeyPatch) -> None:
     """Read a message whose sender died."""
     world = _dead_sender()
     world.clock.advance(60)
-    patch.setattr(read_ledger, "use_case", _once(ReadMessage(world.ledger, world.clock, read_ledger.metrics)))
+    patch.setattr(
+        read_ledger, "use_case", _once(read_ledger.read_message(world.ledger, world.clock, read_ledger.metrics))
+    )
     for subject in world.ledger.subjects():
         if subject.startswith("message#"):
             path = {"messageId": subject.removeprefix("message#")}
@@ -182,7 +185,7 @@ def _checkpoint(patch: pytest.MonkeyPatch) -> None:
     """Come across a message whose sender died."""
     world = _dead_sender()
     world.clock.advance(2 * 86_400)
-    use_case = CheckpointLedger(world.ledger, world.clock, checkpoint_ledger.metrics)
+    use_case = checkpoint_ledger.checkpoint_ledger(world.ledger, world.clock, checkpoint_ledger.metrics)
     patch.setattr(checkpoint_ledger, "use_case", _once(use_case))
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="request-1")
     assert checkpoint_ledger.handler({}, context)["made"]
@@ -221,20 +224,20 @@ def _sweep(patch: pytest.MonkeyPatch) -> None:
         assert webhook.delivery(told)[0] == 200  # before its message
         _write_sent(webhook, f"cx-{number}")
         webhook.clock.advance(10)
-        sweep = Sweep(webhook.ledger, webhook.clock, sweep_ledger.metrics, 3600)
+        sweep = sweep_ledger.sweep(webhook.ledger, webhook.clock, sweep_ledger.metrics, 3600)
         patch.setattr(sweep_ledger, "use_case", _once(sweep))
         assert sweep_ledger.handler({}, context)["joined"] == 1
 
 
 def _write_sent(webhook: Webhook, cxone_message_id: str) -> None:
     type_, data = sending()
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: Draft(type_, data))
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: Draft(type_, data))
     sent = Draft(
         EntryType.DISPATCHED,
         {"latencyMs": 42, "cxoneMessageId": cxone_message_id},
         {CXONE_MESSAGE_KEY: cxone_message_id},
     )
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: sent)
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: sent)
 
 
 def _approval(patch: pytest.MonkeyPatch) -> None:
@@ -267,7 +270,7 @@ def _defects(patch: pytest.MonkeyPatch) -> None:
 
 
 def _broken_chains(patch: pytest.MonkeyPatch) -> None:
-    """Have each function's ledger, as its assembly makes it, read a chain with a gap."""
+    """Have each function's ledger, as its composition makes it, read a chain with a gap."""
     ledgers: list[DynamoLedger] = []
 
     class Noted(DynamoLedger):
@@ -275,31 +278,37 @@ def _broken_chains(patch: pytest.MonkeyPatch) -> None:
             super().__init__(FakeDynamo(), "ledger", **options)  # type: ignore[arg-type]
             ledgers.append(self)
 
-    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "99" * 32}})
+    secrets = MagicMock(**{"get_secret_value.return_value": {"SecretString": "p" * 64}})
     patch.setattr(aws, "dynamodb", MagicMock)
     patch.setattr(aws, "sqs", MagicMock)
     patch.setattr(aws, "secrets_manager", lambda: secrets)
-    settings = MagicMock(cxone_requests_per_second=1, rate_utilisation_percent=100, unknown_patience_minutes=1)
-    settings.cxone_sms_base_url = settings.webhook_base_url = "http://127.0.0.1:9"
-    for assembly, build, function in (
-        (single, single.send_message, send_message),
-        (bulk, bulk.work_queue, send_bulk),
-        (batches, batches.submit_batch, submit_bulk),
-        (messages, messages.read_message, read_ledger),
-        (consents, consents.manage_consents, manage_consents),
-        (templates, partial(templates.approve_template, gateway=MagicMock()), approve_template),
-        (webhooks, webhooks.receive_event, receive_webhook),
-        (upkeep, upkeep.sweep, sweep_ledger),
-        (upkeep, upkeep.checkpoint_ledger, checkpoint_ledger),
-    ):
-        patch.setattr(assembly, "DynamoLedger", Noted)
-        build(settings, telemetry=function.metrics)
+    for folder in FUNCTIONS:
+        function = importlib.import_module(f"functions.{folder}.handler")
+        (model,) = settings_of(function)
+        for name in model.variables():
+            patch.setenv(name, "https://cxone.example" if name.endswith("_URL") else "12")
+        place = wiring if hasattr(function, "sender_parts") else function
+        patch.setattr(place, "DynamoLedger", Noted)
+        build = getattr(function, "approving", None) or function.use_case
+        for cached in vars(function).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
+        build()
+        for cached in vars(function).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
         ledger = ledgers.pop()
         first = Draft(EntryType.SENDING, {}).following([], SUBJECT, instant(FakeClock().now()))
         ledger.insert(first)
         ledger.insert(replace(first, sequence=3))
         ledger.read(SUBJECT)
         function.metrics.flush()
+
+
+def settings_of(function: ModuleType) -> list[type[BaseSettings]]:
+    """Give the settings models that a handler defines."""
+    own = (each for each in vars(function).values() if isinstance(each, type) and each.__module__ == function.__name__)
+    return [each for each in own if issubclass(each, BaseSettings)]
 
 
 def _once(use_case: object) -> Callable[[], object]:

@@ -30,6 +30,20 @@ from cxone_messaging.platform.telemetry import Metric
 EPOCH = 1_795_000_000.0
 
 
+class FakeDeadline:
+    """A deadline that shows given numbers of seconds, one at each look."""
+
+    def __init__(self, *shown: float) -> None:
+        self._shown = list(shown)
+
+    @property
+    def left(self) -> float:
+        return self._shown.pop(0) if len(self._shown) > 1 else self._shown[0]
+
+    def less(self, seconds: float) -> "FakeDeadline":
+        return self
+
+
 class FakeClock:
     """Time stands still unless somebody sleeps or advances it; threads may share it."""
 
@@ -221,7 +235,7 @@ class FakeGovernor:
 
     def __init__(self, clock: FakeClock, slot_seconds: float = 1 / 97) -> None:
         self._clock = clock
-        self._slot = slot_seconds
+        self.slot_seconds = slot_seconds
         self._lock = threading.Lock()
         self.next_slot = self.held_until = self.held_from = self.open_until = self.probe_until = 0.0
         self.failures = self.holds = 0
@@ -240,7 +254,7 @@ class FakeGovernor:
             start = max(now, self.next_slot)
             if start - now > horizon:
                 raise RateUsedUpError(start - now - horizon)
-            self.next_slot = start + count * self._slot
+            self.next_slot = start + count * self.slot_seconds
             return Slots(start, count, now, self.failures, holds=self.holds)
 
     def check(self, slots: Slots) -> None:

@@ -8,14 +8,11 @@ from typing import Any
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.events.old_urls import OldUrls
-from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.events.subscription import RecordEvent
-from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.upkeep.sweep import Sweep
+from cxone_messaging.platform.deadline import Deadline
 from functions.manage_consents.handler import manage_consents
+from functions.read_ledger.handler import read_message
 from functions.receive_webhook import handler as function
+from functions.sweep_ledger.handler import sweep
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 
 ARN, CALLBACK_ARN = "arn:webhook", "arn:callback"
@@ -48,22 +45,24 @@ class Webhook:
                 CALLBACK_ARN: json.dumps({"current": CALLBACK, "previous": CALLBACK_PREVIOUS}),
             }
         )
-        secrets = WebhookSecrets(self.secrets, ARN, self.clock)
         self.pseudonyms = Pseudonyms("pepper")
         self.manage = manage_consents(self.ledger, self.consents, self.pseudonyms, self.clock)
-        receive = ReceiveEvent(
-            record_delivery=RecordDelivery(self.ledger, self.clock, self.telemetry),
-            record_event=lambda: RecordEvent(self.ledger, self.manage, self.pseudonyms, self.clock),
-            consents=lambda: self.manage,
-            secrets=secrets,
+        receive = function.receive_event(
+            ledger=self.ledger,
+            consents=self.consents,
+            pseudonyms=lambda: self.pseudonyms,
+            secrets=WebhookSecrets(self.secrets, ARN, self.clock),
             callback_secrets=WebhookSecrets(self.secrets, CALLBACK_ARN, self.clock),
             clock=self.clock,
             telemetry=self.telemetry,
-            old_urls=OldUrls(secrets, self.ledger, self.clock),
         )
-        self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
-        self.sweep = Sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)
+        self.read = read_message(self.ledger, self.clock, self.telemetry)
+        self._sweep = sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)
         monkeypatch.setattr(function, "use_case", lambda: receive)
+
+    def sweep(self, seconds=60.0):
+        """Sweep the ledger, with so many seconds to do it in."""
+        return self._sweep(Deadline.after(self.clock, seconds))
 
     def post(self, path, body, *, query=None, headers=None, is_base64=False):
         """Post raw bytes as API Gateway hands them over; gives the answer's status and its JSON."""

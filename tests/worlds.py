@@ -33,11 +33,11 @@ from cxone_messaging.use_cases.bulk.read_batch import ReadBatch
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.submit_batch import SubmitBatch
 from cxone_messaging.use_cases.consents import ConsentFromApi
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.read_message import ReadMessage
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from cxone_messaging.wiring import SenderParts
 from functions.manage_consents.handler import manage_consents
+from functions.read_ledger.handler import read_message
+from functions.receive_webhook.handler import record_delivery
 from functions.send_bulk.handler import read, send_records, work_queue
 from functions.send_message.handler import send_message
 from functions.submit_bulk.handler import submit_batch
@@ -145,6 +145,8 @@ class Injected:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
+        if not callable(method):
+            return method
         return lambda *args, **options: self._injector.call(method, *args, **options)
 
 
@@ -205,8 +207,8 @@ class World:
         self.queue = FakeSqs(self.clock)
         self.telemetry = FakeTelemetry()
         self.pseudonyms = Pseudonyms("pepper")
-        self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
-        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.read = read_message(self.ledger, self.clock, self.telemetry)
+        self.record = record_delivery(self.ledger, self.clock, self.telemetry)
         self.read_batch = ReadBatch(self.ledger)
         self._manage = manage_consents(self.ledger, self.consents, self.pseudonyms, self.clock)
         # Each word of `RECIPIENT`: when it was stored, its number in the ledger, and what it is.

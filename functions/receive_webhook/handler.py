@@ -100,6 +100,11 @@ class SubscriptionBody(WireBody):
         )
 
 
+def record_delivery(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> RecordDelivery:
+    """Compose what records delivery events, from its parts."""
+    return RecordDelivery(MessageTrail(Journal(ledger, clock), clock, telemetry), clock)
+
+
 def receive_event(
     *,
     ledger: Ledger,
@@ -118,7 +123,7 @@ def receive_event(
         return ManageConsents(journal=journal, consents=consents, pseudonyms=pseudonyms(), clock=clock)
 
     return ReceiveEvent(
-        record_delivery=RecordDelivery(MessageTrail(journal, clock, telemetry), clock),
+        record_delivery=record_delivery(ledger, clock, telemetry),
         record_event=cache(lambda: RecordEvent(journal, manage_consents(), pseudonyms(), clock)),
         consents=manage_consents,
         secrets=secrets,

@@ -3,6 +3,7 @@
 from cxone_messaging.platform import startup
 
 # isort: split
+import random
 from functools import cache
 from typing import Any
 
@@ -30,9 +31,11 @@ class SweepLedgerSettings(Settings):
     unknown_patience_minutes: float = Field(default=60, ge=1)
 
 
-def sweep(ledger: Ledger, clock: Clock, telemetry: Telemetry, patience_seconds: float) -> Sweep:
+def sweep(
+    ledger: Ledger, clock: Clock, telemetry: Telemetry, patience_seconds: float, rng: random.Random | None = None
+) -> Sweep:
     """Compose the use case from its parts."""
-    return Sweep(MessageTrail(Journal(ledger, clock), clock, telemetry), clock, telemetry, patience_seconds)
+    return Sweep(MessageTrail(Journal(ledger, clock), clock, telemetry), clock, telemetry, patience_seconds, rng)
 
 
 @cache

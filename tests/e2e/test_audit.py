@@ -10,7 +10,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Checkpoint
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from local.options import ROOT
 from tests.e2e.conftest import OPTED_IN
 from tests.fakes import FakeClock
@@ -22,7 +22,7 @@ def test_past_days_are_checkpointed_and_the_ledger_is_exported(client, opted_in,
     stack = client.stack
     ledger = DynamoLedger(stack.client("dynamodb"), stack.outputs["LedgerTableName"])
     past = FakeClock(time.time() - TWO_DAYS)
-    append(ledger, past, "message#past", lambda _: Draft(EntryType.DELIVERY, {}))
+    Journal(ledger, past).append("message#past", lambda _: Draft(EntryType.DELIVERY, {}))
     answer = stack.client("lambda").invoke(FunctionName="cxone-messaging-checkpoint-ledger", Payload=b"{}")
     assert "FunctionError" not in answer, answer["Payload"].read()
     assert json.load(answer["Payload"]).keys() == {"made"}

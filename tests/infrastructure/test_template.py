@@ -9,7 +9,6 @@ import pytest
 from pydantic.alias_generators import to_pascal
 
 from cxone_messaging.domain.checkpoints import SETTLED_AFTER
-from cxone_messaging.platform import settings
 from local import template
 from tests import roles, transformed
 from tests.roles import as_list, statements
@@ -23,6 +22,11 @@ GATEWAY_SECONDS = 29
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
 each_operation = pytest.mark.parametrize("route", OPERATIONS)
+
+
+def settings_model(folder):
+    """Give the settings model that a handler defines, by its name."""
+    return getattr(importlib.import_module(f"functions.{folder}.handler"), to_pascal(folder) + "Settings")
 
 
 def folder(function):
@@ -68,7 +72,7 @@ class TestFunctions:
 
     @each_function
     def test_its_environment_is_what_its_settings_read(self, function):
-        model = getattr(settings, to_pascal(folder(function)) + "Settings")
+        model = settings_model(folder(function))
         assert set(template.variables(function)) - {"LOG_LEVEL", "PYDANTIC_DISABLE_PLUGINS"} == model.variables()
 
     def test_what_all_have_is_said_once(self):
@@ -79,7 +83,7 @@ class TestFunctions:
 
     @each_function
     def test_values_written_out_are_ones_that_its_settings_take(self, function):
-        model = getattr(settings, to_pascal(folder(function)) + "Settings")
+        model = settings_model(folder(function))
         own = template.variables(function)
         defaults = {name: each.get("Default", "") for name, each in TEMPLATE["Parameters"].items()}
         built = {name: "https://built.example" if name.endswith("BASE_URL") else name for name in own}

@@ -14,8 +14,9 @@ from boto3.dynamodb.types import TypeSerializer
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import Journal
+from functions.checkpoint_ledger.handler import checkpoint_ledger
 from local.options import ROOT
 from tests.fakes import FakeClock, FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT
@@ -34,7 +35,7 @@ def written(ledger):
     clock = FakeClock(NOON.timestamp())
 
     def add(subject, **data):
-        append(ledger, clock, subject, lambda _: Draft(EntryType.DELIVERY, data))
+        Journal(ledger, clock).append(subject, lambda _: Draft(EntryType.DELIVERY, data))
 
     add("message#changed", campaignId="summer", recipientHash=hash_of(RECIPIENT))
     add("message#cut", campaignId="winter", recipientHash=hash_of(RECIPIENT))
@@ -43,7 +44,7 @@ def written(ledger):
     clock.advance(86_400)
     add("message#cut", status="delivered")
     clock.advance(86_400)
-    CheckpointLedger(ledger, clock, FakeTelemetry())(lambda: 900.0)
+    checkpoint_ledger(ledger, clock, FakeTelemetry())(Deadline.after(clock, 900))
     return datetime.fromtimestamp(clock.now(), UTC)
 
 

@@ -26,7 +26,7 @@ from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import SystemClock, instant
 from cxone_messaging.use_cases.consents import ConsentFromApi
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from functions.receive_webhook.handler import record_delivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT
@@ -118,7 +118,7 @@ class Bulk:
         return Message.of(entries).status if entries else None
 
     def deliver(self, reference, message):
-        record = RecordDelivery(self._ledger, SystemClock(), FakeTelemetry())
+        record = record_delivery(self._ledger, SystemClock(), FakeTelemetry())
         record(DeliveryEvent(message["id"], "delivered", RECIPIENT, "2026-11-22T10:00:00Z"), self.message_id(reference))
 
 

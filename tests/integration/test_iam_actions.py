@@ -19,8 +19,8 @@ from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
+from functions.receive_webhook.handler import record_delivery
 from local import template
 from tests import events, roles
 from tests.events import FUNCTIONS, WEBHOOK_SECRET
@@ -53,11 +53,9 @@ def submit_bulk(drive):
 
 def read_ledger(drive):
     overdue = Draft(EntryType.SENDING, {"deadline": "2026-01-01T00:00:00.000Z"})
-    append(drive.ledger, SystemClock(), f"message#{id_in('message', 'messageId')}", lambda _: overdue)
+    Journal(drive.ledger, SystemClock()).append(f"message#{id_in('message', 'messageId')}", lambda _: overdue)
     assert json.loads(drive.play("message")["body"])["status"] == "unknown"
-    append(
-        drive.ledger,
-        SystemClock(),
+    Journal(drive.ledger, SystemClock()).append(
         f"batch#{id_in('batch', 'batchId')}",
         lambda _: Draft(EntryType.BATCH, {"total": 0}),
     )
@@ -95,15 +93,15 @@ def signed(name, told):
 
 def sweep_ledger(drive):
     stray = DeliveryEvent("cx", "delivered", "", "2026-11-22T14:14:00Z")
-    RecordDelivery(drive.ledger, SystemClock(), FakeTelemetry())(stray, None)
+    record_delivery(drive.ledger, SystemClock(), FakeTelemetry())(stray, None)
     late = Draft(EntryType.DISPATCHED, {"cxoneMessageId": "cx"}, {"cxoneMessageId": "cx"})
-    append(drive.ledger, SystemClock(), "message#late", lambda _: late)
+    Journal(drive.ledger, SystemClock()).append("message#late", lambda _: late)
     assert drive.play("schedule")["joined"] == 1
 
 
 def checkpoint_ledger(drive):
     two_days_ago = FakeClock(SystemClock().now() - 2 * 86_400)
-    append(drive.ledger, two_days_ago, "message#old", lambda _: Draft(EntryType.SENDING, {}))
+    Journal(drive.ledger, two_days_ago).append("message#old", lambda _: Draft(EntryType.SENDING, {}))
     assert drive.play("schedule")["made"] > 0
     assert [entry.type for entry in drive.ledger.read("message#old")] == ["sending", "unknown"]
 

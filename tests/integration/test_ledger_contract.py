@@ -22,8 +22,8 @@ from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.journal import Journal
+from functions.read_ledger.handler import read_message
 from tests.building import MESSAGE_ID, SUBJECT, at, chain, delivery, dispatched, sending
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
@@ -199,7 +199,7 @@ def test_an_id_that_is_no_index_key_is_not_found(ledger):
 class TestSubjectsOfADay:
     @staticmethod
     def append(ledger, clock, subject):
-        return append(ledger, clock, subject, lambda _: Draft(EntryType.DELIVERY, {}))[-1]
+        return Journal(ledger, clock).append(subject, lambda _: Draft(EntryType.DELIVERY, {})).entries[-1]
 
     def test_a_subject_is_named_once_for_each_day_that_it_has_an_entry_of(self, ledger):
         clock = FakeClock(datetime(2026, 11, 22, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -236,7 +236,7 @@ def test_sixteen_appenders_at_once_leave_one_gapless_chain(ledger):
         start.wait()
         for number in range(each):
             draft = Draft(EntryType.DELIVERY, {"appender": appender, "number": number})
-            append(ledger, SystemClock(), SUBJECT, lambda _, draft=draft: draft)
+            Journal(ledger, SystemClock()).append(SUBJECT, lambda _, draft=draft: draft)
 
     with ThreadPoolExecutor(appenders) as pool:
         list(pool.map(run, range(appenders)))
@@ -254,7 +254,7 @@ def test_of_sixteen_who_would_all_be_first_one_is(ledger):
     def run(appender):
         draft = Draft(EntryType.SENDING, {"owner": str(appender)})
         start.wait()
-        entries = append(ledger, SystemClock(), SUBJECT, lambda known: None if known else draft, known=[])
+        entries = Journal(ledger, SystemClock()).append(SUBJECT, lambda known: None if known else draft, known=[])
         return entries[0].data["owner"] == str(appender)
 
     with ThreadPoolExecutor(16) as pool:
@@ -268,7 +268,7 @@ class TestTampering:
     @pytest.fixture
     def read(self, real_ledger):
         inserted(real_ledger, chain(sending(), dispatched(), delivery("delivered")))
-        reading = ReadMessage(real_ledger, SystemClock(), FakeTelemetry())
+        reading = read_message(real_ledger, SystemClock(), FakeTelemetry())
         assert reading(MESSAGE_ID).verified is True
         return lambda: reading(MESSAGE_ID)
 

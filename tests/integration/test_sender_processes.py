@@ -21,7 +21,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
+from functions.receive_webhook.handler import record_delivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT
@@ -94,7 +94,7 @@ def test_senders_killed_at_work_send_nothing_twice_and_lose_nothing(environment,
     finisher.join()
 
     taken = accepted(simulator)
-    record = RecordDelivery(ledger, SystemClock(), FakeTelemetry())
+    record = record_delivery(ledger, SystemClock(), FakeTelemetry())
     counts = Counter()
     for key in keys:
         messages = taken.get(message_id(key), [])

@@ -8,16 +8,13 @@ import pytest
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.delivery import FINAL_WORDS
 from cxone_messaging.domain.entries import Draft, first_broken
 from cxone_messaging.domain.messages import Status
-from cxone_messaging.domain.delivery import FINAL_WORDS
-from cxone_messaging.domain.entries import first_broken
-from cxone_messaging.domain.messages import (Status)
-from cxone_messaging.domain.subjects import (subject_of)
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import SystemClock, instant
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from tests.building import dispatched, sending
 from tests.webhooks import Webhook
 
@@ -49,12 +46,12 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     tasks, messages = [], {f"msg_{number:032}": f"cx-{number}" for number in range(4)}
     for message_id, cxone_id in messages.items():
         begun = Draft(*sending())
-        append(ledger, webhook.clock, subjects.message(message_id), lambda _, begun=begun: begun)
+        Journal(ledger, webhook.clock).append(subjects.message(message_id), lambda _, begun=begun: begun)
 
         def answer(message_id=message_id, cxone_id=cxone_id):
             type_, data = dispatched(cxone_id)
             draft = Draft(type_, data, {"cxoneMessageId": cxone_id})
-            append(ledger, webhook.clock, subjects.message(message_id), lambda _: draft)
+            Journal(ledger, webhook.clock).append(subjects.message(message_id), lambda _: draft)
             return 200, {"status": "accepted"}
 
         tasks.append(answer)
@@ -69,7 +66,7 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     answers = together(tasks)
     assert {status for status, _ in answers} == {200}
     assert {body["status"] for _, body in answers} == OK
-    webhook.sweep(lambda: 60.0)
+    webhook.sweep()
     for message_id in messages:
         shown = webhook.read(message_id)
         assert (shown.message.status, shown.verified) == (Status.DELIVERED, True)
@@ -79,7 +76,7 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
         # Only words that settle a message are entered anew when they are signed.
         assert {(word, True) for word in WORDS if word in FINAL_WORDS} <= {*told}
         assert [entry.sequence for entry in shown.entries] == list(range(1, len(told) + 3))
-    assert webhook.sweep(lambda: 60.0).joined == 0
+    assert webhook.sweep().joined == 0
 
 
 def test_replies_that_come_all_at_once_leave_the_latest_in_force(webhook, ledger):

@@ -11,12 +11,6 @@ import pytest
 
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.batches import BulkRecord
-from cxone_messaging.domain.ledger import (BrokenChainError)
-from cxone_messaging.domain.entries import (Draft)
-from cxone_messaging.adapters.dynamodb.ledger import (DynamoLedger)
-from cxone_messaging.use_cases.journal import (append)
-from cxone_messaging.assembly import batches
-from cxone_messaging.domain.batches import (BulkRecord)
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -27,17 +21,12 @@ from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Unusable
+from cxone_messaging.use_cases.bulk.read_batch import ReadBatch
 from cxone_messaging.use_cases.consents import ConsentFromApi, ConsentFromEvent
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.platform import aws
-from cxone_messaging.platform.settings import ReadLedgerSettings
-from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.bulk.in_flight import (Unusable)
-from cxone_messaging.use_cases.consents import (ConsentFromApi, ConsentFromEvent, ManageConsents)
-from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.settle import is_overdue, settle_overdue
+from cxone_messaging.use_cases.journal import Journal
 from functions.manage_consents.handler import manage_consents
-from tests.building import MESSAGE_ID, sending
+from functions.read_ledger.handler import read_message
+from tests.building import MESSAGE_ID, message_trail, sending
 from tests.building import SUBJECT as MESSAGE
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeTelemetry
@@ -80,7 +69,7 @@ def test_nothing_is_appended_to_a_chain_with_a_gap(desk, sequence):
     break_chain(desk.ledger, desk.clock, SUBJECT, sequence)
     before = desk.ledger.read(SUBJECT)
     with pytest.raises(BrokenChainError) as raised:
-        append(desk.ledger, desk.clock, SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+        Journal(desk.ledger, desk.clock).append(SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
     assert raised.value.subject == SUBJECT
     assert [entry.sequence for entry in raised.value.kept] == [1]
     assert desk.ledger.read(SUBJECT) == before
@@ -88,7 +77,7 @@ def test_nothing_is_appended_to_a_chain_with_a_gap(desk, sequence):
 
 def test_whoever_appends_nothing_is_not_refused(desk):
     break_chain(desk.ledger, desk.clock, SUBJECT)
-    assert len(append(desk.ledger, desk.clock, SUBJECT, lambda _: None)) == 2
+    assert len(Journal(desk.ledger, desk.clock).append(SUBJECT, lambda _: None).entries) == 2
 
 
 @pytest.mark.parametrize("sequence", [3, 4, FAR, 0, -1])
@@ -148,7 +137,7 @@ def test_a_carriers_refusal_opts_out_although_its_messages_chain_takes_no_entry(
     webhook.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
     type_, data = sending()
     sent = {**data, "recipient": NUMBER.masked, "recipientHash": HASH}
-    append(webhook.ledger, webhook.clock, MESSAGE, lambda _: Draft(type_, sent))
+    Journal(webhook.ledger, webhook.clock).append(MESSAGE, lambda _: Draft(type_, sent))
     break_chain(webhook.ledger, webhook.clock, MESSAGE)
     refusal = {"messageId": "cx-1", "status": "failed", "error": "recipient opted out", "timestamp": INSTANT}
     status, _ = webhook.delivery(refusal, MESSAGE_ID)
@@ -160,12 +149,13 @@ def test_a_carriers_refusal_opts_out_although_its_messages_chain_takes_no_entry(
 def test_a_dead_senders_message_with_a_gap_keeps_nobody_from_the_others():
     ledger, clock, telemetry = FakeLedger(), FakeClock(), FakeTelemetry()
     type_, data = sending()
-    append(ledger, clock, MESSAGE, lambda _: Draft(type_, data))
+    Journal(ledger, clock).append(MESSAGE, lambda _: Draft(type_, data))
     break_chain(ledger, clock, MESSAGE, FAR, type_, **data)
     clock.advance(30 * 86_400)
     known = ledger.read(MESSAGE)
-    assert is_overdue(Message.of(known), clock)
-    assert settle_overdue(ledger, clock, telemetry, MESSAGE, known) == known
+    trail = message_trail(ledger, clock, telemetry)
+    assert trail.is_overdue(Message.of(known))
+    assert trail.mark_overdue_unknown(MESSAGE, known) == known
     assert ledger.read(MESSAGE) == known
 
 
@@ -195,7 +185,7 @@ class TestAlarm:
         return DynamoLedger(FakeDynamo(), "ledger", clock=FakeClock(), telemetry=telemetry)
 
     def test_a_chain_with_a_gap_is_counted_whenever_it_is_read(self, ledger, telemetry):
-        append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+        Journal(ledger, FakeClock()).append(SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
         ledger.read(SUBJECT)
         assert len(telemetry[Metric.BROKEN_CHAINS]) == 0
         break_chain(ledger, FakeClock(), SUBJECT)
@@ -203,15 +193,14 @@ class TestAlarm:
         ledger.read(SUBJECT)
         assert len(telemetry[Metric.BROKEN_CHAINS]) == counted + 1
 
-    def test_who_reads_a_message_or_a_batch_counts_its_gap(self, monkeypatch, ledger, telemetry):
-        monkeypatch.setattr(aws, "dynamodb", lambda: ledger._client)
-        read_batch = batches.read_batch(ReadLedgerSettings(LEDGER_TABLE="ledger"), telemetry)
-        read_message = ReadMessage(ledger, FakeClock(), telemetry)
+    def test_who_reads_a_message_or_a_batch_counts_its_gap(self, ledger, telemetry):
+        read_batch = ReadBatch(ledger)
+        reader = read_message(ledger, FakeClock(), telemetry)
         for place, subject in enumerate([MESSAGE, "batch#b"], start=1):
-            append(ledger, FakeClock(), subject, lambda _: Draft(*sending(total=1)))
+            Journal(ledger, FakeClock()).append(subject, lambda _: Draft(*sending(total=1)))
             break_chain(ledger, FakeClock(), subject)
             if subject == MESSAGE:
-                assert read_message(MESSAGE_ID).verified is False
+                assert reader(MESSAGE_ID).verified is False
             else:
                 assert read_batch("b") == (1, {"queued": 1})
             assert telemetry[Metric.BROKEN_CHAINS] == [1] * place
@@ -219,7 +208,7 @@ class TestAlarm:
     def test_a_gap_that_only_the_query_saw_is_none(self, ledger, telemetry):
         """A query is no snapshot: it may miss an entry that is appended meanwhile, and see the one after it."""
         for _ in range(3):
-            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+            Journal(ledger, FakeClock()).append(SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
 
         def miss(operation, _, answer):
             ledger._client.spoil = lambda *_: None
@@ -231,10 +220,10 @@ class TestAlarm:
 
     def test_a_sequence_that_is_no_whole_number_is_a_gap_too(self, ledger, telemetry):
         for _ in range(3):
-            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+            Journal(ledger, FakeClock()).append(SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
         rows = ledger._client.rows
         rows[SUBJECT, 1.5] = {**json.loads(json.dumps(rows[SUBJECT, 1])), "sequence": {"N": "1.5"}}
         with pytest.raises(BrokenChainError) as raised:
-            append(ledger, FakeClock(), SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
+            Journal(ledger, FakeClock()).append(SUBJECT, lambda _: Draft(EntryType.EVENT, {}))
         assert [entry.sequence for entry in raised.value.kept] == [1, 2, 3]
         assert len(telemetry[Metric.BROKEN_CHAINS])

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxone_messaging.domain.entries import (Draft)
-from cxone_messaging.use_cases.journal import (append)
-from cxone_messaging.domain.batches import (batch_index, count_by_status)
+from cxone_messaging.domain.batches import batch_index, count_by_status
 from cxone_messaging.domain.delivery import FINAL_WORDS, SKEW, DeliveryEvent
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
-from cxone_messaging.domain.messages import (Digest, Status, Message)
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
+from cxone_messaging.domain.messages import Digest, Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.events.delivery import (RecordDelivery, Recorded)
-from cxone_messaging.use_cases.upkeep.sweep import (Sweep)
-from tests.building import MESSAGE_ID, START, SUBJECT, at, delivery, dispatched, sending
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.use_cases.journal import Journal
+from functions.receive_webhook.handler import record_delivery
+from functions.sweep_ledger.handler import sweep
+from tests.building import MESSAGE_ID, START, SUBJECT, at, delivery, dispatched, message_trail, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 from tests.webhooks import SMS, Webhook, callback
 
@@ -35,12 +35,12 @@ class Desk:
 
     def __init__(self):
         self.ledger, self.clock, self.telemetry = FakeLedger(), FakeClock(START.timestamp()), FakeTelemetry()
-        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.record = record_delivery(self.ledger, self.clock, self.telemetry)
         self.write(*sending())
 
     def write(self, type_, data, index=None):
         index = batch_index("own", type_, data) | (index or {})
-        append(self.ledger, self.clock, SUBJECT, lambda _: Draft(type_, data, index))
+        Journal(self.ledger, self.clock).append(SUBJECT, lambda _: Draft(type_, data, index))
 
     def do(self, step):
         self.clock.advance(1)
@@ -48,7 +48,8 @@ class Desk:
             case "dispatched":
                 self.write(*dispatched(), {"cxoneMessageId": "cx-1"})
             case "other batch":
-                count_in_batches(self.ledger, self.clock, SUBJECT, self.ledger.read(SUBJECT), "later")
+                trail = message_trail(self.ledger, self.clock, self.telemetry)
+                trail.count_in_batches(SUBJECT, self.ledger.read(SUBJECT), "later")
             case "flood":
                 for number in range(60):
                     self.post("url", WORDS[number % len(WORDS)], 100 + number, f"error {number}")
@@ -60,7 +61,7 @@ class Desk:
         return self.record(event, None if kind == "by id" else MESSAGE_ID, signed=kind == "signed").recorded
 
     def sweep(self):
-        Sweep(self.ledger, self.clock, self.telemetry, 3600.0)(lambda: 60.0)
+        sweep(self.ledger, self.clock, self.telemetry, 3600.0)(Deadline.after(self.clock, 60))
 
     def entries(self):
         entries = self.ledger.read(SUBJECT)
@@ -219,7 +220,7 @@ class TestDates:
     @pytest.fixture
     def door(self, monkeypatch):
         webhook = Webhook(monkeypatch)
-        append(webhook.ledger, webhook.clock, SUBJECT, lambda _: Draft(*sending()))
+        Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: Draft(*sending()))
         return webhook
 
     def post(self, door, seconds, *, signed=False):

@@ -10,15 +10,14 @@ import pytest
 
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.cxone_ids import WAIT
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.use_cases.consents import ConsentFromApi
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.domain.cxone_ids import (WAIT)
-from cxone_messaging.use_cases.consents import (ConsentFromApi)
+from cxone_messaging.use_cases.journal import Journal
 from tests.building import dispatched, outcome, sending
 from tests.fakes import FakeLedger
 from tests.webhooks import SMS, Webhook, callback
@@ -60,7 +59,7 @@ class Attack:
         return self.webhook.pseudonyms.recipient_hash(number)
 
     def append(self, message_id, draft):
-        append(self.webhook.ledger, self.webhook.clock, f"message#{message_id}", lambda _: draft)
+        Journal(self.webhook.ledger, self.webhook.clock).append(f"message#{message_id}", lambda _: draft)
 
     def do(self, step):  # noqa: C901  a line of the story each
         self.webhook.clock.advance(0.1)
@@ -86,7 +85,7 @@ class Attack:
                 if self.lagging:
                     self.webhook.ledger.catch_up()
             case "sweep":
-                self.webhook.sweep(lambda: 60.0)
+                self.webhook.sweep()
 
     def words_of(self, message_id):
         entries = self.webhook.ledger.read(f"message#{message_id}")

@@ -9,7 +9,7 @@ import pytest
 
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.entries import Draft, EntryType
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from local.options import ROOT
 from tests.fakes import FakeClock
 
@@ -37,7 +37,9 @@ def holds(output):
 
 
 def test_a_ledger_with_an_entry_is_vouched_for(audit, dynamodb, ledger_table):
-    append(DynamoLedger(dynamodb, ledger_table), FakeClock(NOON), "message#1", lambda _: Draft(EntryType.DELIVERY, {}))
+    Journal(DynamoLedger(dynamodb, ledger_table), FakeClock(NOON)).append(
+        "message#1", lambda _: Draft(EntryType.DELIVERY, {})
+    )
     code, output = audit("--as-of", "2026-11-22T12:00:00Z")
     assert (code, holds(output)) == (0, True), output
 

@@ -4,10 +4,10 @@ import json
 from unittest.mock import MagicMock
 
 import pytest
-from cxone_messaging.assembly.pseudonyms import pseudonyms
 
-from cxone_messaging.adapters.secrets import UnreadableSecretError
+from cxone_messaging.adapters.secrets import SecretsManagerStore, UnreadableSecretError, read_pepper
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from functions.manage_consents import handler as manage_consents
 from tests.building import MESSAGE_ID
@@ -38,13 +38,14 @@ def keep(monkeypatch, pepper):
 def test_a_pepper_that_can_be_guessed_is_refused_and_not_quoted(monkeypatch, pepper):
     keep(monkeypatch, pepper)
     with pytest.raises(UnreadableSecretError, match="the pepper") as raised:
-        pseudonyms("arn")
+        read_pepper(SecretsManagerStore(aws.secrets_manager()), "arn")
     assert len(pepper) < 2 or pepper not in str(raised.value)
 
 
 def test_a_pepper_as_the_template_makes_it_is_taken(monkeypatch):
     keep(monkeypatch, "aB3" * 21 + "x")
-    assert pseudonyms("arn").recipient_hash(PhoneNumber.parse(RECIPIENT.e164))
+    pepper = read_pepper(SecretsManagerStore(aws.secrets_manager()), "arn")
+    assert Pseudonyms(pepper).recipient_hash(PhoneNumber.parse(RECIPIENT.e164))
 
 
 def test_the_log_says_what_is_wrong_with_a_secret(monkeypatch, log):

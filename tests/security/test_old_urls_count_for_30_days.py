@@ -9,7 +9,7 @@ import json
 import pytest
 
 from cxone_messaging.domain.entries import Draft, EntryType
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from tests.building import MESSAGE_ID, SUBJECT, outcome, sending
 from tests.webhooks import ARN, CALLBACK, CALLBACK_PREVIOUS, CURRENT, PREVIOUS, SMS, Webhook
 
@@ -29,7 +29,7 @@ def webhook(monkeypatch):
 
 
 def write(webhook, type_, data):
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: Draft(type_, data))
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: Draft(type_, data))
 
 
 def is_let_in(webhook, reference=MESSAGE_ID, secret=CURRENT, told=TOLD):

@@ -14,22 +14,16 @@ from cli.audit.faults import Kind
 from cli.audit.verification import Verification
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
-from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, URL_LIMIT
+from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, SIGNED_LIMIT, URL_LIMIT
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, SIGNED_LIMIT, URL_LIMIT
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
-from cxone_messaging.domain.messages import Status, fold
-from cxone_messaging.domain.times import format_time
-from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.upkeep.checkpoint import (CheckpointLedger)
-from cxone_messaging.use_cases.read_message import ReadMessage
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.use_cases.journal import Journal
+from functions.checkpoint_ledger.handler import checkpoint_ledger
 from functions.read_ledger import handler as read_ledger
+from functions.read_ledger.handler import read_message
 from tests.building import MESSAGE_ID, START, SUBJECT, dispatched, sending
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
@@ -49,7 +43,7 @@ class Door:
         self.webhook = Webhook(monkeypatch, ledger=self.ledger, clock=self.clock)
 
     def write(self, type_, data, index=None):
-        append(self.ledger, self.clock, SUBJECT, lambda _: Draft(type_, data, index))
+        Journal(self.ledger, self.clock).append(SUBJECT, lambda _: Draft(type_, data, index))
 
     def send(self):
         type_, data = sending()
@@ -196,7 +190,7 @@ def test_events_by_an_id_that_nobody_knows_are_bounded_too(door):
     assert len(entries) <= MOST_DELIVERIES
     door.write(*sending())
     door.write(*dispatched(), {"cxoneMessageId": "cx-1"})
-    door.webhook.sweep(lambda: 60.0)
+    door.webhook.sweep()
     assert door.message().status is Status.DELIVERED
     assert len(door.deliveries()) == len(entries)
 
@@ -366,7 +360,7 @@ class TestFatChains:
 
     def checkpoint(self, ledger, now):
         clock = FakeClock(now.timestamp())
-        return CheckpointLedger(ledger, clock, FakeTelemetry(), InlineExecutor())(lambda: 900.0)
+        return checkpoint_ledger(ledger, clock, FakeTelemetry(), InlineExecutor())(lambda: 900.0)
 
     def test_a_night_over_250_chains_of_3800_entries_reads_their_ends_in_bounded_memory(self):
         ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)
@@ -386,7 +380,7 @@ class TestFatChains:
         assert (made.count, made.skipped) == (0, [])
 
     def test_a_page_has_few_entries_where_these_are_large(self, monkeypatch):
-        read = ReadMessage(EndlessLedger(NOON, 300, '"' * 100_000), FakeClock(), FakeTelemetry())
+        read = read_message(EndlessLedger(NOON, 300, '"' * 100_000), FakeClock(), FakeTelemetry())
         monkeypatch.setattr(read_ledger, "use_case", lambda: read)
         answer = self.get(None)
         assert len(json.dumps(answer)) < 6_000_000
@@ -394,7 +388,7 @@ class TestFatChains:
 
     def test_a_message_is_shown_in_pages_that_lambda_can_answer(self, monkeypatch):
         ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)
-        read = ReadMessage(ledger, FakeClock(), FakeTelemetry())
+        read = read_message(ledger, FakeClock(), FakeTelemetry())
         monkeypatch.setattr(read_ledger, "use_case", lambda: read)
         shown, after = [], None
         for _ in range(2):
@@ -423,7 +417,7 @@ class TestFatChains:
         return read_ledger.handler(event, context)
 
     def test_it_is_read_in_bounded_memory(self):
-        read = ReadMessage(EndlessLedger(NOON, 6_000, "x" * 2_000), FakeClock(), FakeTelemetry())
+        read = read_message(EndlessLedger(NOON, 6_000, "x" * 2_000), FakeClock(), FakeTelemetry())
         with at_most(15):
             read(MESSAGE_ID)
 
@@ -431,18 +425,18 @@ class TestFatChains:
         ledger = EndlessLedger(NOON, 3_000)
         whole = ledger.fat
         ledger.fat = lambda subject: (entry for entry in whole(subject) if entry.sequence != 1_200)
-        shown = ReadMessage(ledger, FakeClock(), FakeTelemetry())(MESSAGE_ID)
+        shown = read_message(ledger, FakeClock(), FakeTelemetry())(MESSAGE_ID)
         assert (shown.verified, shown.message.status) == (False, Status.DELIVERED)
 
     def test_one_that_takes_too_long_is_a_clear_error(self, monkeypatch):
-        read = ReadMessage(EndlessLedger(NOON, 3_000), FakeClock(), FakeTelemetry())
+        read = read_message(EndlessLedger(NOON, 3_000), FakeClock(), FakeTelemetry())
         monkeypatch.setattr(read_ledger, "use_case", lambda: read)
         answer = self.get(None, seconds=2_000)
         assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (422, "audit_too_long")
 
     @pytest.mark.parametrize("after", ["x", "-1", "", "1.5", "9" * 30])
     def test_a_page_begins_after_a_sequence(self, monkeypatch, after):
-        read = ReadMessage(EndlessLedger(NOON, 3), FakeClock(), FakeTelemetry())
+        read = read_message(EndlessLedger(NOON, 3), FakeClock(), FakeTelemetry())
         monkeypatch.setattr(read_ledger, "use_case", lambda: read)
         assert self.get({"after": after})["statusCode"] == 400
 

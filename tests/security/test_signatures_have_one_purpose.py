@@ -13,7 +13,7 @@ import json
 import pytest
 
 from cxone_messaging.domain.entries import Draft
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from tests.building import MESSAGE_ID, SUBJECT, sending
 from tests.webhooks import CALLBACK, CALLBACK_PREVIOUS, CURRENT, EVENTS, PREVIOUS, SMS, Webhook
 
@@ -83,7 +83,7 @@ def may_enter(proof, key, made_for, shown_as, route):
 def webhook(monkeypatch):
     webhook = Webhook(monkeypatch)
     type_, data = sending()
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: Draft(type_, data))
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: Draft(type_, data))
     return webhook
 
 

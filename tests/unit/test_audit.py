@@ -16,8 +16,9 @@ from cli.audit.verification import Verification
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import head_of, heads_in, root_of
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import Journal
+from functions.checkpoint_ledger.handler import checkpoint_ledger
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
 MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -39,15 +40,15 @@ STORY = {
 def told():
     """Let the story happen, with the checkpoint function running each night; gives the ledger's items as JSON."""
     clock, ledger = FakeClock(), FakeLedger()
-    checkpoints = CheckpointLedger(ledger, clock, FakeTelemetry(), InlineExecutor())
+    checkpoints = checkpoint_ledger(ledger, clock, FakeTelemetry(), InlineExecutor())
     for number in range(5):
         clock.time = (MIDNIGHT + timedelta(days=number, minutes=35)).timestamp()
-        checkpoints(lambda: 900.0)
+        checkpoints(Deadline.after(clock, 900))
         for subject, entries in STORY.items():
             for _ in range(entries[number] if number < 4 else 0):
                 clock.advance(60)
                 data = {"recipientHash": "f" * 64, "at": number, "campaignId": "summer"}
-                append(ledger, clock, subject, lambda _, data=data: Draft(EntryType.DELIVERY, data))
+                Journal(ledger, clock).append(subject, lambda _, data=data: Draft(EntryType.DELIVERY, data))
     return json.dumps([entry.attributes() for subject in ledger.subjects() for entry in ledger.read(subject)])
 
 
@@ -277,14 +278,14 @@ class TestLateEntries:
     def ledger(self, entered, *subjects, nights=3):
         """Let an entry of the first day come only at that instant, by a frozen process or a slow clock."""
         clock, fake = FakeClock(), FakeLedger()
-        checkpoints = CheckpointLedger(fake, clock, FakeTelemetry(), InlineExecutor())
+        checkpoints = checkpoint_ledger(fake, clock, FakeTelemetry(), InlineExecutor())
 
         def add(subject, clock=clock):
-            append(fake, clock, subject, lambda _: Draft(EntryType.DELIVERY, {"at": 1}))
+            Journal(fake, clock).append(subject, lambda _: Draft(EntryType.DELIVERY, {"at": 1}))
 
         for day in range(nights + 1):
             moments = {
-                MIDNIGHT + timedelta(days=day, minutes=35): lambda: checkpoints(lambda: 900.0),
+                MIDNIGHT + timedelta(days=day, minutes=35): lambda: checkpoints(Deadline.after(clock, 900)),
                 MIDNIGHT + timedelta(days=day, hours=1): lambda day=day: [add(each) for each in self.writers(day)],
             }
             if entered.date() == (MIDNIGHT + timedelta(days=day)).date():

@@ -16,12 +16,11 @@ from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.upkeep import chain_heads
-from cxone_messaging.use_cases.upkeep import checkpoint as checkpoint_ledger
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.upkeep import chain_heads, checkpoint
 from functions.checkpoint_ledger import handler as function
-from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
+from functions.checkpoint_ledger.handler import checkpoint_ledger
+from tests.fakes import FakeClock, FakeDeadline, FakeLedger, FakeTelemetry, InlineExecutor
 from tests.webhooks import Context
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -41,12 +40,14 @@ class World:
 
     def add(self, *subjects):
         for subject in subjects:
-            append(self.ledger, self.clock, subject, lambda _: Draft(EntryType.DELIVERY, {"at": self.clock.now() // 1}))
+            Journal(self.ledger, self.clock).append(
+                subject, lambda _: Draft(EntryType.DELIVERY, {"at": self.clock.now() // 1})
+            )
 
     def make(self, ledger=None, seconds=PLENTY):
-        left = iter([seconds] * 3 + [0] * 99) if seconds < PLENTY else None
-        use_case = CheckpointLedger(ledger or self.ledger, self.clock, self.telemetry, InlineExecutor())
-        return use_case(lambda: next(left) if left else PLENTY)
+        left = [seconds] * 3 + [0] if seconds < PLENTY else [PLENTY]
+        use_case = checkpoint_ledger(ledger or self.ledger, self.clock, self.telemetry, InlineExecutor())
+        return use_case(FakeDeadline(*left))
 
     def checkpoint(self, day):
         return Checkpoint.read(day, self.ledger.read(subjects.checkpoint(day)))
@@ -110,12 +111,8 @@ class TestLateEntries:
     """What was dated on a day and came after its checkpoint stands in that of the next day."""
 
     def add_late(self, world, subject):
-        append(
-            world.ledger,
-            FakeClock((NOON + timedelta(hours=11)).timestamp()),
-            subject,
-            lambda _: Draft(EntryType.DELIVERY, {}),
-        )
+        late = FakeClock((NOON + timedelta(hours=11)).timestamp())
+        Journal(world.ledger, late).append(subject, lambda _: Draft(EntryType.DELIVERY, {}))
 
     @pytest.fixture(autouse=True)
     def day(self, world):
@@ -149,7 +146,7 @@ class TestLateEntries:
         assert [{head.subject for head in each.heads} & {"message#a"} for each in made] == [{"message#a"}, set()]
 
     def test_a_run_without_time_says_how_far_it_came_though_nothing_was_to_list(self, world, monkeypatch):
-        monkeypatch.setattr(checkpoint_ledger, "PART", 1)
+        monkeypatch.setattr(checkpoint, "PART", 1)
         world.at(NOON + timedelta(days=2))
         reads, read = [], world.ledger.read
         world.ledger.read = lambda subject: reads.append(subject) or read(subject)
@@ -313,9 +310,8 @@ class TestSkippedChains:
     def test_a_run_without_time_for_a_long_chain_leaves_it_to_the_next(self, world):
         self.broken.clear()
         world.add(*["message#b"] * 150)
-        left = iter([900, 10])
-        use_case = CheckpointLedger(world.ledger, world.clock, world.telemetry, InlineExecutor())
-        assert use_case(lambda: next(left)) == []
+        use_case = checkpoint_ledger(world.ledger, world.clock, world.telemetry, InlineExecutor())
+        assert use_case(FakeDeadline(900, 10)) == []
         (made,) = world.make()
         assert [head.subject for head in made.heads] == ["message#a", "message#b", "message#c"]
         assert made.holds
@@ -330,11 +326,10 @@ class TestSkippedChains:
         assert made.skipped == []
 
     def test_a_run_that_breaks_off_remembers_it(self, world, monkeypatch):
-        monkeypatch.setattr(checkpoint_ledger, "PART", 2)
+        monkeypatch.setattr(checkpoint, "PART", 2)
         assert world.make(seconds=0) == []
-        use_case = CheckpointLedger(world.ledger, world.clock, world.telemetry, InlineExecutor())
-        left = iter([900, 10])
-        assert use_case(lambda: next(left)) == []
+        use_case = checkpoint_ledger(world.ledger, world.clock, world.telemetry, InlineExecutor())
+        assert use_case(FakeDeadline(900, 10)) == []
         (made,) = world.make()
         assert (made.skipped, made.count) == (["message#b"], 2)
 
@@ -380,7 +375,7 @@ class TestDeadSenders:
         self.enter(world, EntryType.SENDING, {"deadline": deadline})
 
     def enter(self, world, type_, data=None):
-        append(world.ledger, world.clock, self.SUBJECT, lambda _: Draft(type_, data or {}))
+        Journal(world.ledger, world.clock).append(self.SUBJECT, lambda _: Draft(type_, data or {}))
 
     def entries(self, world):
         assert first_broken(self.SUBJECT, world.ledger.read(self.SUBJECT)) is None
@@ -433,7 +428,7 @@ class TestDeadSenders:
         assert len(world.ledger.read(self.SUBJECT)) == 1
 
     def test_what_is_no_message_is_nobodys_to_settle(self, world):
-        append(world.ledger, world.clock, "template#t", lambda _: Draft(EntryType.SENDING, {}))
+        Journal(world.ledger, world.clock).append("template#t", lambda _: Draft(EntryType.SENDING, {}))
         world.at(NOON + timedelta(days=1))
         world.make()
         assert len(world.ledger.read("template#t")) == 1
@@ -470,7 +465,7 @@ class TestParts:
 
     @pytest.fixture(autouse=True)
     def day(self, monkeypatch, world):
-        monkeypatch.setattr(checkpoint_ledger, "PART", 2)
+        monkeypatch.setattr(checkpoint, "PART", 2)
         world.add(*self.SUBJECTS)
         world.at(NOON + timedelta(days=1))
 

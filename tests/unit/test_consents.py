@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from cxone_messaging.domain.consents import Consent, ConsentStatus, consent_in, is_superseded, last_word, refusal
+from cxone_messaging.domain.consents import Consent, ConsentStatus, consent_in, is_superseded, last_in_force, refusal
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.times import format_time
@@ -93,5 +93,5 @@ def test_what_was_passed_over_makes_nothing_else_be_passed_over():
     ignored = replace(known, data={**known.data, "passedOver": True})
     assert is_superseded(OUT, time(10), [known])
     assert not is_superseded(OUT, time(10), [ignored])
-    assert consent_in(last_word([said(OUT, at=10), ignored])).status is OUT
-    assert last_word([]) is None
+    assert consent_in(last_in_force([said(OUT, at=10), ignored])).status is OUT
+    assert last_in_force([]) is None

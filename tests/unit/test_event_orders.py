@@ -5,20 +5,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.attention import Attention
+from cxone_messaging.domain.cxone_ids import WAIT
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.upkeep.checkpoint import (CheckpointLedger)
-from cxone_messaging.domain.cxone_ids import (WAIT)
-from cxone_messaging.use_cases.events.delivery import (RecordDelivery)
-from cxone_messaging.use_cases.settle import settle_overdue
-from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
-from cxone_messaging.use_cases.upkeep.sweep import Sweep
-from tests.building import MESSAGE_ID, SUBJECT, outcome, sending
+from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import Journal
+from functions.checkpoint_ledger.handler import checkpoint_ledger
+from functions.receive_webhook.handler import record_delivery
+from functions.sweep_ledger.handler import sweep
+from tests.building import MESSAGE_ID, SUBJECT, message_trail, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor
 
 BY_URL, BY_ID = ("by url", "by url, later"), ("by id", "by id, later")
@@ -47,9 +45,9 @@ class LaggingLedger(FakeLedger):
 class Story:
     def __init__(self):
         self.ledger, self.clock, telemetry = LaggingLedger(), FakeClock(), FakeTelemetry()
-        self.record = RecordDelivery(self.ledger, self.clock, telemetry)
-        self.sweep = Sweep(self.ledger, self.clock, telemetry, 3600.0)
-        self.checkpoint = CheckpointLedger(self.ledger, self.clock, telemetry, InlineExecutor())
+        self.record = record_delivery(self.ledger, self.clock, telemetry)
+        self.sweep = sweep(self.ledger, self.clock, telemetry, 3600.0)
+        self.checkpoint = checkpoint_ledger(self.ledger, self.clock, telemetry, InlineExecutor())
         self.telemetry = telemetry
         self.sent = set()
 
@@ -80,17 +78,17 @@ class Story:
     def settle(self):
         self.clock.advance(31)
         if entries := self.ledger.read(SUBJECT):
-            settle_overdue(self.ledger, self.clock, self.telemetry, SUBJECT, entries)
+            message_trail(self.ledger, self.clock, self.telemetry).mark_overdue_unknown(SUBJECT, entries)
 
     def run(self):
-        self.sweep(lambda: 60.0)
+        self.sweep(Deadline.after(self.clock, 60))
 
     def night(self):
         self.clock.advance(86_400)
-        self.checkpoint(lambda: 900.0)
+        self.checkpoint(Deadline.after(self.clock, 900))
 
     def write(self, type_, data, index=None):
-        append(self.ledger, self.clock, SUBJECT, lambda _: Draft(type_, data, index))
+        Journal(self.ledger, self.clock).append(SUBJECT, lambda _: Draft(type_, data, index))
 
     def events(self):
         entries = self.ledger.read(SUBJECT)

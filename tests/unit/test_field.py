@@ -199,7 +199,7 @@ class TestOneDeadline:
     def test_a_worker_that_is_frozen_within_a_chunk_posts_nothing_late(self, world, seconds):
         put(world, 25)
         worker = world.batch_sender()
-        send_one, sent = worker._gateway.send, []
+        send_one, sent = worker._dispatcher._gateway.send, []
 
         def frozen(*args):
             if len(sent) == 5:
@@ -207,7 +207,7 @@ class TestOneDeadline:
             sent.append(args)
             return send_one(*args)
 
-        worker._gateway.send = frozen
+        worker._dispatcher._gateway.send = frozen
         bodies = [BulkRecord(f"r{number}", REQUEST, "batch") for number in range(25)]
         worker(bodies, world.within(60.0))
         world.check_posts()
@@ -375,8 +375,8 @@ class TestWordsThatComeBetween:
                 self.stop(world)
 
         sender = world.sender()
-        prepare = sender._gateway.prepare
-        sender._gateway.prepare = lambda seconds: (stop_meanwhile(12), prepare(seconds))
+        prepare = sender._dispatcher._gateway.prepare
+        sender._dispatcher._gateway.prepare = lambda seconds: (stop_meanwhile(12), prepare(seconds))
         error = send(world, sender=sender)
         assert [each.code for each in error.errors] == [Code.OPTED_OUT]
         assert world.simulator.accepted_messages() == []
@@ -385,7 +385,7 @@ class TestWordsThatComeBetween:
     def test_who_opts_out_while_a_refused_token_is_replaced_gets_nothing(self, world):
         sender = world.sender()
         world.simulator.add_fault(Fault(action="status", operation="send", status=401))
-        prepare, calls = sender._gateway.prepare, []
+        prepare, calls = sender._dispatcher._gateway.prepare, []
 
         def second_one_stops(seconds):
             calls.append(seconds)
@@ -393,7 +393,7 @@ class TestWordsThatComeBetween:
                 self.stop(world)
             prepare(seconds)
 
-        sender._gateway.prepare = second_one_stops
+        sender._dispatcher._gateway.prepare = second_one_stops
         error = send(world, sender=sender)
         assert [each.code for each in error.errors] == [Code.OPTED_OUT]
         assert world.simulator.accepted_messages() == []

@@ -7,7 +7,6 @@ import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.names import loggable
-from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 from functions.approve_template import handler as approve_template
 from functions.read_ledger import handler as read_ledger
 from functions.send_bulk import handler as send_bulk
@@ -16,6 +15,7 @@ from functions.submit_bulk import handler as submit_bulk
 from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
 from tests.emissions import call
+from tests.fakes import InlineExecutor
 from tests.webhooks import Webhook, callback, hex_of
 from tests.worlds import RECIPIENT, Injector, Plan, World
 
@@ -54,7 +54,7 @@ class Functions:
 
     def work_off(self):
         """Hand all that is on the queue to the function; gives its line's messages."""
-        work = WorkQueue(self.world.batch_sender(), self.world.queue)
+        work = send_bulk.work_queue(self.world.parts(), self.world.queue, InlineExecutor())
         self._monkeypatch.setattr(send_bulk, "use_case", lambda: work)
         bodies = self.world.queue.receive(100)
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="request-1")

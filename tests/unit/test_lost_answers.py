@@ -23,7 +23,7 @@ from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
 from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.clock import instant
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from local.simulator import Settings
 from tests.dynamo import FakeDynamo, error, lost, refused
 from tests.fakes import FakeClock
@@ -229,8 +229,8 @@ class TestASingleInsert:
     def test_an_append_goes_on_behind_its_own_entry(self, desk):
         desk.db.spoil = times(2, lost, "execute_statement")
         for number in range(3):
-            append(
-                desk.ledger, desk.clock, "message#0", lambda _, n=number: Draft(EntryType.DELIVERY, {"text": str(n)})
+            Journal(desk.ledger, desk.clock).append(
+                "message#0", lambda _, n=number: Draft(EntryType.DELIVERY, {"text": str(n)})
             )
         assert [entry.data["text"] for entry in desk.ledger.read("message#0")] == ["0", "1", "2"]
 

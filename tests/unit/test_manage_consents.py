@@ -83,7 +83,7 @@ def test_of_two_words_at_once_the_ledgers_later_one_counts():
     """The opt-out is later in the ledger, but its item is stored before the opt-in's."""
 
     class Overtaken(FakeConsentStore):
-        def store(self, consent):
+        def store(self, consent, **_):
             if consent.status is ConsentStatus.OPTED_IN:
                 desk.manage.record(NUMBER, OUT)
             super().store(consent)
@@ -98,7 +98,7 @@ def test_the_ledger_comes_first():
     """A word may be in the ledger and not yet in force, but never in force without being in the ledger."""
 
     class Down(FakeConsentStore):
-        def store(self, consent):
+        def store(self, consent, **_):
             raise StorageError("down")
 
     desk = Desk(Down())

@@ -8,8 +8,8 @@ from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.use_cases.read_message import ReadMessage
+from cxone_messaging.use_cases.journal import Journal
+from functions.read_ledger.handler import read_message
 from tests.building import MESSAGE_ID, SUBJECT, delivery, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 
@@ -30,12 +30,12 @@ class Desk:
         self.ledger = TamperedLedger()
         self.clock = FakeClock()
         self.telemetry = FakeTelemetry()
-        self.read = ReadMessage(self.ledger, self.clock, self.telemetry)
+        self.read = read_message(self.ledger, self.clock, self.telemetry)
 
     def write(self, *told):
         for type_, data in told:
             draft = Draft(type_, data)
-            append(self.ledger, self.clock, SUBJECT, lambda _, draft=draft: draft)
+            Journal(self.ledger, self.clock).append(SUBJECT, lambda _, draft=draft: draft)
 
     def sending(self, seconds):
         """Begin a send that has that many seconds to end."""
@@ -121,7 +121,7 @@ def test_a_sender_that_speaks_at_the_last_moment_is_heard(desk):
 
 def test_of_two_readers_who_settle_it_at_once_one_does_and_counts_it(desk):
     desk.sending(-1)
-    others = ReadMessage(desk.ledger, FakeClock(desk.clock.now() + 1), desk.telemetry)
+    others = read_message(desk.ledger, FakeClock(desk.clock.now() + 1), desk.telemetry)
 
     def settle_first(entries):
         desk.ledger.rewrite = lambda entries: entries

@@ -9,10 +9,9 @@ from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
-from cxone_messaging.use_cases.events.receive_event import Proof, ReceiveEvent
-from cxone_messaging.use_cases.events.subscription import RecordEvent
-from functions.manage_consents.handler import manage_consents
+from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.use_cases.events.receive_event import Proof
+from functions.receive_webhook.handler import receive_event
 from tests.building import MESSAGE_ID, SUBJECT
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 
@@ -38,11 +37,10 @@ class Door:
         )
         names = Pseudonyms("pepper")
         self.consents = FakeConsentStore()
-        manage = manage_consents(self.ledger, self.consents, names, self.clock)
-        self.receive = ReceiveEvent(
-            record_delivery=RecordDelivery(self.ledger, self.clock, self.telemetry),
-            record_event=lambda: RecordEvent(self.ledger, manage, names, self.clock),
-            consents=lambda: manage,
+        self.receive = receive_event(
+            ledger=self.ledger,
+            consents=self.consents,
+            pseudonyms=lambda: names,
             secrets=WebhookSecrets(self.store, ARN, self.clock),
             callback_secrets=WebhookSecrets(self.store, CALLBACK_ARN, self.clock),
             clock=self.clock,

@@ -13,8 +13,9 @@ from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.events.delivery import Recorded
+from cxone_messaging.use_cases.journal import Journal
+from functions.receive_webhook.handler import record_delivery
 from tests.building import MESSAGE_ID, START, SUBJECT, at, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 
@@ -28,14 +29,14 @@ class Desk:
         self.ledger = FakeLedger()
         self.clock = FakeClock(START.timestamp())
         self.telemetry = FakeTelemetry()
-        self.deliveries = RecordDelivery(self.ledger, self.clock, self.telemetry)
+        self.deliveries = record_delivery(self.ledger, self.clock, self.telemetry)
 
     def record(self, event, message_id):
         return self.deliveries(event, message_id).recorded
 
     def write(self, told, subject=SUBJECT, index=None):
         type_, data = told
-        append(self.ledger, self.clock, subject, lambda _: Draft(type_, data, index))
+        Journal(self.ledger, self.clock).append(subject, lambda _: Draft(type_, data, index))
 
     def dispatched(self):
         self.write(sending())
@@ -238,13 +239,13 @@ def test_whoever_was_first_is_followed(desk):
     class Overtaken(FakeLedger):
         def insert(self, entry):
             if ahead:
-                RecordDelivery(desk.ledger, desk.clock, desk.telemetry)(ahead.pop(), MESSAGE_ID)
+                record_delivery(desk.ledger, desk.clock, desk.telemetry)(ahead.pop(), MESSAGE_ID)
             desk.ledger.insert(entry)
 
         def read(self, subject):
             return desk.ledger.read(subject)
 
-    RecordDelivery(Overtaken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+    record_delivery(Overtaken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
     entries = desk.ledger.read(SUBJECT)
     assert [entry.data.get("word") for entry in entries] == [None, None, "sent", "queued", "delivered"]
     assert first_broken(SUBJECT, entries) is None
@@ -263,7 +264,7 @@ def test_a_duplicate_that_was_first_leaves_one_entry(desk):
             return desk.ledger.read(subject)
 
     desk.clock.advance(1)
-    late = RecordDelivery(Overtaken(), FakeClock(desk.clock.now() + 1), desk.telemetry)
+    late = record_delivery(Overtaken(), FakeClock(desk.clock.now() + 1), desk.telemetry)
     assert late(event(), MESSAGE_ID).recorded is Recorded.DUPLICATE
     assert len(desk.ledger) == 3
 
@@ -278,7 +279,7 @@ def test_a_place_that_is_always_taken_is_a_fault_and_no_endless_race(desk):
 
     full = Full()
     with pytest.raises(StorageError):
-        RecordDelivery(full, desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+        record_delivery(full, desk.clock, desk.telemetry)(event(), MESSAGE_ID)
     assert 16 <= full.tries <= 1000
 
 
@@ -288,7 +289,7 @@ def test_what_could_not_be_stored_is_not_called_accepted(desk):
             raise StorageError("down")
 
     with pytest.raises(StorageError):
-        RecordDelivery(Broken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
+        record_delivery(Broken(), desk.clock, desk.telemetry)(event(), MESSAGE_ID)
     assert desk.telemetry.values == {}
 
 

@@ -23,6 +23,7 @@ from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Done, Later, Unusable
 from cxone_messaging.use_cases.bulk.send_records import CHUNK
+from functions.send_bulk.handler import send_records
 from local.simulator import Fault, Settings
 from tests.fakes import FakeGovernor, FakeLedger
 from tests.worlds import SLOT_SECONDS, Injector, Killed, Plan, World
@@ -90,6 +91,8 @@ class Watched:
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
+        if not callable(method):
+            return method
 
         def call(first, *rest):
             self._calls.setdefault(name, []).append(len(first) if hasattr(first, "__len__") else first)
@@ -155,7 +158,7 @@ class TestInChunks:
 
     def test_a_process_held_up_within_a_chunk_lets_no_slots_go_out_in_a_burst(self, world):
         sender, sent = world.batch_sender(), []
-        send = sender._gateway.send
+        send = sender._dispatcher._gateway.send
 
         def held_up(*args):
             sent.append(args)
@@ -163,7 +166,7 @@ class TestInChunks:
             world.clock.advance(3 if len(sent) == 5 else 0)
             return outcome
 
-        sender._gateway.send = held_up
+        sender._dispatcher._gateway.send = held_up
         offer(world, some(CHUNK), sender=sender)
         times = [entry.time for entry in world.simulator.log("send")]
         assert len(times) == CHUNK
@@ -171,7 +174,7 @@ class TestInChunks:
 
     def test_of_a_process_held_up_for_a_moment_only_the_slots_of_that_moment_are_lost(self, world):
         sender, sent = world.batch_sender(), []
-        send = sender._gateway.send
+        send = sender._dispatcher._gateway.send
 
         def held_up(*args):
             sent.append(args)
@@ -179,7 +182,7 @@ class TestInChunks:
             world.clock.advance(8 * SLOT_SECONDS if len(sent) == 5 else 0)
             return outcome
 
-        sender._gateway.send = held_up
+        sender._dispatcher._gateway.send = held_up
         offer(world, some(CHUNK), sender=sender)
         first, *_, last = (entry.time for entry in world.simulator.log("send"))
         assert round((last - first) / SLOT_SECONDS) <= CHUNK - 1 + 8
@@ -188,35 +191,26 @@ class TestInChunks:
         barrier = threading.Barrier(CHUNK)
         with ThreadPoolExecutor(CHUNK) as pool:
             sender = world.batch_sender(executor=pool)
-            send = sender._gateway.send
+            send = sender._dispatcher._gateway.send
 
             def all_together(*args):
                 barrier.wait(timeout=20)
                 return send(*args)
 
-            sender._gateway.send = all_together
+            sender._dispatcher._gateway.send = all_together
             assert offer(world, some(CHUNK), sender=sender) == [Done()] * CHUNK
         assert taken(world) == [1] * CHUNK
 
     def test_without_an_executor_it_has_threads_of_its_own(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.01})
-        sender = world.batch_sender()
-        own = type(sender)(
-            **{
-                name: getattr(sender, f"_{name}")
-                for name in (
-                    "ledger", "consents", "gateway", "governor", "slot_seconds", "pseudonyms", "rules",
-                    "callback_url", "clock", "telemetry", "rng",
-                )
-            }
-        )  # fmt: skip
+        own = send_records(world.parts())
         assert offer(world, some(60), sender=own) == [Done()] * 60
         assert taken(world) == [1] * 60
 
     @pytest.mark.parametrize(("rate", "most"), [(97, CHUNK), (10, 10), (1, 1), (0.5, 1)])
     def test_no_more_slots_than_the_horizon_holds_are_reserved_at_once(self, world, rate, most):
         world.governor = Watched(FakeGovernor(world.clock, 1 / rate), calls := {})
-        offer(world, some(CHUNK), slot_seconds=1 / rate)
+        offer(world, some(CHUNK))
         assert max(calls["reserve"]) == most
         assert {entry.status for entry in world.simulator.log("send")} == {202}
 
@@ -366,7 +360,7 @@ class TestOnce:
     def test_an_early_event_that_takes_the_outcomes_sequence_loses_nothing(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 1})
         gateway = world.batch_sender()
-        send = gateway._gateway.send
+        send = gateway._dispatcher._gateway.send
 
         def send_and_hear_of_it(*args):
             outcome = send(*args)
@@ -374,7 +368,7 @@ class TestOnce:
             world.deliver()
             return outcome
 
-        gateway._gateway.send = send_and_hear_of_it
+        gateway._dispatcher._gateway.send = send_and_hear_of_it
         assert offer(world, [record()], sender=gateway) == [Done()]
         assert trail(world) == ["sending", "delivery", "delivery", "delivery", "dispatched"]
         assert entries_of(world)[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id

@@ -1,14 +1,14 @@
+import importlib
+
 import pytest
 from pydantic import ValidationError
 
-from cxone_messaging.platform import settings
-from cxone_messaging.platform.settings import (
-    ApproveTemplateSettings,
-    ReceiveWebhookSettings,
-    SendBulkSettings,
-    SendMessageSettings,
-    Settings,
-)
+from cxone_messaging.platform.settings import Settings
+from functions.approve_template.handler import ApproveTemplateSettings
+from functions.receive_webhook.handler import ReceiveWebhookSettings
+from functions.send_bulk.handler import SendBulkSettings
+from functions.send_message.handler import SendMessageSettings
+from tests.emissions import FUNCTIONS, settings_of
 
 SEND = {
     "LEDGER_TABLE": "ledger",
@@ -63,12 +63,12 @@ def required(model):
     return sorted(str(field.alias) for field in model.model_fields.values() if field.is_required())
 
 
-MODELS = [each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, Settings)]
+MODELS = [
+    model for folder in FUNCTIONS for model in settings_of(importlib.import_module(f"functions.{folder}.handler"))
+]
 
 
-@pytest.mark.parametrize(
-    ("model", "missing"), [(model, name) for model in MODELS if model is not Settings for name in required(model)]
-)
+@pytest.mark.parametrize(("model", "missing"), [(model, name) for model in MODELS for name in required(model)])
 def test_a_missing_setting_is_named(model, missing):
     given = filled(model)
     del given[missing]

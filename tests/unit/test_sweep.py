@@ -5,22 +5,21 @@ import random
 import pytest
 
 from cxone_messaging.domain.batches import count_by_status
+from cxone_messaging.domain.cxone_ids import WAIT
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
-from cxone_messaging.use_cases.counting import count_in_batches
-from cxone_messaging.use_cases.events.delivery import RecordDelivery
-from cxone_messaging.use_cases.journal import append
-from cxone_messaging.domain.cxone_ids import (WAIT)
-from cxone_messaging.use_cases.events.delivery import (RecordDelivery)
-from cxone_messaging.use_cases.settle import settle_overdue
-from cxone_messaging.use_cases.upkeep.sweep import Sweep, Swept
-from tests.building import MESSAGE_ID, SUBJECT, sending
-from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
+from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.use_cases.upkeep.sweep import Swept
+from functions.receive_webhook.handler import record_delivery
+from functions.sweep_ledger.handler import sweep
+from tests.building import MESSAGE_ID, SUBJECT, message_trail, sending
+from tests.fakes import FakeClock, FakeDeadline, FakeLedger, FakeTelemetry
 
 PATIENCE = 3600.0
 
@@ -28,11 +27,11 @@ PATIENCE = 3600.0
 class Desk:
     def __init__(self):
         self.ledger, self.clock, self.telemetry = FakeLedger(), FakeClock(), FakeTelemetry()
-        self.record = RecordDelivery(self.ledger, self.clock, self.telemetry)
-        self.sweep = Sweep(self.ledger, self.clock, self.telemetry, PATIENCE)
+        self.record = record_delivery(self.ledger, self.clock, self.telemetry)
+        self.sweep = sweep(self.ledger, self.clock, self.telemetry, PATIENCE)
 
     def write(self, type_, data, index=None, subject=SUBJECT):
-        append(self.ledger, self.clock, subject, lambda _: Draft(type_, data, index))
+        Journal(self.ledger, self.clock).append(subject, lambda _: Draft(type_, data, index))
 
     def sending(self, subject=SUBJECT, index=None):
         type_, data = sending()
@@ -46,7 +45,7 @@ class Desk:
         """Let a sender die, and somebody notice."""
         self.sending(subject)
         self.clock.advance(31)
-        settle_overdue(self.ledger, self.clock, self.telemetry, subject, self.ledger.read(subject))
+        message_trail(self.ledger, self.clock, self.telemetry).mark_overdue_unknown(subject, self.ledger.read(subject))
 
     def stray(self, status="delivered"):
         return self.record(DeliveryEvent("cx-1", status, "", self.time()), None)
@@ -55,7 +54,7 @@ class Desk:
         return format_time(instant(self.clock.now() + seconds))
 
     def run(self, seconds=60.0):
-        return self.sweep(lambda: seconds)
+        return self.sweep(FakeDeadline(seconds))
 
     def message(self):
         entries = self.ledger.read(SUBJECT)
@@ -94,7 +93,8 @@ class TestJoining:
         desk.sending(index={"batchId": "b", "batchState": "sending"})
         desk.stray()
         desk.dispatched(index={"batchId": "b", "batchState": "dispatched"})
-        count_in_batches(desk.ledger, desk.clock, SUBJECT, desk.ledger.read(SUBJECT), "later")
+        trail = message_trail(desk.ledger, desk.clock, desk.telemetry)
+        trail.count_in_batches(SUBJECT, desk.ledger.read(SUBJECT), "later")
         with monkeypatch.context() as patch:
             patch.setattr(desk.ledger, "insert", unless_counted(desk.ledger.insert))
             with pytest.raises(StorageError):
@@ -135,13 +135,14 @@ class TestJoining:
         desk.sending()
         desk.stray()
         desk.dispatched()
-        give_up_at = desk.clock.monotonic() + 60
+        walk = desk.ledger.walk
 
-        def seconds_left():
-            desk.clock.advance(2)  # a slow ledger
-            return give_up_at - desk.clock.monotonic()
+        def slowly(*args, **options):
+            desk.clock.advance(2)
+            return walk(*args, **options)
 
-        swept = desk.sweep(seconds_left)
+        desk.ledger.walk = slowly
+        swept = desk.sweep(Deadline.after(desk.clock, 60))
         assert swept.joined == 1
         assert 0 < swept.unknown < 40
 
@@ -171,9 +172,8 @@ class TestTurns:
 
     def run_short(self, desk, seed, joins=True):
         """Do one run of a new process that gets to a sixth of all."""
-        sweep = Sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(seed))
-        left = iter([60.0] * (self.EACH_RUN + 3) + [0.0] * 9)
-        return sweep(lambda: next(left))
+        use_case = sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(seed))
+        return use_case(FakeDeadline(*[60.0] * (self.EACH_RUN + 3), 0.0))
 
     def joined(self, desk):
         return sum(len(desk.ledger.read(f"message#{number}")) == 3 for number in range(self.COUNT))
@@ -199,15 +199,15 @@ class TestTurns:
         desk.clock.advance(31)
         for number in range(self.COUNT):
             subject = f"message#{number}"
-            settle_overdue(desk.ledger, desk.clock, desk.telemetry, subject, desk.ledger.read(subject))
+            trail = message_trail(desk.ledger, desk.clock, desk.telemetry)
+            trail.mark_overdue_unknown(subject, desk.ledger.read(subject))
             desk.clock.advance(apart)
         desk.clock.advance(PATIENCE)
         read, reads = desk.ledger.read, set()
         desk.ledger.read = lambda subject: reads.add(subject) or read(subject)
         for run in range(80):
-            left = iter([60.0] * self.EACH_RUN + [0.0] * 99)
-            sweep = Sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(run))
-            sweep(lambda left=left: next(left))
+            use_case = sweep(desk.ledger, desk.clock, desk.telemetry, PATIENCE, random.Random(run))
+            use_case(FakeDeadline(*[60.0] * self.EACH_RUN, 0.0))
         assert reads == {f"message#{number}" for number in range(self.COUNT)}
 
     def test_the_trouble_of_one_keeps_no_other_from_being_joined(self, desk):

@@ -20,7 +20,7 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.consents import ConsentFromApi
-from cxone_messaging.use_cases.journal import append
+from cxone_messaging.use_cases.journal import Journal
 from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
 from tests.fakes import EPOCH, FakeClock, FakeConsentStore, FakeLedger
 from tests.webhooks import CURRENT, EVENTS, PREVIOUS, SMS, Webhook, callback, hex_of
@@ -70,14 +70,14 @@ def start_message(webhook):
     type_, data = sending()
     hash_ = webhook.pseudonyms.recipient_hash(NUMBER)
     told = Draft(type_, {**data, "recipientHash": hash_, "deadline": at(webhook, 30)})
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: told)
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: told)
 
 
 def end_message(webhook, cxone_message_id="cx-1"):
     """Enter what a sender enters after CXone's answer."""
     type_, data = dispatched(cxone_message_id)
     draft = Draft(type_, data, {"cxoneMessageId": cxone_message_id})
-    append(webhook.ledger, webhook.clock, SUBJECT, lambda _: draft)
+    Journal(webhook.ledger, webhook.clock).append(SUBJECT, lambda _: draft)
 
 
 class TestLetIn:
@@ -297,7 +297,7 @@ class TestOptingOut:
         class Down(FakeConsentStore):
             stores = 0
 
-            def store(self, consent):
+            def store(self, consent, **_):
                 self.stores += 1
                 if self.stores == 1 + failing:
                     raise StorageError("down")
