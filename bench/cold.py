@@ -121,7 +121,7 @@ def started(
     addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     addresses += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
     program = [*_python(), "-m", "awslambdaric", "handler.handler"]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [*within, str(emulator), *addresses, *program],
         env=_environment(function, runtime, variables),
         stdout=subprocess.PIPE,
@@ -174,7 +174,7 @@ def with_fresh_key(event: dict[str, Any]) -> dict[str, Any]:
 
 def _compiled(function: Function, runtime: Path) -> int:
     """Count a layer's modules that are compiled from source at a cold start."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [*_python(), "-v", "-c", "import handler"],
         env=_environment(function, runtime, {"LEDGER_TABLE": "table", "IDEMPOTENCY_TABLE": "table"}),
         capture_output=True,

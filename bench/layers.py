@@ -41,7 +41,7 @@ def build(folder: Path) -> Layers:
     environment = {**os.environ, "PATH": f"{_BIN}:{os.environ['PATH']}"}
     arguments = [f"ARTIFACTS_DIR={layers.ours.parent}", f"ARCHITECTURE={sam.architecture()}"]
     command = ["make", "--no-print-directory", "-C", "layers/messaging", "build-MessagingLayer", *arguments]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)  # noqa: S603
     for source in layers.ours.rglob("*.py"):
         os.utime(source, (_UNPACKED_AT, _UNPACKED_AT))
     return layers
@@ -55,4 +55,4 @@ def megabytes(folder: Path) -> float:
 def _install(target: Path, *what: str) -> None:
     options = ["--quiet", "--python", sys.executable, "--link-mode", "copy", "--constraint", "requirements.lock"]
     command = [str(_BIN / "uv"), "pip", "install", *options, "--target", str(target), *what]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603
