@@ -214,7 +214,7 @@ def _ignore(function, *args):
 def test_it_runs_alone_with_credentials_from_the_environment():
     environment = {**os.environ, "CXONE_CLIENT_ID": "me", "CXONE_CLIENT_SECRET": "it's & = + %"}
     command = [sys.executable, "-m", "local.simulator", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         ready = process.stdout.readline()
         assert ready.startswith("CXone simulator ready on http://127.0.0.1:")
         url = ready.split()[-1]
@@ -229,6 +229,6 @@ def test_it_runs_alone_with_credentials_from_the_environment():
 def test_a_port_that_is_taken_is_said(url):
     port = url.rpartition(":")[2]
     command = [sys.executable, "-m", "local.simulator", "--port", port]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
     assert done.returncode == 1
     assert done.stderr.startswith(f"cannot listen on port {port}: ")

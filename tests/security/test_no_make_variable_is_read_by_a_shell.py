@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as bench
-from cli import invoke
-from cli.audit import __main__ as audit
-from cli.campaign import __main__ as campaign
+from cli import app, invoke
+from cli.audit import command as audit
+from cli.campaign import command as campaign
 from local import verbs
 from local.options import ROOT
 
@@ -64,6 +65,7 @@ VALUES = {
     "make's operators": ":=$(shell touch pwned)",
     "make's shell operator": "!=touch pwned",
 }
+CHECKS = (".venv-checks/bin/checkov", ".venv-checks/bin/pip-audit")
 STUB = """#!{python} -I
 import json, os, sys
 with open({record!r}, "a") as file:
@@ -77,10 +79,16 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.record = folder.parent / "record"
-        for name in ("Makefile", "requirements.lock", "requirements-checks.lock", "requirements-uv.lock"):
+        for name in (
+            "Makefile",
+            "pyproject.toml",
+            "requirements.lock",
+            "requirements-checks.lock",
+            "requirements-uv.lock",
+        ):
             shutil.copy(ROOT / name, folder)
         stub = STUB.format(python=sys.executable, record=str(self.record))
-        for path in (*(f".venv/bin/{each}" for each in self.tools()), ".venv-checks/bin/checkov", ".tools/bin/uv"):
+        for path in (*(f".venv/bin/{each}" for each in self.tools()), *CHECKS, ".tools/bin/uv"):
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(stub)
@@ -98,7 +106,7 @@ class Clone:
         """Run make; gives the calls that it made, and what it said."""
         self.record.unlink(missing_ok=True)
         clean = {name: os.environ[name] for name in ("PATH", "HOME")}
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             [MAKE, *arguments],
             cwd=self.folder,
             env={**clean, **(environment or {})},
@@ -153,7 +161,7 @@ def test_a_value_in_the_environment_runs_nothing_and_arrives_whole(clone, verb, 
 def test_operators_of_makes_own_run_before_make_reads_any_makefile(tmp_path, typed):
     """So nothing in a Makefile can stop them (docs/threat-model.md, What is not stopped)."""
     for arguments in (["--version"], ["--file=/dev/null"]):
-        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)
+        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)  # noqa: S603
         assert (tmp_path / "pwned").exists()
         (tmp_path / "pwned").unlink()
 
@@ -174,13 +182,22 @@ def parsed(monkeypatch, verb, **variables):
     """Give what a verb's own program makes of variables, and its environment."""
     arguments, environment = verbs.command(verb, variables)
     monkeypatch.setattr(sys, "argv", arguments[1:])
-    parsers = {
-        "audit": audit._arguments,
-        "campaign": campaign._arguments,
-        "invoke": invoke._arguments,
-        "bench": bench._options,
-    }
-    return parsers[verb](), environment
+    for name in ("CAMPAIGN_TEXT", "AUDIT_RECIPIENT"):
+        monkeypatch.setenv(name, environment.get(name, ""))
+    if verb == "bench":
+        return bench._options(), environment
+    assert arguments[:3] == ["-m", "cli", verb]
+    monkeypatch.setattr(sys, "argv", arguments[1:])
+    runs = []
+    for module in (audit, campaign):
+        monkeypatch.setattr(module, "run", lambda options: runs.append(options) or 0)
+    given = lambda event, stack, as_json: runs.append(SimpleNamespace(event=event, stack=stack)) or 0  # noqa: E731
+    monkeypatch.setattr(invoke, "run", given)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    if ended.value.code:
+        raise ended.value
+    return runs[0], environment
 
 
 class TestPrograms:
@@ -194,7 +211,7 @@ class TestPrograms:
             **dict.fromkeys(names.values(), value),
             "out": str(Path(value)),
         }
-        assert environment["AUDIT_RECIPIENT"] == value
+        assert told.recipient == environment["AUDIT_RECIPIENT"] == value
 
     @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
     @pytest.mark.parametrize("name", ["DAY", "NOTED", "AS_OF"])
@@ -208,7 +225,7 @@ class TestPrograms:
     def test_campaign(self, monkeypatch, value):
         told, environment = parsed(monkeypatch, "campaign", STACK=value, FILE=value, TEXT=value, YES=value)
         assert (told.stack, told.file, told.yes) == (value, Path(value), False)
-        assert environment["CAMPAIGN_TEXT"] == value
+        assert told.text == environment["CAMPAIGN_TEXT"] == value
 
     def test_campaign_flags_are_split_as_a_shell_does_and_not_expanded(self, monkeypatch):
         flags = "--name 'summer $(touch pwned)' --batch-size 5 --refused \"a `b`.csv\""
@@ -224,8 +241,8 @@ class TestPrograms:
         assert (told.event, told.stack) == (Path(value), value)
 
     def test_bench(self, monkeypatch):
-        told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only cold memory --rounds 2")
-        assert (told.only, told.rounds) == (["cold", "memory"], 2)
+        told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only cold cost --rounds 2")
+        assert (told.only, told.rounds) == (["cold", "cost"], 2)
         assert isinstance(parsed(monkeypatch, "bench")[0], argparse.Namespace)
 
     @pytest.mark.parametrize(("verb", "name"), [("invoke", "EVENT"), ("campaign", "FILE")])
@@ -243,7 +260,7 @@ def test_an_architecture_that_is_none_is_refused_before_anything_reads_it(tmp_pa
     """The layer's Makefile, which `sam build` runs, by itself too."""
     shutil.copy(ROOT / "layers/messaging/Makefile", tmp_path)
     environment = {"PATH": os.environ["PATH"], "ARTIFACTS_DIR": str(tmp_path / "artifacts"), "ARCHITECTURE": value}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [MAKE, "build-MessagingLayer"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "ARCHITECTURE is neither" in done.stderr) == (2, True), done.stderr

@@ -99,7 +99,7 @@ def is_allowed(simulations: list[dict[str, Any]]) -> list[bool]:
     """Have the evaluator judge all simulations, in their order."""
     ready = FOLDER / "node_modules" / "@cloud-copilot" / "iam-simulate"
     assert ready.exists(), "npm is here and the evaluator is not: `make test` installs it"
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [NODE, "evaluate.mjs"], cwd=FOLDER, input=json.dumps(simulations), text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr

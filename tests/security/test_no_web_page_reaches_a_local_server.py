@@ -179,7 +179,7 @@ def browser(folder, *arguments, **pipes):
     """Run Chromium with a profile of its own, and end all of its processes."""
     command = [CHROMIUM, *OPTIONS, f"--user-data-dir={folder / 'profile'}", *arguments]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **pipes}
-    process = subprocess.Popen(command, start_new_session=True, **quiet)
+    process = subprocess.Popen(command, start_new_session=True, **quiet)  # noqa: S603
     try:
         yield process
     finally:

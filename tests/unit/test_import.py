@@ -31,7 +31,7 @@ sys.addaudithook(watch)
 def run(code, *paths):
     """Run code in a fresh interpreter with an empty environment."""
     program = f"{FORBIDDEN}\nsys.path[:0] = {[str(path) for path in paths]!r}\n{code}"
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         [sys.executable, "-B", "-c", program], env={}, capture_output=True, text=True, timeout=60, check=False
     )
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from cli.target import Deployed
 from cxone_messaging.domain.signatures import reference_is_signed
 from local import template
+from local.local_target import LocalTarget
 from tests.building import MESSAGE_ID
 
 
@@ -16,14 +16,14 @@ def test_it_is_there_without_the_layer(module):
     """`make up` and `make invoke` run before anything is built, with no layer on Python's path."""
     command = [sys.executable, "-c", f"import {module}, sys; assert 'cxone_messaging' not in sys.modules"]
     environment = {"PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=template.ROOT, env=environment, check=False)
+    done = subprocess.run(command, cwd=template.ROOT, env=environment, check=False)  # noqa: S603
     assert done.returncode == 0
 
 
 def test_its_callback_urls_are_signed_as_the_senders_sign_them(monkeypatch):
     described = {"apiUrl": "", "simulatorUrl": None, "outputs": {}, "awsEndpointUrl": "", "region": ""}
-    monkeypatch.setattr(Deployed, "secret", lambda _, output: {"CallbackSecretArn": "aa11"}[output])
-    path, _, query = Deployed(described).callback(MESSAGE_ID).partition("?")
+    monkeypatch.setattr(LocalTarget, "secret", lambda _, output: {"CallbackSecretArn": "aa11"}[output])
+    path, _, query = LocalTarget.described(described).callback(MESSAGE_ID).partition("?")
     told = dict(each.split("=") for each in query.split("&"))
     assert path == "/webhooks/cxone/sms"
     assert reference_is_signed(["aa11"], told["ref"], told["sig"])
