@@ -14,13 +14,11 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import bulk, cold, cost, goals, growth, memory, plots, single, tokens
+from bench import bulk, cold, cost, goals, growth, plots, single, tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 HISTORIES = 10_000
-# Takes minutes, and needs root: only where `--only` names it.
-_ON_DEMAND = {"memory"}
 
 
 def main() -> int:
@@ -30,35 +28,32 @@ def main() -> int:
     measured: dict[str, Any] = {}
     with console.status("") as status:
         for name, measure in _measurements(options, status.update).items():
-            if name not in options.only if options.only else name in _ON_DEMAND:
+            if options.only and name not in options.only:
                 continue
             began = time.monotonic()
             measured[name] = measure()
             console.print(f"{name}: {time.monotonic() - began:.0f} s")
     console.print(goals.table(goals.rows(measured)))
-    for each in memory.tables(measured["memory"]) if "memory" in measured else ():
-        console.print(each)
     _keep(measured)
     return 0
 
 
 def _keep(measured: dict[str, Any]) -> None:
-    """Keep the results, those of earlier runs for what was not measured now; draw once there is everything."""
+    """Keep the rows, those of earlier runs for what was not measured now; draw what a whole run measured."""
     latest = RESULTS / "latest.json"
     kept = json.loads(latest.read_text()) if latest.exists() else {}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    measured_at = {**kept.get("measuredAt", {}), **dict.fromkeys(measured, now)}
-    results = {**kept.get("results", {}), **measured}
+    rows = [each for each in kept.get("rows", []) if each["measurement"] not in measured]
+    rows += [{"measurement": name, **asdict(row)} for name in measured for row in goals.rows({name: measured[name]})]
     document = {
-        "measuredAt": measured_at,
+        "measuredAt": {**kept.get("measuredAt", {}), **dict.fromkeys(measured, now)},
         "python": platform.python_version(),
-        "rows": [asdict(row) for row in goals.rows(results)],
-        "results": results,
+        "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
     latest.write_text(json.dumps(document, indent=1) + "\n")
-    if results.keys() >= plots.NEEDED:
-        plots.draw(results, RESULTS)
+    if measured.keys() >= plots.NEEDED:
+        plots.draw(measured, RESULTS)
 
 
 def _options() -> argparse.Namespace:
@@ -88,7 +83,6 @@ def _measurements(options: argparse.Namespace, tell: Callable[[str], object]) ->
             "ours": bulk.measure("functions.send_bulk.handler", options.messages, tell, singles=True),
             "naive": bulk.measure("bench.naive.bulk", options.naive_messages, tell, singles=False),
         },
-        "memory": lambda: memory.measure(tell),
         "histories": lambda: _histories(tell),
     }
 

@@ -1,8 +1,7 @@
-"""Hand an event to the function that its folder names: `make invoke EVENT=events/send_message/preview.json`."""
+"""Hand an event to the function that its folder names: `cxone-messaging invoke events/send_message/preview.json`."""
 
-import argparse
 import json
-import sys
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,40 +11,31 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.plain import visible
 from cli.progress import Progress
-from cli.stacks import StackError, local_description, look_up
-from cli.target import Deployed
-from local import sam
-from local.options import FOLDER, ROOT
+from cli.target import Target, TargetError
 
+FAILED = 1
 # An event is handed over once, however long its function takes; whoever wants it twice says so.
 _ONCE = Config(read_timeout=90, retries={"total_max_attempts": 1})
+_FUNCTION = re.compile("[a-z][a-z_]*")
 
 
 class InvokeError(Exception):
     """The event can't be handed over, or its function failed; the text says why."""
 
 
-def main() -> int:
-    """Invoke, and print the answer; 0 where there is one, whatever its status."""
-    arguments = _arguments()
+def run(event: Path, stack: str | None, *, as_json: bool = False) -> int:
+    """Invoke, and print the answer; 0 where there is one, whatever its status, and 1 where there is none."""
     try:
-        print(visible(told(invoke(arguments.stack, *read(arguments.event))), lines=True))
-    except (InvokeError, StackError, BotoCoreError, ClientError) as error:
-        Progress().error(str(error))
-        return 1
+        answer = invoke(stack, *read(event))
+    except (InvokeError, TargetError, BotoCoreError, ClientError) as error:
+        Progress(on_stderr=as_json).error(str(error))
+        return FAILED
+    print(json.dumps(answer) if as_json else visible(told(answer), lines=True))
     return 0
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m cli.invoke", description="Hand an event to its function.")
-    parser.add_argument("event", type=Path, help="a JSON file in a folder that is named as one of functions/")
-    parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
-    return parser.parse_args()
-
-
 def read(file: Path) -> tuple[str, str]:
-    """Give the name of an event's function, and the event. Raises `InvokeError`."""
-    functions = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
+    """Return the name of an event's function, and the event. Raises `InvokeError`."""
     name = file.resolve().parent.name
     try:
         event = file.read_text(encoding="utf-8")
@@ -54,17 +44,23 @@ def read(file: Path) -> tuple[str, str]:
         raise InvokeError(f"{file} can't be read: {error.strerror}") from None
     except ValueError as error:
         raise InvokeError(f"{file} is no JSON: {error}") from None
-    if name not in functions:
-        raise InvokeError(f"there is no function {name}; an event's folder names one of {', '.join(functions)}")
+    if not _FUNCTION.fullmatch(name):
+        raise InvokeError(f"{name} is no function; an event lies in a folder that is named as its function")
     return name, event
 
 
-def invoke(stack: str, function: str, event: str) -> Any:
-    """Give a function's answer to an event. Raises `InvokeError`, `StackError`, and botocore's errors."""
-    description = local_description(stack)
-    name = f"{stack if description is None else sam.STACK_NAME}-{function.replace('_', '-')}"
-    session = look_up(stack).session if description is None else Deployed(description)
-    answer = session.client("lambda", config=_ONCE).invoke(FunctionName=name, Qualifier="live", Payload=event.encode())
+def invoke(stack: str | None, function: str, event: str) -> Any:
+    """Return a function's answer to an event. Raises `InvokeError`, `TargetError`, and botocore's errors."""
+    target = Target.find(stack)
+    name = target.function(function)
+    client = target.client("lambda", config=_ONCE)
+    try:
+        answer = client.invoke(FunctionName=name, Qualifier="live", Payload=event.encode())
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        told = f"there is no function {name}; an event lies in a folder that is named as its function"
+        raise InvokeError(told) from None
     payload = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise InvokeError(f"{name} failed: {json.dumps(payload, indent=2)}")
@@ -80,7 +76,3 @@ def told(answer: Any) -> str:
     return (
         f"{status} {status.phrase}\n{headers}\n{json.dumps(json.loads(answer['body']), indent=2, ensure_ascii=False)}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -35,11 +35,12 @@ class Progress:
     No text can steer the terminal: control characters and rich's markup are shown as they are written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_stderr: bool = False) -> None:
+        """`on_stderr` leaves standard output to a document."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that can't show a tick shows something else
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, stderr=on_stderr)
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[Outcome]:

@@ -1,18 +1,36 @@
-"""A stack that is up, as its clients see it: its API, its CXone, its logs."""
+"""The stack that a command is pointed at: the local one by its `stack.json`, one on AWS by its name."""
 
-import hmac
 import json
-from collections import defaultdict
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import boto3
 import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
+LOCAL_NAME = "cxone-messaging"
+LOCAL_FILE = Path(".local", "stack.json")
 _TIMEOUT_SECONDS = 90  # cold functions on a busy machine
+# What the template's parameters say unless somebody says otherwise.
+_PARAMETERS = {"CxoneRequestsPerSecond": 100.0, "RateUtilisationPercent": 96.0, "MaxSegments": 10.0}
+
+
+class TargetError(Exception):
+    """There is no such stack, or nobody here may look at it; the text says what to do."""
+
+
+class Api(Protocol):
+    """A stack's API."""
+
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """Call a route; a body of bytes goes out as it is. Raises `requests.RequestException`."""
+        ...
 
 
 def aws_client(service: str, endpoint: str, region: str, config: Config | None = None) -> Any:
@@ -21,96 +39,132 @@ def aws_client(service: str, endpoint: str, region: str, config: Config | None =
     return session.client(service, endpoint_url=endpoint, config=Config(proxies={}).merge(config or Config()))
 
 
-class Deployed:
-    """What `stack.json` describes."""
+class Target:
+    """A stack: its outputs and parameters, its API, and AWS as it sees it. Only the local one has an `endpoint`."""
 
-    def __init__(self, description: Mapping[str, Any]) -> None:
-        self.api_url: str = description["apiUrl"]
-        self.simulator_url: str | None = description["simulatorUrl"]
-        self.outputs: Mapping[str, str] = description["outputs"]
-        self._endpoint: str = description["awsEndpointUrl"]
-        self._region: str = description["region"]
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, and no .netrc that would replace the Authorization header
+    def __init__(
+        self,
+        *,
+        name: str,
+        session: Any,
+        outputs: Mapping[str, str],
+        parameters: Mapping[str, str] | None = None,
+        endpoint: str | None = None,
+        simulator_url: str | None = None,
+    ) -> None:
+        self.name = name
+        self.outputs = outputs
+        self.simulator_url = simulator_url
+        self._aws = session
+        self._endpoint = endpoint
+        told = parameters or {}
+        rate, percent, segments = (float(told.get(each) or default) for each, default in _PARAMETERS.items())
+        self.rate = rate * percent / 100
+        self.max_segments = int(segments)
+        self._http = requests.Session()
+        # No proxy on the way to this machine, and no .netrc that would replace the Authorization header.
+        self._http.trust_env = endpoint is None
 
     @classmethod
-    def at(cls, folder: Path) -> "Deployed":
-        """Read a folder's `stack.json`."""
-        return cls(json.loads((folder / "stack.json").read_text()))
+    def find(cls, stack: str | None = None) -> Self:
+        """Find a stack by its name on AWS or the path of a `stack.json`; without either, the local one.
+
+        Raises `TargetError`.
+        """
+        if not stack:
+            return cls.of_file(_local_file())
+        path = Path(stack)
+        if path.is_file() or path.suffix == ".json" or "/" in stack:
+            return cls.of_file(path)
+        return cls._on_aws(stack)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """Read a `stack.json`. Raises `TargetError`."""
+        try:
+            return cls.described(json.loads(path.read_text("utf-8")))
+        except OSError:
+            raise TargetError(f"there is no {path}; `make up` makes one, or give a deployed stack's name") from None
+        except (ValueError, KeyError, TypeError):
+            raise TargetError(f"{path} is no description of a stack; `make up` makes one") from None
+
+    @classmethod
+    def described(cls, description: Mapping[str, Any]) -> Self:
+        """Take a stack on this machine by what stands in its `stack.json`."""
+        return cls(
+            name=LOCAL_NAME,
+            session=boto3.Session("local", "local", region_name=description["region"] or None),
+            outputs={**description["outputs"], "ApiUrl": description["apiUrl"]},
+            endpoint=description["awsEndpointUrl"],
+            simulator_url=description["simulatorUrl"],
+        )
+
+    @classmethod
+    def _on_aws(cls, name: str) -> Self:
+        """Look a stack up in CloudFormation, with the credentials of the environment. Raises `TargetError`."""
+        session: Any = boto3.Session()
+        try:
+            if session.get_credentials() is None:
+                raise TargetError("there are no AWS credentials in your environment")
+            found = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        except (BotoCoreError, ClientError) as error:
+            raise TargetError(f"the stack {name} can't be looked up: {error}") from None
+        return cls(
+            name=name,
+            session=session,
+            outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+            parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
+        )
+
+    @property
+    def api_url(self) -> str:
+        """The API's address, without a slash at its end. Raises `TargetError`."""
+        return self.output("ApiUrl").rstrip("/")
+
+    def output(self, name: str) -> str:
+        """Return an output of the stack. Raises `TargetError`."""
+        if name not in self.outputs:
+            raise TargetError(f"the stack {self.name} has no output {name}; deploy it anew")
+        return self.outputs[name]
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
         """Call a route, CXone's two at `WebhookUrl`; a body of bytes goes out as it is, any other as JSON.
 
-        The emulator checks no signature.
+        On AWS every request is signed with the caller's own credentials; an emulator checks no signature. Raises
+        `requests.RequestException`, `TargetError`.
         """
-        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        return self._session.request(
-            method,
-            self._address(path),
-            data=data,
-            headers={"Authorization": "local", "Content-Type": "application/json", **(headers or {})},
-            timeout=_TIMEOUT_SECONDS,
-        )
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        named = {"Content-Type": "application/json", **(headers or {})}
+        base = self.output("WebhookUrl") if path.startswith("/webhooks/") else self.api_url
+        url = base + path
+        if self._endpoint is not None:
+            named = {"Authorization": "local", **named}
+            return self._http.request(method, url, data=data or None, headers=named, timeout=_TIMEOUT_SECONDS)
 
-    def _address(self, path: str) -> str:
-        return (self.outputs["WebhookUrl"] if path.startswith("/webhooks/") else self.api_url) + path
+        def signed(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+            # As the request's own `auth`, so that no .netrc replaces the signature.
+            request: Any = AWSRequest(method, prepared.url, named, data)
+            SigV4Auth(self._aws.get_credentials(), "execute-api", self._aws.region_name).add_auth(request)
+            prepared.headers.update(request.headers.items())
+            return prepared
 
-    def simulator(self, path: str, body: object = None, method: str | None = None) -> Any:
-        """Ask the CXone simulator, or steer it when there is a body; the path is under `/_simulator/`."""
-        response = self._session.request(
-            method or ("GET" if body is None else "POST"),
-            f"{self.simulator_url}/_simulator/{path}",
-            json=body,
-            timeout=_TIMEOUT_SECONDS,
-        )
-        response.raise_for_status()
-        return response.json()
+        return self._http.request(method, url, data=data, auth=signed, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
 
     def client(self, service: str, config: Config | None = None) -> Any:
         """Make an AWS client."""
-        return aws_client(service, self._endpoint, self._region, config)
+        if self._endpoint is None:
+            return self._aws.client(service, config=config)
+        return aws_client(service, self._endpoint, self._aws.region_name, config)
 
-    def signature(self, signed: bytes) -> str:
-        """Sign as CXone signs the bodies of its events: the HMAC-SHA256, in hex."""
-        return hmac.new(self.secret("WebhookSecretArn").encode(), signed, "sha256").hexdigest()
+    def function(self, folder: str) -> str:
+        """Name a function of the stack by its folder in `functions/`."""
+        return f"{self.name}-{folder.replace('_', '-')}"
 
-    def callback(self, message_id: str) -> str:
-        """Return the path and query of a message's callback URL, signed as the senders sign it."""
-        signed = f"callback-url:/webhooks/cxone/sms:{message_id}".encode()
-        signature = hmac.new(self.secret("CallbackSecretArn").encode(), signed, "sha256").hexdigest()
-        return f"/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
-    def secret(self, output: str) -> str:
-        """Read the current value of a secret that signs, by the output that names it."""
-        secret = self.client("secretsmanager").get_secret_value(SecretId=self.outputs[output])
-        current: str = json.loads(secret["SecretString"])["current"]
-        return current
-
-    def log_lines(self) -> dict[str, list[str]]:
-        """Return the lines of each log group by its name; all functions share one."""
-        return {
-            group["logGroupName"]: [
-                event["message"]
-                for page in self._logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
-                for event in page["events"]
-            ]
-            for page in self._logs.get_paginator("describe_log_groups").paginate()
-            for group in sorted(page["logGroups"], key=lambda each: str(each["logGroupName"]))
-        }
-
-    def metrics(self) -> dict[str, list[float]]:
-        """Give each metric's values, from the functions' embedded metric format lines (`_aws` names the metrics)."""
-        values: dict[str, list[float]] = defaultdict(list)
-        for line in (line for lines in self.log_lines().values() for line in lines if '"_aws"' in line):
-            document = json.loads(line)
-            for directive in document["_aws"]["CloudWatchMetrics"]:
-                for metric in directive["Metrics"]:
-                    value = document[metric["Name"]]
-                    values[metric["Name"]] += value if isinstance(value, list) else [value]
-        return dict(values)
-
-    @cached_property
-    def _logs(self) -> Any:
-        return self.client("logs")
+def _local_file() -> Path:
+    """Return where the local stack's description is: in this folder or one above it, else beside this code."""
+    here = Path.cwd()
+    folders = [here, *here.parents, Path(__file__).resolve().parents[1]]
+    return next((folder / LOCAL_FILE for folder in folders if (folder / LOCAL_FILE).is_file()), LOCAL_FILE)

@@ -1,48 +1,72 @@
-"""The API's description in a browser: `python -m local.docs` serves docs/openapi.yaml, needing no internet."""
+"""The API's description in a browser: `python -m local.docs` serves docs/openapi.yaml, needing no internet.
 
+The page is Swagger UI, which Powertools for AWS Lambda brings along.
+"""
+
+import importlib.util
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
-from flask import Flask, Response, redirect, request, send_file
-from flask_swagger_ui import get_swaggerui_blueprint
-from werkzeug.serving import make_server
-from werkzeug.wrappers import Response as Redirection
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
+from cli.interrupts import interrupt_when_told_to_end
 from cli.progress import Progress
-from local.guard import refusal
+from local.guard import Application, Guard
 from local.options import ROOT
-from local.processes import interrupt_when_told_to_end
 
-_DESCRIPTION = "/openapi.yaml"
-_PAGE = "/docs"
-_SHOWN: dict[str, Any] = {
-    "validatorUrl": None,  # it would ask a site of Swagger's
-    "supportedSubmitMethods": [],  # a page from here may not call the API there, and AWS wants signatures
-    "docExpansion": "list",
-    "defaultModelsExpandDepth": 0,
+_HOST = "127.0.0.1"
+_FILES = {
+    "openapi.yaml": (ROOT / "docs" / "openapi.yaml", "application/yaml"),
+    "swagger-ui-bundle.min.js": (None, "text/javascript"),
+    "swagger-ui.min.css": (None, "text/css"),
 }
+# Nothing is validated at a site of Swagger's, and no request is made from here: AWS wants signatures.
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>CXone Messaging</title>
+<link rel="stylesheet" href="/docs/swagger-ui.min.css">
+<link rel="icon" href="data:,">
+<div id="page"></div>
+<script src="/docs/swagger-ui-bundle.min.js"></script>
+<script>
+SwaggerUIBundle({
+  dom_id: "#page", url: "/openapi.yaml", validatorUrl: null, supportedSubmitMethods: [],
+  docExpansion: "list", defaultModelsExpandDepth: 0,
+});
+</script>
+</html>
+"""
 
 
-def application() -> Flask:
-    """Put together the page, Swagger UI as its package ships it, and the description that it shows."""
-    app = Flask(__name__)
-    app.register_blueprint(get_swaggerui_blueprint(_PAGE, _DESCRIPTION, config=_SHOWN))
+def application() -> Application:
+    """Put together the page, its parts, and the description that it shows."""
+    page = Route("/docs/", lambda _: HTMLResponse(_PAGE))
+    start = Route("/", lambda _: RedirectResponse("/docs/"))
+    description, *parts = _FILES
+    files = [
+        Route(f"/{description}", _serving(description)),
+        *(Route(f"/docs/{each}", _serving(each)) for each in parts),
+    ]
+    return Guard(Starlette(routes=[start, page, *files]))
 
-    @app.before_request
-    def guard() -> tuple[str, int] | None:
-        reason = refusal(request.headers.items(), int(request.environ["SERVER_PORT"]))
-        return (reason, 403) if reason else None
 
-    @app.get(_DESCRIPTION)
-    def description() -> Response:
-        return send_file(ROOT / "docs" / "openapi.yaml", mimetype="application/yaml", max_age=0)
+def _serving(name: str) -> Callable[[Request], Response]:
+    path, kind = _FILES[name]
+    return lambda _: FileResponse(path or _swagger_ui() / name, media_type=kind, headers={"Cache-Control": "no-cache"})
 
-    @app.get("/")
-    def start() -> Redirection:
-        return redirect(f"{_PAGE}/")
 
-    return app
+def _swagger_ui() -> Path:
+    found = importlib.util.find_spec("aws_lambda_powertools")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("Powertools for AWS Lambda is not installed")
+    return Path(found.origin).parent / "event_handler" / "openapi" / "swagger_ui"
 
 
 def main() -> int:
@@ -50,12 +74,17 @@ def main() -> int:
     progress = Progress()
     interrupt_when_told_to_end()
     try:
-        server = make_server("127.0.0.1", int(os.environ.get("DOCS_PORT") or "8091"), application(), threaded=True)
-    except (OSError, ValueError, SystemExit) as error:
+        config = uvicorn.Config(application(), port=int(os.environ.get("DOCS_PORT") or "8091"), log_level="warning")
+        listening = config.bind_socket()
+    except (OSError, ValueError, OverflowError, SystemExit) as error:
         progress.error(f"can't listen there; set DOCS_PORT to a free port ({error})")
         return 1
-    progress.console.print(f"http://127.0.0.1:{server.port}/ shows docs/openapi.yaml; Ctrl-C ends it")
-    server.serve_forever()  # which takes Ctrl-C for its end
+    port = listening.getsockname()[1]
+    progress.console.print(f"http://{_HOST}:{port}/ shows docs/openapi.yaml; Ctrl-C ends it")
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 

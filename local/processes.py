@@ -106,12 +106,6 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, lo
         raise
 
 
-def interrupt_when_told_to_end() -> None:
-    """Let a closed terminal and a polite `kill` end this program as Ctrl-C does: with all its cleaning up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-
-
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Clean up to the end, however impatient somebody gets meanwhile."""

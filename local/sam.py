@@ -6,11 +6,10 @@ import platform
 import sys
 from pathlib import Path
 
+from cli.target import LOCAL_NAME
 from local.options import ROOT, Options
 from local.processes import ServerError, run, tail
 from local.stand_ins import REGION, environment
-
-STACK_NAME = "cxone-messaging"
 
 _ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -38,7 +37,7 @@ def deploy(options: Options) -> None:
         options,
         "deploy",
         *("--template-file", str(_build_folder(options) / "template.yaml")),
-        *("--stack-name", STACK_NAME, "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--resolve-s3"),
+        *("--stack-name", LOCAL_NAME, "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--resolve-s3"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         *("--parameter-overrides", f"file://{file}"),
     )

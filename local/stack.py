@@ -14,21 +14,22 @@ from typing import Any
 
 import requests
 
+from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
 from cli.progress import Progress
-from cli.target import Deployed, aws_client
+from cli.target import LOCAL_NAME, aws_client
 from local import sam, stand_ins
+from local.local_target import LocalTarget
 from local.options import FOLDER, Options
-from local.processes import ServerError, Servers, answers, interrupt_when_told_to_end, uninterrupted
+from local.processes import ServerError, Servers, answers, uninterrupted
 from local.stand_ins import REGION
 
-INTERRUPTED = 130  # as a shell tells it
 _TEMPORARY = "tmp"
 # The emulator starts a process for each event that comes while all others are at work.
 _EVENT_WORKERS = 6
 _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
-def up(options: Options, progress: Progress) -> Deployed:
+def up(options: Options, progress: Progress) -> LocalTarget:
     """Bring the stack up, or deploy anew to the one that runs in the folder.
 
     Raises `ServerError`; whatever goes wrong, nothing that was started here is left running, and what ran before is
@@ -49,7 +50,7 @@ def up(options: Options, progress: Progress) -> Deployed:
             description = _describe(options)
             _store_credentials(options, description["outputs"])
             _mend_concurrency(options)
-            deployed = Deployed(description)
+            deployed = LocalTarget.described(description)
             _wait_for(deployed)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
     except BaseException:
@@ -100,7 +101,7 @@ def _start(servers: Servers, options: Options, progress: Progress) -> None:
 
 def _describe(options: Options) -> dict[str, Any]:
     cloudformation = aws_client("cloudformation", options.endpoint, REGION)
-    described = cloudformation.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
+    described = cloudformation.describe_stacks(StackName=LOCAL_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     return {
         "apiUrl": outputs["ApiUrl"].rstrip("/"),
@@ -126,7 +127,7 @@ def _mend_concurrency(options: Options) -> None:
         functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
-def _wait_for(deployed: Deployed) -> None:
+def _wait_for(deployed: LocalTarget) -> None:
     """Wait until all with a route have answered once, which also spares the first message their cold starts."""
     probes: list[tuple[str, str, object, int]] = [
         ("GET", "/messages/none", None, 404),
@@ -140,7 +141,7 @@ def _wait_for(deployed: Deployed) -> None:
         list(pool.map(lambda probe: _wait_for_answer(deployed, *probe), probes))
 
 
-def _wait_for_answer(deployed: Deployed, method: str, path: str, body: object, status: int) -> None:
+def _wait_for_answer(deployed: LocalTarget, method: str, path: str, body: object, status: int) -> None:
     give_up_at = time.monotonic() + 60
     while (answer := deployed.call(method, path, body)).status_code != status:
         if time.monotonic() > give_up_at:

@@ -1,4 +1,4 @@
-"""The make verbs that take variables: `python -m local.verbs audit` runs `cli.audit` with what the environment says.
+"""The make verbs that take variables: `python -m local.verbs audit` is `cxone-messaging audit` with what they say.
 
 Make puts its variables into the environment and no recipe names one, so neither make nor a shell reads their values.
 """
@@ -24,6 +24,7 @@ class Verb:
     """A module, and the variables that it is given: as options, as flags of its own, or in its environment."""
 
     module: str
+    subcommand: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     flags: str | None = None
     operand: str | None = None
@@ -33,13 +34,15 @@ class Verb:
 
 VERBS = {
     "invoke": Verb(
-        "cli.invoke",
+        "cli",
+        "invoke",
         options={"STACK": "--stack"},
         operand="EVENT",
         example="an event: make invoke EVENT=events/send_message/preview.json",
     ),
     "campaign": Verb(
-        "cli.campaign",
+        "cli",
+        "campaign",
         options={"STACK": "--stack"},
         flags="CAMPAIGN_FLAGS",
         operand="FILE",
@@ -47,7 +50,8 @@ VERBS = {
         renamed={"TEXT": "CAMPAIGN_TEXT"},
     ),
     "audit": Verb(
-        "cli.audit",
+        "cli",
+        "audit",
         options={
             "STACK": "--stack",
             "TABLE": "--table",
@@ -76,7 +80,7 @@ def command(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[st
     if name not in VERBS:
         raise VerbError(f"usage: python -m local.verbs {'|'.join((*VERBS, 'build'))}")
     verb = VERBS[name]
-    arguments = ["-m", verb.module, *_options(verb, variables)]
+    arguments = ["-m", verb.module, *filter(None, [verb.subcommand]), *_options(verb, variables)]
     if name == "campaign" and variables.get("YES") == "1":
         arguments.append("--yes")
     if verb.flags:

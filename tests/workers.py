@@ -35,11 +35,12 @@ from cxone_messaging.use_cases.send.send_message import SendMessage
 from functions.send_bulk.handler import SendBulkSettings, read, work_queue
 from functions.send_message.handler import SendMessageSettings, send_message
 from tests.fakes import FakeTelemetry
-from tests.network import NAME
 
 # A fork server with everything imported: a new sender takes milliseconds, not a second.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.workers"])
+# The one name for which a function takes plain http.
+SLOW_NAME = "localhost"
 
 # A request's time: short, so that a killed sender's deadline passes while the test waits.
 SECONDS = 9.0
@@ -78,7 +79,7 @@ def send_keys(
 def send_on_a_bad_network(
     environment: Mapping[str, str], to: str, keys: Sequence[str], log: Path, ready: Any, seed: int
 ) -> None:
-    """Do as `send_keys` does where names are slow and have dead addresses; `NAME` leads to this machine.
+    """Do as `send_keys` does where names are slow and have dead addresses; `SLOW_NAME` leads to this machine.
 
     The machine is slow between a request's head and its body too, so that a freeze falls there as well.
     """
@@ -92,7 +93,7 @@ def send_on_a_bad_network(
     connections._Connecting.endheaders = slowly  # type: ignore[method-assign]
 
     def look_up(host: Any, port: Any, *args: Any, **options: Any) -> Any:
-        if host != NAME:
+        if host != SLOW_NAME:
             return real(host, port, *args, **options)
         time.sleep(rng.choice([0, 0.3, 1.5]))
         addresses = [("127.0.0.2", 9)] * rng.choice([0, 0, 2]) + [("127.0.0.1", port)]

@@ -9,7 +9,7 @@ import requests
 from rich.console import Console
 
 from cli.campaign.plan import Message, Refused
-from cli.campaign.stacks import Api
+from cli.target import Api
 
 # So few consents are looked up beforehand, a call for each; more are the batches' own matter.
 CONSENTS_LIMIT = 200

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.live import Live
 
 from cli.campaign.plan import Batch, Campaign, Refused
-from cli.campaign.stacks import Api
 from cli.campaign.submission import Watch, submit
 from cli.status_bar import StatusBar, told
+from cli.target import Api
 
 # Without a change for so long, watching is given up: what waits then may wait for hours.
 PATIENCE_SECONDS = 300.0

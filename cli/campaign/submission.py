@@ -12,8 +12,8 @@ import requests
 
 from cli.campaign.people import CampaignError
 from cli.campaign.plan import Batch, Refused
-from cli.campaign.stacks import Api
 from cli.status_bar import final
+from cli.target import Api
 
 _GIVE_UP_AFTER_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 15.0

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import requests
 
+from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
 from cli.progress import Progress
-from cli.target import Deployed
 from local.demo import approval
 from local.demo.steps import STEPS
 from local.demo.story import Story, UnexpectedError
+from local.local_target import LocalTarget
 from local.options import FOLDER, Options
-from local.processes import ServerError, interrupt_when_told_to_end
-from local.stack import INTERRUPTED, down, up
+from local.processes import ServerError
+from local.stack import down, up
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
 
 def _run(folder: Path, progress: Progress) -> int:
     down(folder)  # what a demo that was killed could not stop
-    stack: Deployed | None = None
+    stack: LocalTarget | None = None
     try:
         stack = up(Options.apart(folder), progress)
         story = Story(stack)
@@ -62,7 +63,7 @@ def _run(folder: Path, progress: Progress) -> int:
     return 0
 
 
-def _keep_logs(file: Path, stack: Deployed) -> bool:
+def _keep_logs(file: Path, stack: LocalTarget) -> bool:
     """Leave the functions' log lines in a file, for whoever wants to look into them."""
     file.unlink(missing_ok=True)
     with contextlib.suppress(Exception):  # the emulator may be what failed

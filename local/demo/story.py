@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from cli.progress import Outcome
-from cli.target import Deployed
+from local.local_target import LocalTarget
 
 _WAIT_SECONDS = 30
 
@@ -33,7 +33,7 @@ class Sent:
 class Story:
     """The demo so far."""
 
-    stack: Deployed
+    stack: LocalTarget
     sent: list[Sent] = field(default_factory=list)
 
     def call(

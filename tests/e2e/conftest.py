@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from cli.progress import Progress
-from cli.target import Deployed
+from local.local_target import LocalTarget
 from local.options import Options
 from local.processes import ServerError
 from local.stack import down, up
@@ -48,7 +48,7 @@ def opted_in(client):
 class Client:
     """What a test asks of the deployed bundle, and what it looks up behind its back."""
 
-    def __init__(self, stack: Deployed) -> None:
+    def __init__(self, stack: LocalTarget) -> None:
         self.stack = stack
 
     def call(self, method, path, body=None, headers=None):

@@ -3,11 +3,11 @@
 import json
 from urllib.parse import quote, quote_plus
 
-from cli.target import Deployed
+from local.local_target import LocalTarget
 from local.options import CLIENT_SECRET
 
 
-def secrets_of(stack: Deployed) -> dict[str, str]:
+def secrets_of(stack: LocalTarget) -> dict[str, str]:
     """Read every secret of a stack that has sent something: each value by a name to call it."""
     client = stack.client("secretsmanager")
     found = {}
@@ -26,7 +26,7 @@ def secrets_of(stack: Deployed) -> dict[str, str]:
     return found
 
 
-def signatures_of(stack: Deployed) -> list[str]:
+def signatures_of(stack: LocalTarget) -> list[str]:
     """Give the signatures of all callback URLs that CXone was given."""
     return [message["webhookUrl"].partition("sig=")[2] for message in stack.simulator("messages")["messages"]]
 

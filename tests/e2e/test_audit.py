@@ -32,7 +32,9 @@ def test_past_days_are_checkpointed_and_the_ledger_is_exported(client, opted_in,
 
     out = tmp_path / "out"
     command = ["make", "audit", f"STACK={stack_folder / 'stack.json'}", f"OUT={out}", f"RECIPIENT={opted_in}"]
-    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
+    )
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     assert "the ledger holds" in output

@@ -28,7 +28,7 @@ def command(client, stack_folder, tmp_path_factory):
     file = tmp_path_factory.mktemp("campaign") / "people.csv"
     file.write_text("\r\n".join(rows), encoding="utf-8")
     arguments = ["--text", f"Dear {{name}}, {WORDS}.", "--campaign-id", CAMPAIGN, "--batch-size", "15"]
-    return [sys.executable, "-m", "cli.campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
+    return [sys.executable, "-m", "cli", "campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
 
 
 def started(command):
@@ -73,7 +73,7 @@ def test_it_is_previewed_then_interrupted_then_continued_and_nothing_is_sent_twi
 
 def test_a_mended_file_sends_what_is_new_and_ends_though_the_others_were_sent_by_earlier_batches(client, command):
     assert client.opt_in(LATECOMER).status_code == 200
-    file = Path(command[3])
+    file = Path(command[4])
     head, *rows = file.read_text(encoding="utf-8").splitlines()
     file.write_text("\r\n".join([head, f"{LATECOMER};Guest", *rows]), encoding="utf-8")
     with started([*command, "--yes"]) as mended:

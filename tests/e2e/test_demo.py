@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.target import Deployed
 from local.demo import approval, steps
+from local.local_target import LocalTarget
 from local.options import ROOT
 from local.processes import Servers
 from tests.e2e.privacy import leaks, secrets_of, signatures_of
@@ -24,11 +24,13 @@ def demo(folder):
     command = [sys.executable, "-m", "local.demo", "--folder", str(folder)]
     forbidden: list[str] = []
     output = ""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         for line in process.stdout:
             output += line
             if "sent it to" in line:
-                stack = Deployed.at(folder)
+                stack = LocalTarget.at(folder)
                 forbidden = [*secrets_of(stack).values(), *signatures_of(stack)]
     return process.returncode, output, forbidden
 

@@ -81,7 +81,9 @@ def test_nothing_answers_but_as_the_document_tells(client, known, tmp_path, outp
         *("--report", "json", "--report-json-path", str(report)),
     ]
     environment = {**os.environ, **known, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    run = subprocess.run(  # noqa: S603  it leaves a folder where it runs
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     print(run.stdout)
     if run.returncode != 0:
         pytest.fail(run.stdout + run.stderr, pytrace=False)

@@ -1,7 +1,6 @@
 """`make invoke`, with events of `events/`, against the deployed stack."""
 
 import json
-import sys
 
 import pytest
 
@@ -11,10 +10,9 @@ from local.processes import free_port
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, stack, stack_folder):
+def run(capsys, stack, stack_folder):
     def run(event, stack_file=stack_folder / "stack.json"):
-        monkeypatch.setattr(sys, "argv", ["invoke", str(event), "--stack", str(stack_file)])
-        return invoke.main(), capsys.readouterr().out
+        return invoke.run(event, str(stack_file)), capsys.readouterr().out
 
     return run
 

@@ -86,7 +86,9 @@ def test_down_twice_is_no_matter(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_running(tmp_path, number):
     command = [sys.executable, "-m", "local.demo", "--folder", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         while "started the CXone simulator" not in (line := process.stdout.readline()):
             assert line, "ended by itself"
         assert set(Servers(tmp_path).running()) == {"emulator", "simulator"}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ def audit(written, emulator, ledger_table, secrets_manager, tmp_path):
     stack.write_text(json.dumps({**described, "outputs": outputs}))
 
     def run(*arguments, recipient=""):
-        command = [sys.executable, "-m", "cli.audit", "--stack", str(stack), "--as-of", written.isoformat()]
+        command = [sys.executable, "-m", "cli", "audit", "--stack", str(stack), "--as-of", written.isoformat()]
         environment = {**os.environ, "AUDIT_RECIPIENT": recipient}
         done = subprocess.run(  # noqa: S603
             [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -130,3 +131,10 @@ def test_what_can_not_be_audited_is_told_apart(audit, arguments, recipient, told
     code, output = audit(*arguments, recipient=recipient)
     assert (code, told in output) == (2, True), output
     assert not recipient or recipient not in output
+
+
+def test_a_script_reads_the_verdict(audit):
+    code, output = audit("--json")
+    document = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    assert (code, document["holds"], document["faults"], document["checkpoints"]) == (0, True, [], 2)
+    assert re.fullmatch("2026-11-23:[0-9a-f]{64}", document["newest"])

@@ -22,7 +22,7 @@ from cxone_messaging.domain.times import parse_time
 from tests import workers
 from tests.integration.conftest import RECIPIENT
 from tests.integration.test_sender_processes import accepted, configure, message_id, subject
-from tests.network import NAME, Proxy
+from tests.network import Proxy
 
 PROOF = os.environ.get("PROOF") == "1"
 PROCESSES, SIDE_BY_SIDE = (300, 10) if PROOF else (8, 8)
@@ -44,7 +44,10 @@ def test_senders_that_are_frozen_send_nothing_twice_lose_nothing_and_post_nothin
     environment, simulator, proxy, ledger, tmp_path
 ):
     configure(simulator, requests_per_second=100_000, delivery_steps=[], latency_median_seconds=0.03)
-    environment |= {"CXONE_REQUESTS_PER_SECOND": "100000", "CXONE_SMS_BASE_URL": f"http://{NAME}:{proxy.port}"}
+    environment |= {
+        "CXONE_REQUESTS_PER_SECOND": "100000",
+        "CXONE_SMS_BASE_URL": f"http://{workers.SLOW_NAME}:{proxy.port}",
+    }
     log = tmp_path / "answers"
     log.touch()
     keys = [f"key-{number}" for number in range(PROCESSES)]

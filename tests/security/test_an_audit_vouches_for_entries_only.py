@@ -25,7 +25,7 @@ def audit(emulator, ledger_table, tmp_path):
     stack.write_text(json.dumps({**described, "outputs": outputs}))
 
     def run(*arguments):
-        command = [sys.executable, "-m", "cli.audit", "--stack", str(stack), *arguments]
+        command = [sys.executable, "-m", "cli", "audit", "--stack", str(stack), *arguments]
         done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)  # noqa: S603
         return done.returncode, done.stdout + done.stderr
 

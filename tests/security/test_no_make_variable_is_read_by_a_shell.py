@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as bench
-from cli import invoke
-from cli.audit import __main__ as audit
-from cli.campaign import __main__ as campaign
+from cli import app, invoke
+from cli.audit import command as audit
+from cli.campaign import command as campaign
 from local import verbs
 from local.options import ROOT
 
@@ -64,6 +65,7 @@ VALUES = {
     "make's operators": ":=$(shell touch pwned)",
     "make's shell operator": "!=touch pwned",
 }
+CHECKS = (".venv-checks/bin/checkov", ".venv-checks/bin/pip-audit")
 STUB = """#!{python} -I
 import json, os, sys
 with open({record!r}, "a") as file:
@@ -77,10 +79,16 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.record = folder.parent / "record"
-        for name in ("Makefile", "requirements.lock", "requirements-checks.lock", "requirements-uv.lock"):
+        for name in (
+            "Makefile",
+            "pyproject.toml",
+            "requirements.lock",
+            "requirements-checks.lock",
+            "requirements-uv.lock",
+        ):
             shutil.copy(ROOT / name, folder)
         stub = STUB.format(python=sys.executable, record=str(self.record))
-        for path in (*(f".venv/bin/{each}" for each in self.tools()), ".venv-checks/bin/checkov", ".tools/bin/uv"):
+        for path in (*(f".venv/bin/{each}" for each in self.tools()), *CHECKS, ".tools/bin/uv"):
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(stub)
@@ -174,13 +182,22 @@ def parsed(monkeypatch, verb, **variables):
     """Give what a verb's own program makes of variables, and its environment."""
     arguments, environment = verbs.command(verb, variables)
     monkeypatch.setattr(sys, "argv", arguments[1:])
-    parsers = {
-        "audit": audit._arguments,
-        "campaign": campaign._arguments,
-        "invoke": invoke._arguments,
-        "bench": bench._options,
-    }
-    return parsers[verb](), environment
+    for name in ("CAMPAIGN_TEXT", "AUDIT_RECIPIENT"):
+        monkeypatch.setenv(name, environment.get(name, ""))
+    if verb == "bench":
+        return bench._options(), environment
+    assert arguments[:3] == ["-m", "cli", verb]
+    monkeypatch.setattr(sys, "argv", arguments[1:])
+    runs = []
+    for module in (audit, campaign):
+        monkeypatch.setattr(module, "run", lambda options: runs.append(options) or 0)
+    given = lambda event, stack, as_json: runs.append(SimpleNamespace(event=event, stack=stack)) or 0  # noqa: E731
+    monkeypatch.setattr(invoke, "run", given)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    if ended.value.code:
+        raise ended.value
+    return runs[0], environment
 
 
 class TestPrograms:
@@ -194,7 +211,7 @@ class TestPrograms:
             **dict.fromkeys(names.values(), value),
             "out": str(Path(value)),
         }
-        assert environment["AUDIT_RECIPIENT"] == value
+        assert told.recipient == environment["AUDIT_RECIPIENT"] == value
 
     @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
     @pytest.mark.parametrize("name", ["DAY", "NOTED", "AS_OF"])
@@ -208,7 +225,7 @@ class TestPrograms:
     def test_campaign(self, monkeypatch, value):
         told, environment = parsed(monkeypatch, "campaign", STACK=value, FILE=value, TEXT=value, YES=value)
         assert (told.stack, told.file, told.yes) == (value, Path(value), False)
-        assert environment["CAMPAIGN_TEXT"] == value
+        assert told.text == environment["CAMPAIGN_TEXT"] == value
 
     def test_campaign_flags_are_split_as_a_shell_does_and_not_expanded(self, monkeypatch):
         flags = "--name 'summer $(touch pwned)' --batch-size 5 --refused \"a `b`.csv\""
@@ -224,8 +241,8 @@ class TestPrograms:
         assert (told.event, told.stack) == (Path(value), value)
 
     def test_bench(self, monkeypatch):
-        told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only cold memory --rounds 2")
-        assert (told.only, told.rounds) == (["cold", "memory"], 2)
+        told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only cold cost --rounds 2")
+        assert (told.only, told.rounds) == (["cold", "cost"], 2)
         assert isinstance(parsed(monkeypatch, "bench")[0], argparse.Namespace)
 
     @pytest.mark.parametrize(("verb", "name"), [("invoke", "EVENT"), ("campaign", "FILE")])

@@ -32,13 +32,22 @@ def commands(makefile):
 
 
 INSTALLING = commands(MAKEFILE) + commands(LAYER)
+OWN = [each for each in INSTALLING if each.endswith("--editable .")]
 
 
 def test_all_that_installs_is_looked_at():
-    assert len(INSTALLING) == 4
+    assert len(INSTALLING) == 5
 
 
-@pytest.mark.parametrize("command", INSTALLING)
+def test_what_is_built_is_our_own_by_what_is_locked_and_nothing_is_fetched_for_it():
+    (command,) = OWN
+    assert {"--no-deps", "--no-index", "--no-build-isolation"} <= set(command.split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (backend,) = project["build-system"]["requires"]
+    assert backend in project["dependency-groups"]["local"]
+
+
+@pytest.mark.parametrize("command", [each for each in INSTALLING if each not in OWN])
 def test_it_takes_wheels_only_and_by_hash(command):
     assert "--require-hashes" in command
     assert "--only-binary :all:" in command

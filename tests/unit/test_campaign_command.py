@@ -1,15 +1,16 @@
 import json
-import sys
 
 import pytest
 import requests
 
-from cli.campaign import __main__ as command
-from cli.campaign.stacks import Stack
+from cli.campaign import command
+from cli.target import Target
 
 
 class Refusing:
-    """An API that refuses every message of every batch."""
+    """A stack whose API refuses every message of every batch."""
+
+    rate, max_segments = 96.0, 10
 
     def call(self, method, path, body=None, headers=None):
         answer = requests.Response()
@@ -25,14 +26,24 @@ class Refusing:
 def campaign(tmp_path, monkeypatch):
     path = tmp_path / "people.csv"
     path.write_text("to,name\n+12025550100,Ada\n+12025550101,Bob\n")
-    monkeypatch.setattr(command, "find", lambda _: Stack(api=Refusing(), rate=96.0, max_segments=10))
-    monkeypatch.setattr(sys, "argv", ["campaign", str(path), "--text", "Hi {name}", "--yes"])
-    return command.main
+    monkeypatch.setattr(Target, "find", lambda _: Refusing())
+    return lambda **more: command.run(
+        command.Options(file=path, name="people", text="Hi {name}", batch_size=10, **more)
+    )
 
 
 def test_a_campaign_of_which_every_message_is_refused_fails_and_says_so(campaign, capsys):
-    assert campaign() == 1
+    assert campaign(yes=True) == 1
     output = "".join(capsys.readouterr())
     assert "nothing was sent: every message was refused" in output
     assert "2 not_opted_in" in output
     assert "every message is final" not in output
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_script_reads_what_came_of_it_and_nothing_else_on_standard_output(campaign, capsys, yes):
+    assert campaign(yes=yes, as_json=True) == (1 if yes else 0)
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert (document["rows"], document["messages"], document["sent"], document["final"]) == (2, 2, yes, yes)
+    assert "2 not_opted_in" in output.err

@@ -1,13 +1,10 @@
 import json
 
-import boto3
 import pytest
 import requests
-from botocore.credentials import Credentials
 
 from cli.campaign.people import CampaignError, People
 from cli.campaign.plan import Campaign
-from cli.campaign.stacks import SignedApi, find
 from cli.campaign.submission import Watch, submit
 
 
@@ -134,61 +131,3 @@ class TestWatch:
         watch = Watch(api)
         watch.add(submit(api, type("Batch", (), {"body": b"", "key": "key", "messages": ()})))
         assert watch.is_over
-
-
-class TestStacks:
-    def test_a_call_on_aws_is_signed(self, monkeypatch):
-        api = SignedApi(
-            "https://abc.execute-api.eu-west-1.amazonaws.com/live", Credentials("id", "secret", "token"), "eu-west-1"
-        )
-        sent = []
-        monkeypatch.setattr(api._session, "send", lambda request, **_: sent.append(request) or TAKEN)
-        api.call("POST", "/messages/bulk", b"{}", {"Idempotency-Key": "key"})
-        (request,) = sent
-        assert request.url == "https://abc.execute-api.eu-west-1.amazonaws.com/live/messages/bulk"
-        assert request.body == b"{}"
-        assert request.headers["X-Amz-Security-Token"] == "token"
-        assert request.headers["Idempotency-Key"] == "key"
-        authorization = request.headers["Authorization"]
-        assert authorization.startswith("AWS4-HMAC-SHA256 Credential=id/")
-        assert "/eu-west-1/execute-api/aws4_request" in authorization
-        assert "idempotency-key" in authorization
-
-    def test_a_stack_is_found_by_its_file(self, tmp_path):
-        path = tmp_path / "stack.json"
-        description = {
-            "apiUrl": "http://127.0.0.1:1/x",
-            "awsEndpointUrl": "",
-            "region": "",
-            "simulatorUrl": None,
-            "outputs": {},
-        }
-        path.write_text(json.dumps(description))
-        assert find(str(path)).api.api_url == description["apiUrl"]
-
-    def test_a_stack_file_that_is_not_there(self):
-        with pytest.raises(CampaignError, match="make up"):
-            find(".local/nowhere.json")
-
-    def test_a_deployed_stack_is_found_by_its_name(self, monkeypatch):
-        described = {
-            "Outputs": [{"OutputKey": "ApiUrl", "OutputValue": "https://api.example/live"}],
-            "Parameters": [
-                {"ParameterKey": "CxoneRequestsPerSecond", "ParameterValue": "50"},
-                {"ParameterKey": "RateUtilisationPercent", "ParameterValue": "90"},
-            ],
-        }
-
-        class Session:
-            region_name = "eu-west-1"
-
-            def get_credentials(self):
-                return Credentials("id", "secret")
-
-            def client(self, _):
-                return type("Client", (), {"describe_stacks": lambda self, **_: {"Stacks": [described]}})()
-
-        monkeypatch.setattr(boto3, "Session", Session)
-        stack = find("cxone-messaging")
-        assert isinstance(stack.api, SignedApi)
-        assert (stack.rate, stack.max_segments) == (45, 10)

@@ -67,3 +67,14 @@ def test_an_id_that_could_not_be_stored_or_found_again_leaves_the_outcome_unknow
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"1"', b"<html>", b"[" * 100_000])
 def test_a_body_without_an_id_leaves_the_outcome_unknown(body):
     assert outcome(body) == OutcomeUnknown("unreadable_acceptance", 202)
+
+
+@pytest.mark.parametrize("code", ["invalid_155-512-345-67", "E-1_555_123_456_7"])
+def test_a_code_that_might_hold_a_number_is_not_kept(code):
+    class Refusing(Session):
+        def exchange(self, *args, **options):
+            return Answer(400, {}, self.body)
+
+    session = Refusing(json.dumps({"code": code}).encode())
+    refused = CxoneSms("https://cxone.test", Tokens(), session, FakeClock(), 20).send(SMS, "https://us.test", 28)
+    assert refused.reason == "CXone answered 400"

@@ -1,25 +1,29 @@
-"""`make invoke` where there is nothing to invoke, and against a stack on AWS."""
+"""`cxone-messaging invoke` where there is nothing to invoke, and against a stack on AWS."""
 
 import io
 import json
-import sys
+from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from cli import invoke
-from cli.stacks import CloudStack
+from cli.target import Target
 from local.options import ROOT
 
-PREVIEW = str(ROOT / "events" / "send_message" / "preview.json")
+PREVIEW = ROOT / "events" / "send_message" / "preview.json"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def run(event, stack):
-        monkeypatch.setattr(sys, "argv", ["invoke", str(event), "--stack", str(stack)])
-        return invoke.main(), capsys.readouterr().out
+def run(capsys):
+    def run(event, stack, *, as_json=False):
+        return invoke.run(Path(event), str(stack), as_json=as_json), capsys.readouterr().out
 
     return run
+
+
+def prod(aws):
+    return lambda name: Target(name=name, session=aws, outputs={})
 
 
 class Lambda:
@@ -35,6 +39,8 @@ class Lambda:
 
     def invoke(self, **asked):
         self.asked = asked
+        if isinstance(self._answer, Exception):
+            raise self._answer
         return {"Payload": io.BytesIO(json.dumps(self._answer).encode()), **self._more}
 
 
@@ -44,7 +50,7 @@ class Lambda:
         ("send_message", None, "can't be read: No such file"),
         ("send_message", b'{"body":', "is no JSON"),
         ("send_message", b"\xff", "is no JSON"),
-        ("send_messages", b"{}", "there is no function send_messages; an event's folder names one of approve_template"),
+        ("..x", b"{}", "..x is no function; an event lies in a folder that is named as its function"),
     ],
 )
 def test_what_is_no_event_is_explained(run, tmp_path, folder, content, told):
@@ -65,7 +71,7 @@ def test_without_a_stack_it_says_how_to_make_one(run, tmp_path):
 
 def test_on_aws_it_invokes_the_live_version_of_that_stacks_function_once(run, monkeypatch):
     aws = Lambda({"statusCode": 429, "headers": {"Retry-After": "2"}, "body": '{"code": "rate_limited"}'})
-    monkeypatch.setattr(invoke, "look_up", lambda name: CloudStack(aws, {}, {}))
+    monkeypatch.setattr(Target, "find", prod(aws))
     assert run(PREVIEW, "prod") == (0, '429 Too Many Requests\nRetry-After: 2\n\n{\n  "code": "rate_limited"\n}\n')
     assert (aws.asked["FunctionName"], aws.asked["Qualifier"]) == ("prod-send-message", "live")
     assert json.loads(aws.asked["Payload"])["resource"] == "/messages/preview"
@@ -73,8 +79,22 @@ def test_on_aws_it_invokes_the_live_version_of_that_stacks_function_once(run, mo
 
 def test_a_function_that_fails_is_told_of(run, monkeypatch):
     aws = Lambda({"errorType": "KeyError", "errorMessage": "'Records'"}, FunctionError="Unhandled")
-    monkeypatch.setattr(invoke, "look_up", lambda name: CloudStack(aws, {}, {}))
+    monkeypatch.setattr(Target, "find", prod(aws))
     code, output = run(PREVIEW, "prod")
     assert code == 1
     assert "prod-send-message failed" in output
     assert '"errorType": "KeyError"' in output
+
+
+def test_a_function_that_the_stack_does_not_have_is_told_of(run, monkeypatch):
+    missing = ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "m"}}, "Invoke")
+    monkeypatch.setattr(Target, "find", prod(Lambda(missing)))
+    code, output = run(PREVIEW, "prod")
+    assert (code, "there is no function prod-send-message" in output) == (1, True)
+
+
+def test_a_script_reads_the_answer_whole(run, monkeypatch):
+    answer = {"statusCode": 200, "headers": {}, "body": '"\u2028\x1b[31m"'}
+    monkeypatch.setattr(Target, "find", prod(Lambda(answer)))
+    code, output = run(PREVIEW, "prod", as_json=True)
+    assert (code, json.loads(output)) == (0, answer)

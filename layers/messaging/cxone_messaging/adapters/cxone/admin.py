@@ -254,14 +254,14 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _kept(value: Any, name: str = "") -> Any:
-    """Leave out what might be a secret, and blot out what might be somebody's number in what people wrote."""
+    """Leave out what might be a secret, and blot out what might be somebody's number but in ids."""
     match value:
         case dict():
             kept = {key: each for key, each in value.items() if not any(word in key.lower() for word in _SENSITIVE)}
             return {key: _kept(each, key) for key, each in kept.items()}
         case list():
             return [_kept(each, name) for each in value]
-        case str() if name in {"content", "name"}:
+        case str() if not name.lower().endswith("id"):
             return mask_numbers_in(value)
         case _:
             return value

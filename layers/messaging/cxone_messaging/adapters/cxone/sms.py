@@ -17,6 +17,7 @@ from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.delivery import cxone_id
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.sms import Sms
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
@@ -164,7 +165,7 @@ def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _code(value: object, sms: Sms) -> str | None:
     """Give what looks like a code and can be no part of the message."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text):
+    if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text) or mask_numbers_in(text) != text:
         return None
     return None if text.casefold() in sms.text.casefold() or text in sms.to.e164 else text
 

@@ -1,11 +1,10 @@
-"""Audit a ledger: `python -m cli.audit --stack cxone-messaging --day 2026-11-22 --out audit`, or `make audit`."""
+"""Audit a ledger: read all of it, verify it, and export what is wanted."""
 
-import argparse
-import os
-import sys
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,27 +15,41 @@ from cli.audit.export import Selection, export
 from cli.audit.faults import NOTES, Fault
 from cli.audit.source import AuditError, Source
 from cli.audit.verification import Verification
+from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
 from cli.plain import visible
 from cli.progress import Outcome, Progress
+from cli.target import Target, TargetError
 from cxone_messaging.domain.entries import Value
-from cxone_messaging.domain.times import format_time, parse_time
-from local.options import FOLDER
-from local.processes import interrupt_when_told_to_end
-from local.stack import INTERRUPTED
+from cxone_messaging.domain.times import format_time
 
 FAULTY, NOT_AUDITED = 1, 2
 _SHOWN = 20
 _BETWEEN_SIGNS_OF_LIFE = 10_000
 
 
-def main() -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Which ledger is verified, and what of it is exported; `stack` is None for the local one."""
+
+    stack: str | None = None
+    table: str | None = None
+    day: date | None = None
+    campaign: str | None = None
+    template: str | None = None
+    out: Path | None = None
+    noted: Mapping[date, str] = field(default_factory=dict)
+    as_of: datetime | None = None
+    recipient: str | None = None
+    as_json: bool = False
+
+
+def run(options: Options) -> int:
     """Read, verify, export; 0 when the ledger holds, 1 when something is wrong, 2 when nothing is verified."""
-    arguments = _arguments()
-    progress = Progress()
+    progress = Progress(on_stderr=options.as_json)
     interrupt_when_told_to_end()
     try:
-        return _run(arguments, progress)
-    except AuditError as error:
+        return _run(options, progress)
+    except (AuditError, TargetError) as error:
         progress.error(str(error))
         return NOT_AUDITED
     except KeyboardInterrupt:
@@ -44,74 +57,30 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m cli.audit",
-        description="Verify all of a ledger, and export what is wanted of it.",
-        epilog="AUDIT_RECIPIENT in the environment is a phone number: export what was sent to it, and its consents.",
-    )
-    parser.add_argument("--stack", default=str(FOLDER / "stack.json"), help="a stack.json, or a deployed stack's name")
-    parser.add_argument("--table", help="another table, such as a restored copy (default: the stack's ledger)")
-    parser.add_argument("--day", type=_day, help="export entries of that day only, in UTC: 2026-11-22")
-    parser.add_argument("--campaign", help="export messages of that campaign only")
-    parser.add_argument("--template", help="export what is about that template only")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where an export goes; none without it")
-    parser.add_argument(
-        "--noted",
-        type=_noted,
-        action="append",
-        default=[],
-        metavar="DAY:HASH",
-        help="one noted earlier",
-    )
-    parser.add_argument(
-        "--as-of", type=_instant, metavar="INSTANT", help="when the copy was made (default: now): 2026-11-22T12:00:00Z"
-    )
-    return parser.parse_args()
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-11-22") from None
-
-
-def _noted(text: str) -> tuple[date, str]:
-    day, _, noted_hash = text.partition(":")
-    return _day(day), noted_hash.strip().lower()
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no instant such as 2026-11-22T12:00:00Z") from None
-
-
-def _run(arguments: argparse.Namespace, progress: Progress) -> int:
-    source = Source.find(arguments.stack, arguments.table)
-    recipient = os.environ.get("AUDIT_RECIPIENT")
+def _run(options: Options, progress: Progress) -> int:
+    source = Source(Target.find(options.stack), options.table)
     selection = Selection(
-        day=arguments.day,
-        campaign=arguments.campaign,
-        template=arguments.template,
-        recipient_hash=source.recipient_hash(recipient) if recipient else None,
+        day=options.day,
+        campaign=options.campaign,
+        template=options.template,
+        recipient_hash=source.recipient_hash(options.recipient) if options.recipient else None,
     )
-    now: datetime = arguments.as_of or datetime.now(UTC)
+    now = options.as_of or datetime.now(UTC)
     with ExitStack() as files:
         folder = files.enter_context(tempfile.TemporaryDirectory(prefix="audit-"))
         copy = files.enter_context(closing(Copy(Path(folder) / "ledger.sqlite")))
         with progress.step(f"reading {source.table}", f"read {source.table}") as outcome:
             copy.add(_counted(source.items(), outcome))
         with progress.step("verifying", "verified") as outcome:
-            verification = Verification(copy, now, dict(arguments.noted))
-            faults = _verify(verification, selection, arguments.out, outcome)
+            verification = Verification(copy, now, dict(options.noted))
+            faults = _verify(verification, selection, options.out, outcome)
         is_empty = copy.is_empty
     _tell_of_checkpoints(verification, now, progress)
     notes = [*verification.late, *(fault for fault in faults if fault.kind in NOTES)]
     faults = [fault for fault in faults if fault.kind not in NOTES]
     _tell_of_notes(notes, progress)
+    if options.as_json and (faults or not is_empty):
+        _print(source, verification, faults, notes)
     if not faults and is_empty:
         raise AuditError(f"the table {source.table} has no entry: nothing is verified, and nothing can be said of it")
     if not faults:
@@ -120,9 +89,23 @@ def _run(arguments: argparse.Namespace, progress: Progress) -> int:
     for fault in faults[:_SHOWN]:
         progress.error(str(fault))
     if len(faults) > _SHOWN:
-        progress.error(f"and {len(faults) - _SHOWN:,} more" + ("" if arguments.out else "; OUT=folder writes all down"))
+        progress.error(f"and {len(faults) - _SHOWN:,} more" + ("" if options.out else "; OUT=folder writes all down"))
     progress.error(f"the ledger does not hold: {len(faults):,} fault{'' if len(faults) == 1 else 's'}")
     return FAULTY
+
+
+def _print(source: Source, verification: Verification, faults: Sequence[Fault], notes: Sequence[Fault]) -> None:
+    """Print the verdict where a script reads it."""
+    newest = max(verification.checkpoints, default=None)
+    document = {
+        "table": source.table,
+        "holds": not faults,
+        "faults": [str(each) for each in faults],
+        "late": [str(each) for each in notes],
+        "checkpoints": len(verification.checkpoints),
+        "newest": f"{newest}:{verification.checkpoints[newest].hash}" if newest else None,
+    }
+    print(json.dumps(document))
 
 
 def _counted(items: Iterable[Mapping[str, Value]], outcome: Outcome) -> Iterator[Mapping[str, Value]]:
@@ -173,7 +156,3 @@ def _tell_of_notes(notes: Sequence[Fault], progress: Progress) -> None:
         progress.say(str(note))
     if len(notes) > _SHOWN:
         progress.say(f"and {len(notes) - _SHOWN:,} more entries that came late")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from cli.target import Deployed
 from cxone_messaging.domain.signatures import reference_is_signed
 from local import template
+from local.local_target import LocalTarget
 from tests.building import MESSAGE_ID
 
 
@@ -30,15 +30,15 @@ def described(**outputs):
 )
 def test_it_calls_the_webhook_routes_where_cxone_does(monkeypatch, path, address):
     called = []
-    stack = Deployed(described(WebhookUrl="http://webhooks"))
-    monkeypatch.setattr(stack._session, "request", lambda _, url, **__: called.append(url))
+    stack = LocalTarget.described(described(WebhookUrl="http://webhooks"))
+    monkeypatch.setattr(stack._http, "request", lambda _, url, **__: called.append(url))
     stack.call("POST", path)
     assert called == [address]
 
 
 def test_its_callback_urls_are_signed_as_the_senders_sign_them(monkeypatch):
-    monkeypatch.setattr(Deployed, "secret", lambda _, output: {"CallbackSecretArn": "aa11"}[output])
-    path, _, query = Deployed(described()).callback(MESSAGE_ID).partition("?")
+    monkeypatch.setattr(LocalTarget, "secret", lambda _, output: {"CallbackSecretArn": "aa11"}[output])
+    path, _, query = LocalTarget.described(described()).callback(MESSAGE_ID).partition("?")
     told = dict(each.split("=") for each in query.split("&"))
     assert path == "/webhooks/cxone/sms"
     assert reference_is_signed(["aa11"], told["ref"], told["sig"])

@@ -1,0 +1,195 @@
+"""The command `cxone-messaging`: its subcommands, their options, and what `--help` says of them.
+
+What a subcommand does is imported when it runs, so that `--help` and shell completion answer at once.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_BATCH_MESSAGES, _MAXIMUM_BATCH_MESSAGES = 2_000, 10_000
+_LONGEST_NAME = 100
+
+app = typer.Typer(
+    name="cxone-messaging",
+    help="Run a CXone Messaging stack: on AWS by its name, or the local one that `make up` starts.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; a subcommand's --help tells its own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What is given before the subcommand; the same options after it go first."""
+
+    stack: str | None
+    as_json: bool
+
+
+_STACK_HELP = "A deployed stack's name, or the path of a stack.json (default: the local stack)."
+_JSON_HELP = "Print one JSON document on standard output; all else goes to standard error."
+Stack = Annotated[str | None, typer.Option("--stack", metavar="NAME", help=_STACK_HELP)]
+Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
+
+
+@app.callback()
+def common(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+    """Keep what is given before the subcommand."""
+    context.obj = _Common(stack, as_json)
+
+
+def _common(context: typer.Context, stack: str | None, as_json: bool) -> tuple[str | None, bool]:
+    before: _Common = context.obj
+    return stack or before.stack, as_json or before.as_json
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text) <= _LONGEST_NAME:
+        raise typer.BadParameter(f"a name has 1 to {_LONGEST_NAME} characters")
+    return text
+
+
+@app.command(
+    epilog="Exit codes: 0 every message is final, or only previewed; 1 nothing was sent; 2 wrong usage; 3 nothing has"
+    " moved for five minutes; 130 interrupted, what was submitted is being sent."
+)
+def campaign(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A CSV file with a column `to`; `reference`, `text` and others may be.")],
+    text: Annotated[
+        str | None,
+        typer.Option(envvar="CAMPAIGN_TEXT", help="The message, where {column} stands for a row's value."),
+    ] = None,
+    stack: Stack = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            parser=_name, metavar="NAME", help="Nobody gets a text twice under one name (default: the file's)."
+        ),
+    ] = None,
+    campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
+    sender: Annotated[
+        str | None, typer.Option("--from", help="The number to send from (default: the deployment's).")
+    ] = None,
+    refused: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all refused rows there, as CSV.")] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=_MAXIMUM_BATCH_MESSAGES, metavar="N", help="Messages a batch.")
+    ] = _BATCH_MESSAGES,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send a message to everybody in a CSV file: preview, ask, send in bulk, and wait until all is final.
+
+    Given again, the same command goes on where it was: nothing is sent twice.
+    """
+    from cli.campaign import command
+
+    stack, as_json = _common(context, stack, as_json)
+    options = command.Options(
+        file=file,
+        text=text or None,
+        stack=stack,
+        name=name or file.stem[:_LONGEST_NAME],
+        campaign_id=campaign_id or None,
+        sender=sender or None,
+        refused=refused,
+        batch_size=batch_size,
+        yes=yes,
+        as_json=as_json,
+    )
+    raise typer.Exit(command.run(options))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date such as 2026-11-22") from None
+
+
+def _noted(text: str) -> tuple[date, str]:
+    day, _, noted_hash = text.partition(":")
+    return _day(day), noted_hash.strip().lower()
+
+
+def _instant(text: str) -> datetime:
+    from cxone_messaging.domain.times import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no instant such as 2026-11-22T12:00:00Z") from None
+
+
+@app.command(
+    epilog="AUDIT_RECIPIENT in the environment is a phone number: only what was sent to it, and its consents, is"
+    " exported. Exit codes: 0 the ledger holds; 1 it does not; 2 nothing is verified, or wrong usage; 130 interrupted."
+)
+def audit(
+    context: typer.Context,
+    stack: Stack = None,
+    table: Annotated[
+        str | None, typer.Option(help="Another table, such as a restored copy (default: the stack's ledger).")
+    ] = None,
+    day: Annotated[
+        date | None,
+        typer.Option(parser=_day, metavar="DAY", help="Export entries of that day only, in UTC: 2026-11-22."),
+    ] = None,
+    campaign: Annotated[str | None, typer.Option(help="Export messages of that campaign only.")] = None,
+    template: Annotated[str | None, typer.Option(help="Export what is about that template only.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where an export goes; none without it.")] = None,
+    noted: Annotated[
+        list[tuple] | None,  # type: ignore[type-arg]
+        typer.Option(parser=_noted, metavar="DAY:HASH", help="A checkpoint's hash that was noted earlier."),
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_instant, metavar="INSTANT", help="When a copy was made: 2026-11-22T12:00:00Z (default: now)."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify all of a ledger, entry by entry and against its checkpoints, and export what is wanted of it."""
+    from cli.audit import command
+
+    stack, as_json = _common(context, stack, as_json)
+    options = command.Options(
+        stack=stack,
+        table=table,
+        day=day,
+        campaign=campaign,
+        template=template,
+        out=out,
+        noted=dict(noted or []),
+        as_of=as_of,
+        # It is nobody's business: it stands in no process's arguments.
+        recipient=os.environ.get("AUDIT_RECIPIENT") or None,
+        as_json=as_json,
+    )
+    raise typer.Exit(command.run(options))
+
+
+@app.command(epilog="Exit codes: 0 the function answered, whatever its status; 1 it did not; 2 wrong usage.")
+def invoke(
+    context: typer.Context,
+    event: Annotated[Path, typer.Argument(help="A JSON file in a folder that is named as one of functions/.")],
+    stack: Stack = None,
+    as_json: Json = False,
+) -> None:
+    """Hand an event to the function that its folder names, once, and print the answer."""
+    from cli.invoke import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(event, stack, as_json=as_json))
+
+
+def main() -> None:
+    """Run the command."""
+    sys.exit(app())
