@@ -10,7 +10,8 @@ from cxone_messaging.domain.approvals import ApprovalStatus
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.messages import Status
-from cxone_messaging.platform.http_api import _PROBLEMS, KEY_LIMIT
+from cxone_messaging.platform.http_api import KEY_LIMIT
+from cxone_messaging.platform.problems import _PROBLEMS
 from cxone_messaging.use_cases.events.delivery import Recorded
 from local import template
 from tests import transformed

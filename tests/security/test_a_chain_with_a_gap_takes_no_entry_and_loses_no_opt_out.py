@@ -165,13 +165,13 @@ def test_a_bulk_record_whose_message_has_a_gap_waits_for_a_person(last):
     sent, world = World(), World()
     for each in (sent, world):
         each.opt(IN, NUMBER)
-    sent.batch_sender()([asked], lambda: 60.0)
+    sent.batch_sender()([asked], sent.within(60))
     (subject,) = (each for each in sent.ledger.subjects() if each.startswith("message#"))
     claim = sent.ledger.read(subject)[0]
     world.ledger.insert(claim)
     break_chain(world.ledger, world.clock, subject, FAR, last, **claim.data, error="rate_limited")
     world.clock.advance(3600)
-    assert world.batch_sender()([asked], lambda: 60.0) == [Unusable("broken_chain")]
+    assert world.batch_sender()([asked], world.within(60)) == [Unusable("broken_chain")]
     assert [entry.sequence for entry in world.ledger.read(subject)] == [1, FAR]
 
 

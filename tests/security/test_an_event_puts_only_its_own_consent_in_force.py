@@ -12,6 +12,7 @@ from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.platform.clock import instant as moment
 from cxone_messaging.use_cases.consents import ConsentFromApi, ConsentFromEvent
 from functions.manage_consents.handler import manage_consents
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger
@@ -45,7 +46,7 @@ class Desk:
         """Insert an entry that verifies at the end of the recipient's chain."""
         said = {"recipient": NUMBER.masked, "recipientHash": HASH, "status": "opted_in", "source": "forged", **data}
         known = self.ledger.read(SUBJECT)
-        self.ledger.insert(Draft(EntryType.CONSENT, said).following(known, SUBJECT, instant(self.clock.now())))
+        self.ledger.insert(Draft(EntryType.CONSENT, said).following(known, SUBJECT, moment(self.clock.now())))
         assert first_broken(SUBJECT, self.ledger.read(SUBJECT)) is None
 
     def status(self, recipient_hash=HASH):

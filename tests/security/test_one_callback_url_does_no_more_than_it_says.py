@@ -19,6 +19,7 @@ from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.journal import Journal
 from functions.checkpoint_ledger.handler import checkpoint_ledger
@@ -360,7 +361,7 @@ class TestFatChains:
 
     def checkpoint(self, ledger, now):
         clock = FakeClock(now.timestamp())
-        return checkpoint_ledger(ledger, clock, FakeTelemetry(), InlineExecutor())(lambda: 900.0)
+        return checkpoint_ledger(ledger, clock, FakeTelemetry(), InlineExecutor())(Deadline.after(clock, 900))
 
     def test_a_night_over_250_chains_of_3800_entries_reads_their_ends_in_bounded_memory(self):
         ledger = EndlessLedger(NOON, 3_800, "x" * 2_000)

@@ -1,11 +1,14 @@
 """Claim: no sender holds what signs an event's body, by its environment, its settings or its role."""
 
+import importlib
 import json
 
 import pytest
 
-from cxone_messaging.platform import settings
+from cxone_messaging.wiring import SenderSettings
 from local import template
+from tests.emissions import FUNCTIONS as FOLDERS
+from tests.emissions import settings_of
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 READERS = {
@@ -20,9 +23,8 @@ def test_a_secret_that_signs_is_named_by_its_readers_only(secret):
 
 
 def test_so_it_is_in_their_settings():
-    models = [
-        each for each in vars(settings).values() if isinstance(each, type) and each.__module__ == settings.__name__
-    ]
+    handlers = [importlib.import_module(f"functions.{folder}.handler") for folder in FOLDERS]
+    models = [SenderSettings, *(model for handler in handlers for model in settings_of(handler))]
     reading = {
         variable: {model.__name__ for model in models if variable in model.variables()}
         for variable in ("WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN")
