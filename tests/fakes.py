@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxone_messaging.adapters.dynamodb.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
+from cxone_messaging.adapters.secrets import UnreadableSecretError
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
@@ -171,6 +172,8 @@ class FakeSecretStore:
 
     def read(self, arn: str) -> str:
         self.reads += 1
+        if arn not in self.secrets:
+            raise UnreadableSecretError("a secret has no text")
         return self.secrets[arn]
 
     def write(self, arn: str, text: str) -> None:
