@@ -35,7 +35,7 @@ override AUDIT := $(CHECKS_BIN)/pip-audit --disable-pip --require-hashes --progr
 override EXPLORE := --hypothesis-profile=explore
 override CODE := functions layers cli local bench tests
 
-.PHONY: help demo test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
+.PHONY: help demo unit test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -59,8 +59,11 @@ campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}',
 audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, CAMPAIGN=…, TEMPLATE=…, RECIPIENT=… of it
 	@$(BIN)/python -m local.verbs audit
 
-test: $(READY) $(IAM_READY) ## all tests
-	$(BIN)/pytest -n 3
+unit: $(READY) ## the unit tests alone: no sockets, no emulator, under a minute
+	$(BIN)/pytest -n 2 tests/unit
+
+test: $(READY) $(IAM_READY) ## all tests, the slowest named at the end
+	$(BIN)/pytest -n 3 --durations=15 --durations-min=1
 
 histories: $(READY) ## 10,000 random histories of faults around a send, and as many in bulk
 	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) -n 2 tests/unit/test_send_histories.py tests/unit/test_bulk_histories.py

@@ -81,16 +81,6 @@ print(json.dumps([gc.isenabled(), gc.get_freeze_count(), gc.get_stats()[0]["coll
         assert loaded == (["requests"] if speaks_http else []), function.name
 
 
-def test_requests_says_nothing_of_what_the_layer_leaves_out():
-    code = """
-sys.modules["charset_normalizer"] = sys.modules["chardet"] = None
-import handler, requests.compat
-print(requests.compat.chardet)
-"""
-    done = run(code, LAYER.parents[1] / "functions" / "send_bulk", LAYER)
-    assert (done.stdout, done.stderr) == ("None\n", "")
-
-
 @pytest.mark.filterwarnings("ignore:A test tried to use socket")
 def test_unit_tests_open_no_socket():
     with pytest.raises(SocketBlockedError):
