@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import requests
 
 from cxone_messaging.adapters.cxone.http import CxoneSession
@@ -21,18 +22,21 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import FRESH_SECONDS, ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import EntryType
-from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Message as SentMessage
+from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.sms import SmsRules
+from cxone_messaging.domain.sms import SmsRequest, SmsRules
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.bulk.in_flight import Disposition
 from cxone_messaging.use_cases.bulk.read_batch import ReadBatch
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.submit_batch import SubmitBatch
 from cxone_messaging.use_cases.consents import ConsentFromApi
+from cxone_messaging.use_cases.send.answers import Receipt
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from cxone_messaging.wiring import SenderParts
 from functions.manage_consents.handler import manage_consents
@@ -276,6 +280,53 @@ class World:
     def batch_sender(self, injector: Injector | None = None, executor: Executor | None = None) -> SendRecords:
         """Start a new process that sends in bulk; its sends are made one after the other unless told otherwise."""
         return send_records(self.parts(injector), executor or InlineExecutor())
+
+    def send(
+        self, request: SmsRequest, key: str | None = "r", *, seconds: float = 28.0, injector: Injector | None = None
+    ) -> Receipt:
+        """Have a new process send one message."""
+        return self.sender(injector).send(request, key, self.within(seconds))
+
+    def refusal(self, request: SmsRequest, key: str | None = "r", **options: Any) -> MessagingError:
+        """Send what must be refused, and give the error."""
+        with pytest.raises(MessagingError) as caught:
+            self.send(request, key, **options)
+        return caught.value
+
+    def offer(
+        self,
+        records: Sequence[BulkRecord],
+        *,
+        seconds: float = 60.0,
+        sender: SendRecords | None = None,
+        injector: Injector | None = None,
+        executor: Executor | None = None,
+    ) -> list[Disposition]:
+        """Hand records to a sender, by default a new process; give what happens to each."""
+        return (sender or self.batch_sender(injector, executor))(records, self.within(seconds))
+
+    def entries_of(self, key: str = "r") -> list[Entry]:
+        """Give a message's entries, whose chain must hold."""
+        subject = subjects.message(self.pseudonyms.message_id(key))
+        entries = self.ledger.read(subject)
+        assert first_broken(subject, entries) is None
+        return entries
+
+    def trail(self, key: str = "r") -> list[str]:
+        """Give the types of a message's entries."""
+        return [entry.type for entry in self.entries_of(key)]
+
+    def status(self, key: str = "r") -> Status:
+        """Give a message's status."""
+        return SentMessage.of(self.entries_of(key)).status
+
+    def posts(self) -> int:
+        """Count the requests that CXone received."""
+        return len(self.simulator.log("send"))
+
+    def taken(self) -> list[int]:
+        """Count what CXone took of each of our messages."""
+        return sorted(len(messages) for messages in self.accepted().values())
 
     def submitter(self, injector: Injector | None = None, queue: Any = None) -> SubmitBatch:
         """Start a new process that takes batches."""

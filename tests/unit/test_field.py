@@ -51,10 +51,6 @@ def statuses(world, count):
     return [Message.of(world.ledger.read(subject)).status for subject in named]
 
 
-def trail(world, key):
-    return [entry.type for entry in world.ledger.read(subjects.message(world.pseudonyms.message_id(key)))]
-
-
 def date(seconds, form=None):
     instant = EPOCH + seconds
     return time.strftime(form, time.gmtime(instant)) if form else formatdate(instant, usegmt=True)
@@ -108,12 +104,12 @@ class TestRetryAfter:
         world.poll()
         error = send(world, "r0", seconds=8.5)
         assert (error.code, "too_early" in error.detail) == (Code.CXONE_UNAVAILABLE, True)
-        assert trail(world, "r0") == ["sending", "retrying"]
+        assert world.trail("r0") == ["sending", "retrying"]
         world.clock.advance(pause_after(1))
         assert send(world, "r0", seconds=8.2).code is Code.CXONE_UNAVAILABLE
         assert len(world.simulator.log("send")) == 2
         world.work_off()
-        assert trail(world, "r0")[-1] == "dispatched"
+        assert world.trail("r0")[-1] == "dispatched"
 
     @pytest.mark.parametrize("answers", [[401], [401, 503], [401, 429], [503], [429]])
     def test_a_message_is_posted_eight_times_in_half_a_minute_at_most_whoever_tries(self, world, answers):
@@ -155,7 +151,7 @@ class TestOneDeadline:
 
         world.ledger.insert_many = slowly
         world.poll(seconds=100)
-        assert trail(world, "r0") == ["sending", "unknown", "retrying"]
+        assert world.trail("r0") == ["sending", "unknown", "retrying"]
         assert world.simulator.accepted_messages() == []
         world.ledger.insert_many = insert_many
         world.work_off()
@@ -171,7 +167,7 @@ class TestOneDeadline:
 
         world.ledger.insert = slowly
         assert send(world).code in {Code.CXONE_UNAVAILABLE, Code.RATE_LIMITED}
-        assert (trail(world, "k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
+        assert (world.trail("k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
 
     def test_holds_that_go_on_and_on_are_not_waited_out_past_the_deadline(self, world):
         """Somebody else's 429s, each asking for a second: Lambda would end the function with 25 claims open."""
@@ -317,7 +313,7 @@ def test_a_consent_that_cannot_be_made_sense_of_holds_the_message_back(world):
     wait_for = sender._dispatcher.wait_for
     sender._dispatcher.wait_for = lambda slot, deadline: (world.clock.advance(3), wait_for(slot, deadline))[1]
     assert send(world, sender=sender, seconds=12).code is Code.CXONE_UNAVAILABLE
-    assert (trail(world, "k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
+    assert (world.trail("k"), world.simulator.accepted_messages()) == (["sending", "retrying"], [])
 
 
 class TestWordsThatComeBetween:
@@ -358,7 +354,7 @@ class TestWordsThatComeBetween:
         records = [BulkRecord("a", REQUEST, None), BulkRecord("b", SmsRequest(other.e164, "Hi"), None)]
         worker(records if what == "reject" else records[:1], world.within(60.0))
         world.check_posts()
-        assert "sending" not in trail(world, "a")
+        assert "sending" not in world.trail("a")
 
     def stop(self, world):
         heard = ConsentFromEvent(ConsentStatus.OPTED_OUT, "message.inbound", "event", "2026-11-18T00:00:00.000Z")
@@ -380,7 +376,7 @@ class TestWordsThatComeBetween:
         error = send(world, sender=sender)
         assert [each.code for each in error.errors] == [Code.OPTED_OUT]
         assert world.simulator.accepted_messages() == []
-        assert trail(world, "k") == [], "no entry cites the consent that was gone"
+        assert world.trail("k") == [], "no entry cites the consent that was gone"
 
     def test_who_opts_out_while_a_refused_token_is_replaced_gets_nothing(self, world):
         sender = world.sender()
@@ -397,7 +393,7 @@ class TestWordsThatComeBetween:
         error = send(world, sender=sender)
         assert [each.code for each in error.errors] == [Code.OPTED_OUT]
         assert world.simulator.accepted_messages() == []
-        assert trail(world, "k") == ["sending", "rejected"]
+        assert world.trail("k") == ["sending", "rejected"]
 
     def test_a_probe_of_a_message_that_is_refused_at_the_last_moment_is_given_back(self, world):
         for _ in range(5):
@@ -414,7 +410,7 @@ class TestWordsThatComeBetween:
 
         worker._claims.claim = slowly
         worker([BulkRecord("r0", REQUEST, "batch")], world.within(60.0))
-        assert trail(world, "r0") == ["sending", "rejected"]
+        assert world.trail("r0") == ["sending", "rejected"]
         assert world.governor.failures == 5, "nothing was learnt of CXone"
         world.opt(ConsentStatus.OPTED_IN)
         assert send(world, "probe").message.status is Status.DISPATCHED, "the next message is the probe at once"

@@ -4,7 +4,7 @@ import pytest
 
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.sms import SmsRequest
 from tests.worlds import World
 
@@ -12,14 +12,8 @@ REQUEST = SmsRequest("+15551234567", "Your code is 849201")
 
 
 def offer(world, request):
-    (disposition,) = world.batch_sender()([BulkRecord("k", request)], world.within(60.0))
+    (disposition,) = world.offer([BulkRecord("k", request)])
     return disposition
-
-
-def refused(world, request):
-    with pytest.raises(MessagingError) as caught:
-        world.sender().send(request, "k", world.within(28.0))
-    return caught.value
 
 
 def test_a_record_that_was_sent_is_replayed_to_a_request():
@@ -43,7 +37,7 @@ def test_a_record_that_was_refused_on_the_queue_is_refused_to_a_request_in_the_s
     world.opt(ConsentStatus.OPTED_OUT)
     offer(world, request_)
     world.opt(ConsentStatus.OPTED_IN)
-    told = refused(world, request_)
+    told = world.refusal(request_, "k")
     assert (told.code, told.replayed) == (Code.VALIDATION_FAILED, True)
     assert [(error.code, error.field) for error in told.errors] == errors
     assert world.simulator.log("send") == []
@@ -53,7 +47,7 @@ def test_another_request_under_a_refused_records_key_is_told_so():
     world = World()
     offer(world, REQUEST)
     world.opt(ConsentStatus.OPTED_IN)
-    assert refused(world, SmsRequest("+15551234567", "Another")).code is Code.IDEMPOTENCY_KEY_REUSED
+    assert world.refusal(SmsRequest("+15551234567", "Another"), "k").code is Code.IDEMPOTENCY_KEY_REUSED
 
 
 def test_a_refused_record_is_shown_with_its_recipient():

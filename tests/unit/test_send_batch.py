@@ -11,7 +11,6 @@ import pytest
 from cxone_messaging.domain.batches import BulkRecord, count_by_status
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.ledger import Insertion
 from cxone_messaging.domain.messages import Message, Status
@@ -52,36 +51,6 @@ def some(count):
     return [record(f"r{number}") for number in range(count)]
 
 
-def offer(world, records, *, seconds=60.0, sender=None, **options):
-    """Hand records to a new process, and give what is to become of each."""
-    sender = sender or world.batch_sender(**options)
-    return sender(records, world.within(seconds))
-
-
-def entries_of(world, reference="r"):
-    subject = f"message#{world.pseudonyms.message_id(reference)}"
-    entries = world.ledger.read(subject)
-    assert first_broken(subject, entries) is None
-    return entries
-
-
-def trail(world, reference="r"):
-    return [entry.type for entry in entries_of(world, reference)]
-
-
-def status(world, reference="r"):
-    return Message.of(entries_of(world, reference)).status
-
-
-def sends(world):
-    return len(world.simulator.log("send"))
-
-
-def taken(world):
-    """Count what CXone took of each of our messages."""
-    return sorted(len(messages) for messages in world.accepted().values())
-
-
 class Watched:
     """Notes with how many things each method was called."""
 
@@ -106,8 +75,8 @@ class TestInChunks:
         calls = {}
         for name in ("ledger", "consents", "governor"):
             setattr(world, name, Watched(getattr(world, name), calls))
-        assert offer(world, some(60)) == [Done()] * 60
-        assert taken(world) == [1] * 60
+        assert world.offer(some(60)) == [Done()] * 60
+        assert world.taken() == [1] * 60
         assert [size for size in calls["insert_many"] if size] == [25, 25, 25, 25, 10, 10]
         assert len(calls["find_many"]) == 3
         assert calls["reserve"] == [25, 25, 10]
@@ -126,14 +95,14 @@ class TestInChunks:
 
         world.ledger = Dying()
         with pytest.raises(Killed):
-            offer(world, some(100))
+            world.offer(some(100))
         messages = [each for each in world.ledger.subjects() if "message#" in each]
         statuses = [Message.of(world.ledger.read(each)).status for each in messages]
         assert statuses.count(Status.SENDING) == CHUNK
         assert statuses.count(Status.DISPATCHED) == CHUNK
 
     def test_each_goes_out_in_its_slot_and_none_is_throttled(self, world):
-        offer(world, some(300))
+        world.offer(some(300))
         log = world.simulator.log("send")
         assert {entry.status for entry in log} == {202}
         assert all(b.time - a.time >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(log))
@@ -150,7 +119,7 @@ class TestInChunks:
             return slots
 
         world.governor.reserve = reserve_late
-        offer(world, some(50))
+        world.offer(some(50))
         times = [entry.time for entry in world.simulator.log("send")]
         assert len(times) == 50
         assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
@@ -167,7 +136,7 @@ class TestInChunks:
             return outcome
 
         sender._dispatcher._gateway.send = held_up
-        offer(world, some(CHUNK), sender=sender)
+        world.offer(some(CHUNK), sender=sender)
         times = [entry.time for entry in world.simulator.log("send")]
         assert len(times) == CHUNK
         assert all(b - a >= SLOT_SECONDS - 1e-6 for a, b in itertools.pairwise(times))
@@ -183,7 +152,7 @@ class TestInChunks:
             return outcome
 
         sender._dispatcher._gateway.send = held_up
-        offer(world, some(CHUNK), sender=sender)
+        world.offer(some(CHUNK), sender=sender)
         first, *_, last = (entry.time for entry in world.simulator.log("send"))
         assert round((last - first) / SLOT_SECONDS) <= CHUNK - 1 + 8
 
@@ -198,19 +167,19 @@ class TestInChunks:
                 return send(*args)
 
             sender._dispatcher._gateway.send = all_together
-            assert offer(world, some(CHUNK), sender=sender) == [Done()] * CHUNK
-        assert taken(world) == [1] * CHUNK
+            assert world.offer(some(CHUNK), sender=sender) == [Done()] * CHUNK
+        assert world.taken() == [1] * CHUNK
 
     def test_without_an_executor_it_has_threads_of_its_own(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.01})
         own = send_records(world.parts())
-        assert offer(world, some(60), sender=own) == [Done()] * 60
-        assert taken(world) == [1] * 60
+        assert world.offer(some(60), sender=own) == [Done()] * 60
+        assert world.taken() == [1] * 60
 
     @pytest.mark.parametrize(("rate", "most"), [(97, CHUNK), (10, 10), (1, 1), (0.5, 1)])
     def test_no_more_slots_than_the_horizon_holds_are_reserved_at_once(self, world, rate, most):
         world.governor = Watched(FakeGovernor(world.clock, 1 / rate), calls := {})
-        offer(world, some(CHUNK))
+        world.offer(some(CHUNK))
         assert max(calls["reserve"]) == most
         assert {entry.status for entry in world.simulator.log("send")} == {202}
 
@@ -227,51 +196,51 @@ class TestRules:
         ],
     )
     def test_a_record_that_breaks_a_rule_is_recorded_as_rejected_and_consumed(self, world, asked, codes):
-        assert offer(world, [record(**asked), record("good")]) == [Done(), Done()]
-        (entry,) = entries_of(world)
+        assert world.offer([record(**asked), record("good")]) == [Done(), Done()]
+        (entry,) = world.entries_of()
         assert (entry.type, entry.data["error"], entry.data["codes"]) == ("rejected", codes[0], codes)
         assert not set(asked.values()) & set(json.dumps(entry.attributes()).split('"')), (
             "nothing stands there in the clear"
         )
-        assert status(world, "good") is Status.DISPATCHED
+        assert world.status("good") is Status.DISPATCHED
         assert world.telemetry[Metric.MESSAGES_REJECTED] == [1]
         world.clock.advance(1)
-        assert offer(world, [record(**asked)]) == [Done()]
-        assert (trail(world), world.telemetry[Metric.MESSAGES_REJECTED]) == (["rejected"], [1])
+        assert world.offer([record(**asked)]) == [Done()]
+        assert (world.trail(), world.telemetry[Metric.MESSAGES_REJECTED]) == (["rejected"], [1])
 
     def test_who_opted_out_since_the_batch_was_submitted_gets_nothing(self, world):
         world.opt(ConsentStatus.OPTED_OUT)
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["rejected"], 0)
-        assert entries_of(world)[0].data["codes"] == ["opted_out"]
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["rejected"], 0)
+        assert world.entries_of()[0].data["codes"] == ["opted_out"]
 
     def test_who_opts_out_before_another_try_gets_nothing_and_the_message_is_final(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
-        assert isinstance(offer(world, [record()])[0], Later)
+        assert isinstance(world.offer([record()])[0], Later)
         world.opt(ConsentStatus.OPTED_OUT)
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["sending", "retrying", "rejected"], 1)
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["sending", "retrying", "rejected"], 1)
 
     def test_who_opts_out_after_the_sender_died_has_an_unknown_message(self, world):
         die_while_sending(world)
         world.opt(ConsentStatus.OPTED_OUT)
-        (wait,) = offer(world, [record()])
+        (wait,) = world.offer([record()])
         assert isinstance(wait, Later)
         world.clock.advance(wait.seconds)
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["sending", "unknown"], 1)
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["sending", "unknown"], 1)
 
     def test_what_was_sent_stays_sent_whoever_opts_out_later(self, world):
-        offer(world, [record()])
+        world.offer([record()])
         world.opt(ConsentStatus.OPTED_OUT)
-        assert offer(world, [record()]) == [Done()]
-        assert trail(world) == ["sending", "dispatched"]
+        assert world.offer([record()]) == [Done()]
+        assert world.trail() == ["sending", "dispatched"]
 
     def test_a_refusal_by_cxone_is_final(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=400))
-        assert offer(world, [record()]) == [Done()]
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["sending", "rejected"], 1)
+        assert world.offer([record()]) == [Done()]
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["sending", "rejected"], 1)
 
 
 def die_while_sending(world, records=None):
@@ -285,21 +254,21 @@ def die_while_sending(world, records=None):
             return answer
 
     with pytest.raises(Killed):
-        offer(world, records or [record()], injector=Dying())
+        world.offer(records or [record()], injector=Dying())
 
 
 class TestOnce:
     def test_a_redelivered_record_is_not_sent_again(self, world):
-        offer(world, [record()])
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["sending", "dispatched"], 1)
+        world.offer([record()])
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["sending", "dispatched"], 1)
 
     def test_a_record_that_is_twice_in_a_batch_is_sent_once_and_its_twin_seen_again(self, world):
-        first, twin = offer(world, [record(), record()])
+        first, twin = world.offer([record(), record()])
         assert first == Done()
         assert isinstance(twin, Later)
-        assert offer(world, [record()]) == [Done()]
-        assert sends(world) == 1
+        assert world.offer([record()]) == [Done()]
+        assert world.posts() == 1
 
     def test_a_redrive_under_another_queue_id_sends_nothing_again(self, world):
         for _ in range(2):
@@ -308,53 +277,53 @@ class TestOnce:
         world.queue.dead.append((json.dumps(record().body()), None))
         world.queue.redrive()
         world.work_off()
-        assert (len(world.queue), sends(world)) == (0, 1)
+        assert (len(world.queue), world.posts()) == (0, 1)
 
     def test_a_key_that_a_single_send_used_is_not_sent_in_bulk_nor_the_other_way_round(self, world):
         for key, first, second in (("a", single, offer_one), ("b", offer_one, single)):
             first(world, key)
             second(world, key)
-            assert [each for each in trail(world, key) if each != "counted"] == ["sending", "dispatched"]
-        assert taken(world) == [1, 1]
+            assert [each for each in world.trail(key) if each != "counted"] == ["sending", "dispatched"]
+        assert world.taken() == [1, 1]
 
     def test_what_somebody_else_is_sending_waits_until_they_must_be_done(self, world):
         die_while_sending(world)
-        (wait,) = offer(world, [record()])
+        (wait,) = world.offer([record()])
         left = deadline(world) - world.clock.now()
         assert left < wait.seconds <= left + 10
-        assert (trail(world), sends(world)) == (["sending"], 1)
+        assert (world.trail(), world.posts()) == (["sending"], 1)
 
     def test_what_a_dead_sender_left_is_unknown_and_settled_by_its_event(self, world):
         die_while_sending(world)
         world.clock.advance(60)
-        assert offer(world, [record()]) == [Done()]
-        assert (trail(world), sends(world)) == (["sending", "unknown"], 1)
+        assert world.offer([record()]) == [Done()]
+        assert (world.trail(), world.posts()) == (["sending", "unknown"], 1)
         assert world.read_batch._ledger.batch_entries("batch")[-1].type == "unknown"
         world.deliver()
-        assert status(world) is Status.DELIVERED
+        assert world.status() is Status.DELIVERED
 
     def test_a_live_senders_time_covers_the_slowest_answer(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 19})
         seen = []
         injector = Injector()
-        injector.begin(Plan(11, after=True, act=lambda: seen.extend(offer(world, [record()]))))
-        assert offer(world, [record()], injector=injector) == [Done()]
+        injector.begin(Plan(11, after=True, act=lambda: seen.extend(world.offer([record()]))))
+        assert world.offer([record()], injector=injector) == [Done()]
         assert isinstance(seen[0], Later)
-        assert trail(world) == ["sending", "dispatched"]
+        assert world.trail() == ["sending", "dispatched"]
 
     @pytest.mark.parametrize("to", ["+15551234567", NOBODY])
     def test_a_reference_with_another_body_is_put_aside(self, world, to):
-        offer(world, [record(to=to)])
+        world.offer([record(to=to)])
         for other in (record(to=to, text="another"), record(to=to, campaign_id="c"), record(to=to, sender="54321")):
-            assert offer(world, [other]) == [Unusable("idempotency_key_reused")]
-        assert taken(world) == [1] * (to != NOBODY)
+            assert world.offer([other]) == [Unusable("idempotency_key_reused")]
+        assert world.taken() == [1] * (to != NOBODY)
 
     def test_a_reference_that_is_to_be_tried_again_is_not_good_for_another_body(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
-        offer(world, [record()])
-        assert offer(world, [record(text="another")]) == [Unusable("idempotency_key_reused")]
+        world.offer([record()])
+        assert world.offer([record(text="another")]) == [Unusable("idempotency_key_reused")]
         world.clock.advance(PAUSE)
-        assert offer(world, [record()]) == [Done()]
+        assert world.offer([record()]) == [Done()]
         assert [message.text for message in world.simulator.accepted_messages()] == [TEXT]
 
     def test_an_early_event_that_takes_the_outcomes_sequence_loses_nothing(self, world):
@@ -369,10 +338,10 @@ class TestOnce:
             return outcome
 
         gateway._dispatcher._gateway.send = send_and_hear_of_it
-        assert offer(world, [record()], sender=gateway) == [Done()]
-        assert trail(world) == ["sending", "delivery", "delivery", "delivery", "dispatched"]
-        assert entries_of(world)[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id
-        assert status(world) is Status.DELIVERED
+        assert world.offer([record()], sender=gateway) == [Done()]
+        assert world.trail() == ["sending", "delivery", "delivery", "delivery", "dispatched"]
+        assert world.entries_of()[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id
+        assert world.status() is Status.DELIVERED
         assert world.telemetry[Metric.MESSAGES_DISPATCHED] == [1]
 
 
@@ -380,61 +349,59 @@ class TestSeveralBatches:
     """A reference that another batch, or a single send, has used already."""
 
     def test_who_comes_later_counts_what_the_first_one_sent(self, world):
-        offer(world, [record(batch_id="first")])
-        assert offer(world, [record(batch_id="later")]) == [Done()]
-        assert sends(world) == 1
+        world.offer([record(batch_id="first")])
+        assert world.offer([record(batch_id="later")]) == [Done()]
+        assert world.posts() == 1
         assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
 
     def test_what_was_sent_by_itself_counts_too(self, world):
         single(world, "r")
-        offer(world, [record(batch_id="later")])
+        world.offer([record(batch_id="later")])
         assert counts(world) == {"later": {"dispatched": 1}}
 
-    @pytest.mark.parametrize(
-        "first", [lambda world: offer(world, [record(batch_id="first")]), lambda w: single(w, "r")]
-    )
+    @pytest.mark.parametrize("first", [lambda world: world.offer([record(batch_id="first")]), lambda w: single(w, "r")])
     def test_all_of_them_follow_what_becomes_of_it(self, world, first):
         first(world)
         for batch_id in ("second", "third"):
-            offer(world, [record(batch_id=batch_id)])
+            world.offer([record(batch_id=batch_id)])
         world.clock.advance(60)
         world.deliver()
         assert {json.dumps(each) for each in counts(world).values()} == {'{"delivered": 1}'}
         assert {"second", "third"} <= counts(world).keys()
 
     def test_a_record_that_comes_again_adds_nothing(self, world):
-        offer(world, [record(batch_id="first")])
+        world.offer([record(batch_id="first")])
         for batch_id in ("first", "later", "later", "first", "later", None):
-            offer(world, [record(batch_id=batch_id)])
-        assert trail(world) == ["sending", "dispatched", "counted"]
+            world.offer([record(batch_id=batch_id)])
+        assert world.trail() == ["sending", "dispatched", "counted"]
         world.clock.advance(60)
         world.deliver()
-        offer(world, [record(batch_id="later")])
-        assert trail(world) == ["sending", "dispatched", "counted", *["delivery"] * 3, "counted"]
+        world.offer([record(batch_id="later")])
+        assert world.trail() == ["sending", "dispatched", "counted", *["delivery"] * 3, "counted"]
 
     def test_the_message_itself_says_the_same_as_before(self, world):
-        offer(world, [record(batch_id="first")])
-        before = Message.of(entries_of(world))
+        world.offer([record(batch_id="first")])
+        before = Message.of(world.entries_of())
         world.clock.advance(100)
-        offer(world, [record(batch_id="later"), record(batch_id="other", text="another")])
-        offer(world, [record(batch_id="other", text="another")])
-        assert Message.of(entries_of(world)) == before
-        assert len(entries_of(world)) == 4
+        world.offer([record(batch_id="later"), record(batch_id="other", text="another")])
+        world.offer([record(batch_id="other", text="another")])
+        assert Message.of(world.entries_of()) == before
+        assert len(world.entries_of()) == 4
 
     def test_what_is_being_sent_counts_once_it_has_come_to_an_end(self, world):
         die_while_sending(world)
-        (wait,) = offer(world, [record(batch_id="later")])
+        (wait,) = world.offer([record(batch_id="later")])
         assert counts(world) == {"batch": {"sending": 1}}
         world.clock.advance(wait.seconds)
-        offer(world, [record(batch_id="later")])
+        world.offer([record(batch_id="later")])
         assert counts(world) == {"batch": {"unknown": 1}, "later": {"unknown": 1}}
 
     def test_of_a_message_that_one_tried_and_another_sent_both_count_the_same(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
-        offer(world, [record(batch_id="first")])
+        world.offer([record(batch_id="first")])
         assert counts(world) == {"first": {"retrying": 1}}
         world.clock.advance(PAUSE)
-        offer(world, [record(batch_id="later")])
+        world.offer([record(batch_id="later")])
         assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
         world.clock.advance(60)
         world.deliver()
@@ -442,32 +409,32 @@ class TestSeveralBatches:
 
     def test_a_batch_counts_what_a_single_send_made_of_its_message(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=503))
-        offer(world, [record()])
+        world.offer([record()])
         world.clock.advance(PAUSE)
         single(world, "r")
         assert counts(world) == {"batch": {"dispatched": 1}}
 
     def test_what_a_slow_sender_says_after_all_counts_everywhere(self, world):
-        assert offer(world, [record(batch_id="first")], injector=slow(world, refuses)) == [Done()]
-        assert trail(world) == ["sending", "unknown", "counted", "rejected", "counted"]
+        assert world.offer([record(batch_id="first")], injector=slow(world, refuses)) == [Done()]
+        assert world.trail() == ["sending", "unknown", "counted", "rejected", "counted"]
         assert counts(world) == {"first": {"rejected": 1}, "later": {"rejected": 1}}
 
     def test_what_a_slow_single_sender_says_after_all_counts_too(self, world):
         with pytest.raises(MessagingError):
             world.sender(slow(world, refuses)).send(record().request, "r", world.within(28.0))
-        assert trail(world) == ["sending", "unknown", "counted", "rejected", "counted"]
+        assert world.trail() == ["sending", "unknown", "counted", "rejected", "counted"]
         assert counts(world) == {"later": {"rejected": 1}}
 
     def test_another_try_of_a_slow_sender_counts_everywhere(self, world):
-        offer(world, [record(batch_id="first")], injector=slow(world, throttles))
+        world.offer([record(batch_id="first")], injector=slow(world, throttles))
         assert counts(world) == {"first": {"retrying": 1}, "later": {"retrying": 1}}
         refuses(world)
         world.clock.advance(PAUSE)
-        offer(world, [record(batch_id="first")])
+        world.offer([record(batch_id="first")])
         assert counts(world) == {"first": {"rejected": 1}, "later": {"rejected": 1}}
 
     def test_another_try_that_dies_is_unknown_everywhere(self, world):
-        offer(world, [record(batch_id="first")], injector=slow(world, throttles))
+        world.offer([record(batch_id="first")], injector=slow(world, throttles))
         world.clock.advance(PAUSE)
         die_while_sending(world, [record(batch_id="first")])
         world.clock.advance(60)
@@ -476,7 +443,7 @@ class TestSeveralBatches:
 
     def test_what_broke_off_before_it_was_counted_is_made_good_by_the_event_that_comes_again(self, world):
         for batch_id in ("first", "later"):
-            offer(world, [record(batch_id=batch_id)])
+            world.offer([record(batch_id=batch_id)])
         world.clock.advance(60)
         insert = world.ledger.insert
         world.ledger.insert = lambda entry: broken() if entry.type == "counted" else insert(entry)
@@ -491,45 +458,45 @@ class TestSeveralBatches:
         assert world.telemetry[Metric.MESSAGES_DELIVERED] == [1]
 
     def test_a_record_that_cant_be_counted_comes_back(self, world):
-        offer(world, [record(batch_id="first")])
+        world.offer([record(batch_id="first")])
         world.ledger.insert = lambda entry: broken()
-        (wait,) = offer(world, [record(batch_id="later")])
-        (reused,) = offer(world, [record(batch_id="later", text="another")])
+        (wait,) = world.offer([record(batch_id="later")])
+        (reused,) = world.offer([record(batch_id="later", text="another")])
         assert isinstance(wait, Later)
         assert isinstance(reused, Later)
 
     def test_a_reference_that_is_of_another_counts_as_rejected_whatever_becomes_of_that_one(self, world):
-        offer(world, [record(batch_id="first")])
+        world.offer([record(batch_id="first")])
         for _ in range(2):
-            reused = offer(world, [record(batch_id="later", text="another")])
+            reused = world.offer([record(batch_id="later", text="another")])
             assert reused == [Unusable("idempotency_key_reused")]
-        assert trail(world) == ["sending", "dispatched", "refused"]
+        assert world.trail() == ["sending", "dispatched", "refused"]
         assert counts(world) == {"first": {"dispatched": 1}, "later": {"rejected": 1}}
         world.clock.advance(60)
         world.deliver()
         assert counts(world) == {"first": {"delivered": 1}, "later": {"rejected": 1}}
 
     def test_another_record_of_the_same_batch_and_reference_changes_no_count(self, world):
-        offer(world, [record(batch_id="first")])
-        offer(world, [record(batch_id="later")])
+        world.offer([record(batch_id="first")])
+        world.offer([record(batch_id="later")])
         for batch_id in ("first", "later"):
-            assert offer(world, [record(batch_id=batch_id, text="another")]) == [Unusable("idempotency_key_reused")]
-        assert trail(world) == ["sending", "dispatched", "counted"]
+            assert world.offer([record(batch_id=batch_id, text="another")]) == [Unusable("idempotency_key_reused")]
+        assert world.trail() == ["sending", "dispatched", "counted"]
         assert counts(world) == {"first": {"dispatched": 1}, "later": {"dispatched": 1}}
 
     def test_who_was_refused_does_not_count_what_was_sent_by_itself(self, world):
         single(world, "r")
-        offer(world, [record(batch_id="later", text="another")])
+        world.offer([record(batch_id="later", text="another")])
         world.clock.advance(60)
         world.deliver()
         assert counts(world) == {"later": {"rejected": 1}}
 
     def test_a_message_of_one_batch_gets_no_entry_for_it(self, world):
-        offer(world, [record()])
+        world.offer([record()])
         world.clock.advance(60)
         world.deliver()
-        offer(world, [record()])
-        assert trail(world) == ["sending", "dispatched", *["delivery"] * 3]
+        world.offer([record()])
+        assert world.trail() == ["sending", "dispatched", *["delivery"] * 3]
 
 
 def counts(world):
@@ -556,10 +523,10 @@ def slow(world, answers):
 
         def call(self, function, *args, **options):
             answer = super().call(function, *args, **options)
-            if sends(world) and not self.held_up:
+            if world.posts() and not self.held_up:
                 self.held_up = True
                 world.clock.advance(60)
-                offer(world, [record(batch_id="later")])
+                world.offer([record(batch_id="later")])
             return answer
 
     return Slow()
@@ -570,7 +537,7 @@ def broken():
 
 
 def deadline(world):
-    return parse_time(Message.of(entries_of(world)).deadline).timestamp()
+    return parse_time(Message.of(world.entries_of()).deadline).timestamp()
 
 
 def single(world, key):
@@ -578,60 +545,60 @@ def single(world, key):
 
 
 def offer_one(world, key):
-    assert offer(world, [record(key)]) == [Done()]
+    assert world.offer([record(key)]) == [Done()]
 
 
 class TestNotNow:
     def test_a_throttled_message_is_tried_again_when_cxone_says(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=8))
-        dispositions = offer(world, some(CHUNK))
+        dispositions = world.offer(some(CHUNK))
         assert dispositions[0] == Later(8.0)
-        assert trail(world, "r0") == ["sending", "retrying"]
+        assert world.trail("r0") == ["sending", "retrying"]
         held = [number for number, each in enumerate(dispositions) if isinstance(each, Later)]
         assert len(held) > 1, "the fleet waits, this process too"
         assert all(7 < dispositions[number].seconds <= 8 for number in held)
-        assert all(trail(world, f"r{number}") == ["sending", "retrying"] for number in held)
+        assert all(world.trail(f"r{number}") == ["sending", "retrying"] for number in held)
         world.clock.advance(9)
-        assert offer(world, some(CHUNK)) == [Done()] * CHUNK
-        assert taken(world) == [1] * CHUNK
-        assert trail(world, "r0") == ["sending", "retrying", "sending", "dispatched"]
+        assert world.offer(some(CHUNK)) == [Done()] * CHUNK
+        assert world.taken() == [1] * CHUNK
+        assert world.trail("r0") == ["sending", "retrying", "sending", "dispatched"]
         assert world.telemetry[Metric.THROTTLED] == [1]
 
     def test_a_short_hold_is_waited_out_by_the_rest_of_the_chunk(self, world):
         world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=1))
         began = world.clock.now()
-        assert offer(world, some(CHUNK)) == [Later(1.0)] + [Done()] * (CHUNK - 1)
-        assert trail(world, "r24") == ["sending", "dispatched"]
+        assert world.offer(some(CHUNK)) == [Later(1.0)] + [Done()] * (CHUNK - 1)
+        assert world.trail("r24") == ["sending", "dispatched"]
         assert world.simulator.log("send")[-1].time >= began + 1
 
     def test_a_full_schedule_is_waited_for_a_moment(self, world):
         world.governor.next_slot = world.clock.now() + 3
-        assert offer(world, some(2)) == [Done(), Done()]
+        assert world.offer(some(2)) == [Done(), Done()]
 
     def test_a_schedule_that_is_full_for_longer_sends_the_records_back(self, world):
         world.governor.next_slot = world.clock.now() + 30
-        dispositions = offer(world, some(2))
+        dispositions = world.offer(some(2))
         assert all(29 <= each.seconds <= 40 for each in dispositions)
-        assert trail(world, "r0") == []
+        assert world.trail("r0") == []
 
     def test_while_the_circuit_is_open_nothing_is_entered_and_all_go_back_until_it_reopens(self, world):
         world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now() + 50
-        dispositions = offer(world, some(60))
+        dispositions = world.offer(some(60))
         assert all(50 <= each.seconds <= 60 for each in dispositions)
         assert len({each.seconds for each in dispositions}) > 1, "they don't come back all at once"
-        assert (sends(world), [each for each in world.ledger.subjects() if each.startswith("message#")]) == (0, [])
+        assert (world.posts(), [each for each in world.ledger.subjects() if each.startswith("message#")]) == (0, [])
 
     def test_a_probe_takes_exactly_one_record(self, world):
         world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
         world.simulator.add_fault(DOWN)
-        dispositions = offer(world, some(60))
-        assert sends(world) == 1
+        dispositions = world.offer(some(60))
+        assert world.posts() == 1
         assert all(isinstance(each, Later) for each in dispositions)
-        assert [reference for reference in range(60) if trail(world, f"r{reference}")] == [0]
+        assert [reference for reference in range(60) if world.trail(f"r{reference}")] == [0]
 
     def test_a_probe_that_succeeds_lets_the_others_follow(self, world):
         world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
-        assert offer(world, some(60)) == [Done()] * 60
+        assert world.offer(some(60)) == [Done()] * 60
 
     def test_a_probe_in_exchange_for_missed_slots_takes_exactly_one_record_too(self, world):
         class Opening(FakeGovernor):
@@ -642,8 +609,8 @@ class TestNotNow:
 
         world.governor = Opening(world.clock)
         world.simulator.add_fault(DOWN)
-        dispositions = offer(world, some(CHUNK))
-        assert sends(world) == 1
+        dispositions = world.offer(some(CHUNK))
+        assert world.posts() == 1
         assert all(isinstance(each, Later) for each in dispositions)
 
     def test_a_probe_is_used_however_late(self, world):
@@ -655,43 +622,43 @@ class TestNotNow:
             return insert_many(entries)
 
         world.ledger.insert_many = slow
-        assert offer(world, some(3)) == [Done()] * 3
-        assert trail(world, "r0") == ["sending", "dispatched"]
+        assert world.offer(some(3)) == [Done()] * 3
+        assert world.trail("r0") == ["sending", "dispatched"]
 
     def test_a_probe_that_nothing_is_sent_with_is_given_back(self, world):
-        offer(world, [record()])
+        world.offer([record()])
         world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
-        assert offer(world, [record()]) == [Done()]
-        assert offer(world, [record("another")]) == [Done()]
+        assert world.offer([record()]) == [Done()]
+        assert world.offer([record("another")]) == [Done()]
 
     def test_without_a_token_nothing_is_entered(self, world):
         world.simulator.add_fault(Fault(action="status", operation="token_sms", status=500, times="forever"))
         began = world.clock.monotonic()
-        dispositions = offer(world, some(30))
+        dispositions = world.offer(some(30))
         assert all(isinstance(each, Later) and each.seconds >= 1 for each in dispositions)
         assert world.clock.monotonic() - began <= 60
-        assert (sends(world), trail(world, "r0")) == (0, [])
+        assert (world.posts(), world.trail("r0")) == (0, [])
         world.simulator.faults.clear()
         world.clock.advance(30)
-        assert offer(world, some(30)) == [Done()] * 30
+        assert world.offer(some(30)) == [Done()] * 30
 
     def test_what_there_is_no_time_for_goes_back_unharmed(self, world):
-        assert offer(world, [*some(3), record(to=NOBODY)], seconds=39) == [Later(0)] * 4
-        assert (sends(world), trail(world, "r0"), trail(world)) == (0, [], [])
+        assert world.offer([*some(3), record(to=NOBODY)], seconds=39) == [Later(0)] * 4
+        assert (world.posts(), world.trail("r0"), world.trail()) == (0, [], [])
 
     def test_each_chunk_looks_at_the_time(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 0.5})
-        dispositions = offer(world, some(100), seconds=50)
+        dispositions = world.offer(some(100), seconds=50)
         done = dispositions.count(Done())
         assert CHUNK <= done < 100
         assert dispositions == [Done()] * done + [Later(0)] * (100 - done)
-        assert trail(world, f"r{done}") == []
+        assert world.trail(f"r{done}") == []
 
     def test_what_a_slow_probe_leaves_no_time_for_goes_back_unharmed(self, world):
         world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now()
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 18})
-        assert offer(world, some(3), seconds=50) == [Done(), Later(0), Later(0)]
-        assert trail(world, "r1") == []
+        assert world.offer(some(3), seconds=50) == [Done(), Later(0), Later(0)]
+        assert world.trail("r1") == []
 
 
 class TestOnTheQueue:
@@ -704,18 +671,18 @@ class TestOnTheQueue:
         world.queue.send(json.dumps(record().body()))
         assert world.poll() == len(malformed) + 1
         assert world.queue.dead == [(body, "malformed_record") for body in malformed]
-        assert (len(world.queue), sends(world), world.queue.most_receives) == (0, 1, 1)
+        assert (len(world.queue), world.posts(), world.queue.most_receives) == (0, 1, 1)
 
     def test_a_reused_reference_is_put_aside_with_its_reason(self, world):
         body = json.dumps(record(text="another").body())
-        offer(world, [record()])
+        world.offer([record()])
         world.queue.send(body)
         world.work_off()
         assert world.queue.dead == [(body, "idempotency_key_reused")]
 
     @pytest.mark.parametrize("body", ["malformed", json.dumps(record(text="another").body())])
     def test_what_cant_be_put_aside_is_failed_and_seen_again(self, world, body):
-        offer(world, [record()])
+        world.offer([record()])
         world.queue.send(body)
         put_aside, world.queue.put_aside = world.queue.put_aside, lambda *_: False
         world.poll()
@@ -732,7 +699,7 @@ class TestOnTheQueue:
         assert len(world.queue) == 1
         world.queue.put = put
         world.work_off()
-        assert (len(world.queue), taken(world)) == (0, [1])
+        assert (len(world.queue), world.taken()) == (0, [1])
 
     def test_what_has_to_wait_goes_back_as_it_came(self, world):
         first = record(campaign_id="c", sender="54321", text="Grüße €")
@@ -741,7 +708,7 @@ class TestOnTheQueue:
         world.work_off()
         (message,) = world.simulator.accepted_messages()
         assert (message.text, message.campaign_id) == ("Grüße €", "c")
-        assert {entry.index["batchId"] for entry in entries_of(world)} == {"batch"}
+        assert {entry.index["batchId"] for entry in world.entries_of()} == {"batch"}
 
     def test_an_outage_of_an_hour_spends_no_receives_and_loses_nothing(self):
         world = World(Settings(delivery_steps=Settings().delivery_steps[-1:]))
@@ -751,15 +718,15 @@ class TestOnTheQueue:
         ends = world.clock.now() + 3600
         world.work_off(until=ends)
         assert (len(world.queue), world.queue.dead, world.queue.most_receives) == (30, [], 1)
-        tried = sends(world)
+        tried = world.posts()
         assert tried <= CHUNK + 3600 / 5, "each probe is one message, and there is one in five seconds at most"
         world.clock.advance(ends - world.clock.now())
         world.simulator.faults.clear()
         world.work_off()
         world.clock.advance(5)
         world.deliver()
-        assert taken(world) == [1] * 30
-        assert {status(world, f"r{number}") for number in range(30)} == {Status.DELIVERED}
+        assert world.taken() == [1] * 30
+        assert {world.status(f"r{number}") for number in range(30)} == {Status.DELIVERED}
         assert (world.queue.dead, world.queue.most_receives) == ([], 1)
         assert world.clock.now() - ends <= 180, "it is quick once CXone is back"
 
@@ -784,11 +751,11 @@ class TestStorage:
         world.deliver()
         assert (len(world.queue), world.queue.dead) == (0, [])
         sent = world.accepted()
-        assert trail(world) == ["rejected"]
+        assert world.trail() == ["rejected"]
         for number in range(4):
             messages = sent.get(world.pseudonyms.message_id(f"r{number}"), [])
             assert len(messages) <= 1
-            assert status(world, f"r{number}") is (Status.DELIVERED if messages else Status.UNKNOWN)
+            assert world.status(f"r{number}") is (Status.DELIVERED if messages else Status.UNKNOWN)
 
     def test_there_are_that_many_steps(self, world):
         world.queue.put(some(4))
@@ -798,7 +765,7 @@ class TestStorage:
         assert injector._count == 19
 
     def test_one_messages_trouble_keeps_no_other_from_being_sent(self, world):
-        offer(world, [record("r1")])
+        world.offer([record("r1")])
         read = world.ledger.read
 
         def unreadable(subject):
@@ -807,7 +774,7 @@ class TestStorage:
             return read(subject)
 
         world.ledger.read = unreadable
-        dispositions = offer(world, some(3))
+        dispositions = world.offer(some(3))
         assert (dispositions[0], dispositions[2]) == (Done(), Done())
         assert isinstance(dispositions[1], Later)
 
@@ -825,11 +792,11 @@ class TestStorage:
         world.ledger.insert_many = failing
         world.queue.put(some(2))
         world.poll()
-        assert (sends(world), len(world.queue)) == (0 if step == 1 else 2, 2)
+        assert (world.posts(), len(world.queue)) == (0 if step == 1 else 2, 2)
         world.work_off()
-        assert taken(world) == [1, 1]
+        assert world.taken() == [1, 1]
         expected = Status.DISPATCHED if step == 1 else Status.UNKNOWN
-        assert [status(world, f"r{number}") for number in range(2)] == [expected] * 2
+        assert [world.status(f"r{number}") for number in range(2)] == [expected] * 2
         assert len(world.queue) == 0
 
     def test_an_outcome_that_cant_be_entered_behind_an_early_event_brings_the_record_back(self, world):
@@ -847,7 +814,7 @@ class TestStorage:
             taken_by_events,
             lambda entry: broken(entry) if entry.type == "dispatched" else insert(entry),
         )
-        dispositions = offer(world, some(2))
+        dispositions = world.offer(some(2))
         assert all(isinstance(each, Later) for each in dispositions)
 
     def test_a_schedule_that_cant_be_read_stops_the_rest_of_the_chunk(self, world):
@@ -860,15 +827,15 @@ class TestStorage:
             check(slots)
 
         world.governor.check = unreadable
-        dispositions = offer(world, some(CHUNK))
-        assert dispositions.count(Done()) == sends(world) == 13
-        assert trail(world, "r24") == ["sending", "retrying"]
+        dispositions = world.offer(some(CHUNK))
+        assert dispositions.count(Done()) == world.posts() == 13
+        assert world.trail("r24") == ["sending", "retrying"]
         world.clock.advance(PAUSE)
-        assert offer(world, some(CHUNK)) == [Done()] * CHUNK
-        assert taken(world) == [1] * CHUNK
+        assert world.offer(some(CHUNK)) == [Done()] * CHUNK
+        assert world.taken() == [1] * CHUNK
 
     def test_a_number_is_opted_in_by_itself(self, world):
         other = PhoneNumber.parse("+15551230000")
         world.opt(ConsentStatus.OPTED_OUT, other)
-        offer(world, [record("a", to=other.e164), record("b")])
-        assert (status(world, "a"), status(world, "b")) == (Status.REJECTED, Status.DISPATCHED)
+        world.offer([record("a", to=other.e164), record("b")])
+        assert (world.status("a"), world.status("b")) == (Status.REJECTED, Status.DISPATCHED)

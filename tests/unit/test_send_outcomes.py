@@ -6,7 +6,7 @@ import json
 import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import Entry, EntryType, first_broken
+from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, Slots
@@ -28,24 +28,16 @@ def world():
 
 
 def send(world, key="k", request=REQUEST, seconds=28, injector=None):
-    return world.sender(injector).send(request, key, world.within(seconds))
+    return world.send(request, key, seconds=seconds, injector=injector)
 
 
 def refused(world, **options):
-    with pytest.raises(MessagingError) as caught:
-        send(world, **options)
-    return caught.value
+    return world.refusal(options.pop("request", REQUEST), options.pop("key", "k"), **options)
 
 
 def trail(world, key="k"):
     """Give a message's entries as (type, HTTP status or None)."""
-    entries = world.ledger.read(f"message#{world.pseudonyms.message_id(key)}")
-    assert first_broken(f"message#{world.pseudonyms.message_id(key)}", entries) is None
-    return [(entry.type, entry.data.get("httpStatus")) for entry in entries]
-
-
-def sends(world):
-    return len(world.simulator.log("send"))
+    return [(entry.type, entry.data.get("httpStatus")) for entry in world.entries_of(key)]
 
 
 def test_an_accepted_message_is_dispatched(world):
@@ -66,7 +58,7 @@ def test_a_refusal_for_good_is_never_retried_and_replayed_to_who_asks_again(worl
     assert (again.code, again.detail, again.replayed) == (Code.CXONE_REJECTED, first.detail, True)
     assert ("message:sms:send" in first.detail) == (status == 403)
     assert trail(world) == [("sending", None), ("rejected", status)]
-    assert sends(world) == 1
+    assert world.posts() == 1
 
 
 class TestWhyItWasRefused:
@@ -143,7 +135,7 @@ def test_an_expired_token_is_replaced_and_the_message_sent(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=401))
     assert send(world).message.status is Status.DISPATCHED
     assert trail(world) == [("sending", None), ("dispatched", None)]
-    assert (sends(world), len(world.simulator.log("token_sms"))) == (2, 2)
+    assert (world.posts(), len(world.simulator.log("token_sms"))) == (2, 2)
 
 
 def test_tokens_that_expire_in_quick_succession_stop_nothing(world):
@@ -158,7 +150,7 @@ def test_a_token_that_is_refused_twice_is_an_auth_failure(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=401, times="forever"))
     assert refused(world).code is Code.CXONE_AUTH_FAILED
     assert trail(world) == [("sending", None), ("retrying", 401)], "it was certainly not taken"
-    assert sends(world) == 2
+    assert world.posts() == 2
 
 
 def test_a_message_that_was_refused_for_its_token_does_not_stop_the_next(world):
@@ -205,9 +197,9 @@ def test_an_outage_opens_the_circuit_and_the_caller_is_told_when_to_come_back(wo
         error = refused(world, key=str(number), seconds=11)
     assert error.code is Code.CXONE_UNAVAILABLE
     assert error.retry_after >= 1
-    before = sends(world)
+    before = world.posts()
     refused(world, key="later", seconds=9)
-    assert sends(world) == before
+    assert world.posts() == before
     assert trail(world, "later") == []
     world.simulator.faults.clear()
     world.clock.advance(61)
@@ -246,7 +238,7 @@ def test_an_unclear_answer_is_unknown_and_never_sent_again(world, fault):
     assert (again.code, again.replayed) == (Code.OUTCOME_UNKNOWN, True)
     assert first.message_id == again.message_id == world.pseudonyms.message_id("k")
     assert [type_ for type_, _ in trail(world)] == ["sending", "unknown"]
-    assert sends(world) == 1
+    assert world.posts() == 1
     assert world.telemetry[Metric.MESSAGES_UNKNOWN] == [1]
 
 
@@ -285,7 +277,7 @@ def test_what_is_no_token_sends_nothing_and_burns_no_key(world, monkeypatch, val
     answer = Response(200, {"access_token": value, "token_type": "Bearer", "expires_in": 3600})
     monkeypatch.setattr(world.simulator, "handle", lambda each: answer if "oauth" in each.path else take(each))
     assert refused(world).code is Code.CXONE_UNAVAILABLE
-    assert (trail(world), sends(world)) == ([], 0)
+    assert (trail(world), world.posts()) == ([], 0)
     monkeypatch.undo()
     world.clock.advance(20)
     assert send(world).message.status is Status.DISPATCHED
@@ -298,7 +290,7 @@ def test_the_same_key_is_answered_from_the_ledger(world):
     again = send(world)
     assert again.replayed
     assert again.message == first.message
-    assert sends(world) == 1
+    assert world.posts() == 1
 
 
 def test_a_key_is_not_good_for_another_request(world):
@@ -310,7 +302,7 @@ def test_a_key_is_not_good_for_another_request(world):
         SmsRequest(REQUEST.to, REQUEST.text, sender="54321"),
     ):
         assert refused(world, request=other).code is Code.IDEMPOTENCY_KEY_REUSED
-    assert sends(world) == 1
+    assert world.posts() == 1
 
 
 def test_who_asks_while_the_first_is_in_flight_is_told_so(world):
@@ -319,7 +311,7 @@ def test_who_asks_while_the_first_is_in_flight_is_told_so(world):
     injector.begin(Plan(10, act=lambda: told.append(refused(world))))
     assert send(world, injector=injector).message.status is Status.DISPATCHED
     assert [error.code for error in told] == [Code.IN_PROGRESS]
-    assert sends(world) == 1
+    assert world.posts() == 1
 
 
 def test_a_dead_senders_message_is_unknown_after_its_deadline(world):
@@ -333,7 +325,7 @@ def test_a_dead_senders_message_is_unknown_after_its_deadline(world):
     assert trail(world) == [("sending", None), ("unknown", None)]
     world.deliver()
     assert send(world).message.status is Status.DELIVERED
-    assert sends(world) == 1
+    assert world.posts() == 1
 
 
 def test_an_outcome_that_could_not_be_recorded_leaves_the_chain_whole(world):
@@ -362,7 +354,7 @@ def test_a_message_that_was_tried_a_thousand_times_is_tried_again(world):
 def test_a_send_without_a_key_is_a_message_of_its_own(world):
     first, second = send(world, key=None), send(world, key=None)
     assert first.message.message_id != second.message.message_id
-    assert sends(world) == 2
+    assert world.posts() == 2
 
 
 def test_the_deadline_lies_behind_the_end_of_the_invocation(world):
@@ -377,7 +369,7 @@ def test_the_deadline_lies_behind_the_end_of_the_invocation(world):
 @pytest.mark.parametrize("seconds", [1, 5, 7.5])
 def test_without_time_for_an_answer_nothing_is_sent(world, seconds):
     assert refused(world, seconds=seconds).code is Code.CXONE_UNAVAILABLE
-    assert sends(world) == 0
+    assert world.posts() == 0
     assert trail(world) == []
 
 
