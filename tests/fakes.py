@@ -17,6 +17,7 @@ from cxone_messaging.domain.entries import DAY_KEY, Entry
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
+    MAX_HOLD_SECONDS,
     MIN_OPEN_SECONDS,
     PROBE_SECONDS,
     CircuitOpenError,
@@ -25,7 +26,7 @@ from cxone_messaging.domain.schedule import (
     Slots,
     hold_seconds,
 )
-from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
+from cxone_messaging.domain.token_holds import STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
 from cxone_messaging.platform.telemetry import Metric
 
 EPOCH = 1_795_000_000.0
@@ -191,7 +192,7 @@ class FakeRefreshLease:
         self.held_for = Cause.UNAVAILABLE
         self.generation = self.last_generation = self.failures = 0
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, accepted: int = 0) -> Grant | None:
         with self._lock:
             if self.owner != owner:
                 if now <= self.until <= now + seconds + CLOCK_SKEW_SECONDS:
@@ -201,7 +202,7 @@ class FakeRefreshLease:
                     return None
                 left = self.not_before - now
                 is_possible = left <= MAX_HOLD_SECONDS + CLOCK_SKEW_SECONDS and self.held_at <= soon
-                has_ended = self.held_for is Cause.REFUSED and 0 < self.generation <= proven
+                has_ended = self.held_for is Cause.REFUSED and 0 < self.generation <= accepted
                 if left > 0 and is_possible and not has_ended:
                     if self.held_for is Cause.STORAGE and left <= STORAGE_HOLD_SECONDS:
                         return None
@@ -302,7 +303,7 @@ class FakeGovernor:
             until = min(until, self.held_from + MAX_HOLD_SECONDS)
         self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
 
-    def give_back(self, slots: Slots) -> None:
+    def release(self, slots: Slots) -> None:
         if slots.probe and slots.probe == self.probe_owner:
             self.probe_until = 0.0
 

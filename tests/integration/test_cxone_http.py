@@ -61,7 +61,7 @@ def drip(connection, text):
 
 
 def exchange(url, seconds=1.0, body=None):
-    return CxoneSession(SystemClock()).exchange(url, body or WatchedBody({}), {}, seconds, wanted={200})
+    return CxoneSession(SystemClock()).exchange(url, body or WatchedBody({}), {}, seconds, must_read={200})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_answer_that_drips_in_is_given_up_in_time(serve, answer):
     assert asked.written
 
 
-def test_the_status_decides_where_the_body_is_not_wanted(serve):
+def test_the_status_decides_where_the_body_need_not_be_read(serve):
     def cut_off(connection):
         read_request(connection)
         connection.sendall(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n{")
@@ -118,7 +118,7 @@ EXPLAINED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n{}"
     [(EXPLAINED % 2, b"{}"), (EXPLAINED % 100, b""), (EXPLAINED % 100_000 + b" " * 99_998, b"")],
     ids=["whole", "cut off", "too long"],
 )
-def test_a_welcome_body_is_read_where_it_can_be_and_the_status_counts_without_it(serve, answer, body):
+def test_a_body_that_may_be_read_is_read_where_it_can_be_and_the_status_counts_without_it(serve, answer, body):
     def explain(connection):
         read_request(connection)
         with contextlib.suppress(OSError):
@@ -126,12 +126,12 @@ def test_a_welcome_body_is_read_where_it_can_be_and_the_status_counts_without_it
         connection.close()
 
     url, _ = serve(explain)
-    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, wanted={200}, welcome={400})
+    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, must_read={200}, may_read={400})
     assert (told.status, told.body) == (400, body)
 
 
 @pytest.mark.parametrize("dripping", [False, True])
-def test_a_welcome_body_that_never_ends_is_given_up_in_time_and_the_status_counts(serve, dripping):
+def test_a_body_that_may_be_read_that_never_ends_is_given_up_in_time_and_the_status_counts(serve, dripping):
     def explain(connection):
         read_request(connection)
         connection.sendall(EXPLAINED % 100)
@@ -140,7 +140,7 @@ def test_a_welcome_body_that_never_ends_is_given_up_in_time_and_the_status_count
 
     url, _ = serve(explain)
     began = time.monotonic()
-    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, wanted={200}, welcome={400})
+    told = CxoneSession(SystemClock()).exchange(url, WatchedBody({}), {}, 1.0, must_read={200}, may_read={400})
     assert (told.status, told.body) == (400, b"")
     assert time.monotonic() - began < 3
 

@@ -41,12 +41,12 @@ class Tokens:
     def get(self, seconds=0):
         return Token("token", 1, 9e12, 9e12)
 
-    at_hand = get
+    current = get
 
-    def prove(self, token):
+    def mark_accepted(self, token):
         pass
 
-    invalidate = discard = prove
+    invalidate = discard = mark_accepted
 
 
 @pytest.fixture
@@ -350,12 +350,12 @@ class TestKeptConnections:
             ours, theirs = socket.socketpair()
             ours = _WholeTimeout(fileno=ours.detach())
             ours.settimeout(1)
-            ours.insist_on_silence()
+            ours.raise_if_closed()
             assert ours.gettimeout() > 0.5, "the time that was left is left"
             theirs.sendall(farewell)
             theirs.close()
             with pytest.raises(ConnectionAbortedError):
-                ours.insist_on_silence()
+                ours.raise_if_closed()
             ours.close()
 
     def test_a_fast_answer_to_a_request_without_a_body_is_an_answer(self, clock, monkeypatch):
@@ -369,19 +369,19 @@ class TestKeptConnections:
         with socket.create_server(("127.0.0.1", 0)) as server:
             threading.Thread(target=lambda: at_once(server.accept()[0]), daemon=True).start()
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-            silence = _WholeTimeout.insist_on_silence
-            monkeypatch.setattr(_WholeTimeout, "insist_on_silence", lambda self: (time.sleep(0.1), silence(self)))
+            silence = _WholeTimeout.raise_if_closed
+            monkeypatch.setattr(_WholeTimeout, "raise_if_closed", lambda self: (time.sleep(0.1), silence(self)))
             session = CxoneSession(clock)
             for _ in range(3):
-                assert session.exchange(url, None, {}, 5, wanted={200}, method="GET").body == b"{}"
+                assert session.exchange(url, None, {}, 5, must_read={200}, method="GET").body == b"{}"
 
     def test_the_look_is_taken_before_each_body(self, serve, clock, monkeypatch):
         def broken(_):
             raise ConnectionAbortedError
 
         server = serve()
-        monkeypatch.setattr(connections._WholeTimeout, "insist_on_silence", broken)
+        monkeypatch.setattr(connections._WholeTimeout, "raise_if_closed", broken)
         body = WatchedBody({})
         with pytest.raises(requests.RequestException):
-            CxoneSession(clock).exchange(server.url, body, {}, 5, wanted={202})
+            CxoneSession(clock).exchange(server.url, body, {}, 5, must_read={202})
         assert not body.written

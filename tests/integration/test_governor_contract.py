@@ -208,7 +208,7 @@ def test_a_probes_turn_that_was_not_used_is_given_back(make_governor, clock):
     governor = make_governor()
     open_circuit(governor)
     clock.advance(11)
-    governor.give_back(governor.reserve(1, 1))
+    governor.release(governor.reserve(1, 1))
     assert make_governor().reserve(1, 1).probe
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
+from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
+from cxone_messaging.domain.token_holds import STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.clock_skew import ClockCheck
 from tests.fakes import FakeRefreshLease
@@ -30,8 +31,8 @@ def lease(request):
 DOWN = Hold(Cause.UNAVAILABLE, 40)
 
 
-def acquire(lease, owner, generation=0, now=NOW, proven=0):
-    return lease.acquire(generation, owner, now, SECONDS, proven) is not None
+def acquire(lease, owner, generation=0, now=NOW, accepted=0):
+    return lease.acquire(generation, owner, now, SECONDS, accepted) is not None
 
 
 def held_back(lease, now=NOW, **options):
@@ -160,10 +161,10 @@ class TestHolds:
     def test_a_token_that_had_worked_ends_a_hold_for_refused_ones_only(self, lease, cause):
         acquire(lease, "a")
         lease.release("a", 1, NOW, failures=2, hold=Hold(Cause.REFUSED, 20))
-        assert held_back(lease, generation=1, proven=0) == (Cause.REFUSED, 20)
-        assert acquire(lease, "b", generation=1, proven=1) is True
+        assert held_back(lease, generation=1, accepted=0) == (Cause.REFUSED, 20)
+        assert acquire(lease, "b", generation=1, accepted=1) is True
         lease.release("b", 0, NOW, failures=3, hold=Hold(cause, 20))
-        assert held_back(lease, generation=1, proven=1) == (cause, 20)
+        assert held_back(lease, generation=1, accepted=1) == (cause, 20)
 
     def test_a_store_of_ours_that_failed_is_waited_for(self, lease):
         acquire(lease, "a")

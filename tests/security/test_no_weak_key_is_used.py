@@ -1,4 +1,4 @@
-"""Claim: what is blank, short or no plain text keys no HMAC: neither the pepper nor a secret that signs."""
+"""Claim: what is blank, short or no plain text keys no HMAC: neither the pepper nor a signing secret."""
 
 import json
 from unittest.mock import MagicMock

@@ -18,10 +18,10 @@ SMS = Sms(PhoneNumber.parse("+15551234567"), "Hello", "campaign", "12345", segme
 
 
 class Tokens:
-    def at_hand(self):
+    def current(self):
         return Token("token", 1, float("inf"), float("inf"))
 
-    def prove(self, token):
+    def mark_accepted(self, token):
         pass
 
 

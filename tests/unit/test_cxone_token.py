@@ -21,7 +21,7 @@ class Session:
         self.answer = answer
         self.seconds = []
 
-    def exchange(self, url, body, headers, seconds, *, wanted, welcome=(), method="POST"):
+    def exchange(self, url, body, headers, seconds, *, must_read, may_read=(), method="POST"):
         self.seconds.append(seconds)
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxone_messaging.adapters.cxone.http import MAX_RETRY_AFTER_SECONDS, retry_after
+from cxone_messaging.adapters.cxone.http import retry_after
+from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from tests.fakes import EPOCH, FakeClock
 
 NOW = EPOCH
@@ -71,4 +72,4 @@ def test_a_date_counts_from_our_clock_where_the_answers_date_makes_no_sense():
 @given(text=st.text() | st.floats().map(str) | st.integers().map(str), sent_at=st.text())
 def test_whatever_an_answer_says_the_wait_is_bounded(text, sent_at):
     wait = retry_after({"Retry-After": text, "Date": sent_at}, CLOCK)
-    assert wait is None or 0 <= wait <= MAX_RETRY_AFTER_SECONDS
+    assert wait is None or 0 <= wait <= MAX_HOLD_SECONDS

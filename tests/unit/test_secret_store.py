@@ -153,7 +153,7 @@ class TestWebhookSecrets:
     )
     def test_what_can_be_no_key_is_refused_and_not_quoted(self, secrets, store, name, value):
         store.secrets[ARN] = json.dumps({"current": C1, "previous": "", name: value})
-        with pytest.raises(UnreadableSecretError, match=f"the {name} value of a secret that signs") as raised:
+        with pytest.raises(UnreadableSecretError, match=f"the {name} value of a signing secret") as raised:
             secrets.accepted()
         assert str(value) == " " or str(value) not in str(raised.value)
 

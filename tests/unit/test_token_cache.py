@@ -141,14 +141,14 @@ def test_what_refused_one_message_twice_does_not_stop_the_next(fleet):
     for _ in range(5):
         for _ in range(2):
             cache.invalidate(cache.get())
-        cache.prove(cache.get())
+        cache.mark_accepted(cache.get())
 
 
 def test_tokens_that_worked_may_be_refused_in_quick_succession(fleet):
     cache = fleet.cache()
     for _ in range(5):
         token = cache.get()
-        cache.prove(token)
+        cache.mark_accepted(token)
         cache.invalidate(token)
     assert cache.get().value == "token-6"
 
@@ -156,7 +156,7 @@ def test_tokens_that_worked_may_be_refused_in_quick_succession(fleet):
 def test_a_token_that_never_worked_is_told_from_one_that_did(fleet):
     cache = fleet.cache()
     worked = cache.get()
-    cache.prove(worked)
+    cache.mark_accepted(worked)
     cache.invalidate(worked)
     for _ in range(2):
         cache.invalidate(cache.get())
@@ -458,7 +458,7 @@ class TestRefusedTokens:
         for _ in range(3):
             cache.invalidate(cache.get())
         fleet.clock.advance(6)
-        cache.prove(cache.get())
+        cache.mark_accepted(cache.get())
         fleet.clock.advance(3600)
         for _ in range(2):
             cache.invalidate(cache.get())
@@ -498,7 +498,7 @@ class TestRefusedTokens:
         for number in range(1000):
             token = cache.get()
             if works_for_some:
-                cache.prove(token)
+                cache.mark_accepted(token)
             cache.discard(token)
             if number == 0:
                 assert cache.get().value == "token-2"

@@ -1,4 +1,4 @@
-"""The bulk queue: records put on it, put back for later, or put aside for a person to look at."""
+"""The bulk queue: put records on it, put them back for later, or move them to the dead-letter queue for a person."""
 
 import json
 import random
@@ -14,21 +14,21 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# SQS takes as many messages in one call, and delays none for longer.
+# SQS accepts at most this many messages in one call, and delays none for longer.
 _SEND_LIMIT = 10
 _MAX_DELAY_SECONDS = 900
 _SEND_ATTEMPTS = 3
 
 
 class BulkQueue(Protocol):
-    """Where bulk sends wait."""
+    """The queue where bulk sends wait."""
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, to be seen after `delay` seconds; tells which ones are certainly there."""
+        """Put records on the queue, visible after `delay` seconds; return for each whether it is certainly queued."""
         ...
 
     def put_aside(self, body: str, reason: str) -> bool:
-        """Put what can't be read into the dead-letter queue; tells whether it is there."""
+        """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         ...
 
 
@@ -51,27 +51,27 @@ class SqsBulkQueue:
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, to be seen after `delay` seconds; tells which ones are certainly there.
+        """Put records on the queue, visible after `delay` seconds; return for each whether it is certainly queued.
 
-        A record that is there without our knowing may be put a second time; it is not sent a second time. Once calls
-        fail for some seconds, no other begins, and the records that are left are not there.
+        A record may be queued twice if an answer was lost; its message is not sent twice. Once calls have failed for
+        some seconds, no further call begins, and the rest of the records count as not queued.
         """
         seconds = min(_MAX_DELAY_SECONDS, max(0, round(delay)))
-        there = [False] * len(records)
+        queued = [False] * len(records)
         tries = Tries(self._clock, self._rng, most=_SEND_ATTEMPTS)
         for _ in tries:
-            missing = [number for number, is_there in enumerate(there) if not is_there]
+            missing = [number for number, is_queued in enumerate(queued) if not is_queued]
             for first in range(0, len(missing), _SEND_LIMIT):
                 some = missing[first : first + _SEND_LIMIT]
-                self._put_some(records, some, seconds, there)
-                if not all(there[number] for number in some) and not tries.has_time():
-                    return there
-            if all(there):
+                self._put_some(records, some, seconds, queued)
+                if not all(queued[number] for number in some) and not tries.has_time():
+                    return queued
+            if all(queued):
                 break
-        return there
+        return queued
 
     def put_aside(self, body: str, reason: str) -> bool:
-        """Put what can't be read into the dead-letter queue; tells whether it is there."""
+        """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         try:
             self._client.send_message(
                 QueueUrl=self._dead_letter_queue_url,
@@ -82,7 +82,9 @@ class SqsBulkQueue:
             return False
         return True
 
-    def _put_some(self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, there: list[bool]) -> None:
+    def _put_some(
+        self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, queued: list[bool]
+    ) -> None:
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._queue_url,
@@ -98,4 +100,4 @@ class SqsBulkQueue:
         except (ClientError, BotoCoreError):
             return
         for entry in answer.get("Successful", []):
-            there[int(entry["Id"])] = True
+            queued[int(entry["Id"])] = True

@@ -1,4 +1,4 @@
-"""Secrets as they are kept in Secrets Manager: read, and for the shared tokens written."""
+"""Secrets in Secrets Manager: read; the shared tokens are also written."""
 
 import json
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.keys import key_fault
 
-# Editors and shells put it before a text, where JSON allows nothing.
+# Editors and shells may put it before a text, where JSON does not allow it.
 _BYTE_ORDER_MARK = "\ufeff"
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class UnreadableSecretError(StorageError):
-    """The secret has no value, or one that makes no sense. To read it again changes nothing, to write it does."""
+    """The secret has no value or an invalid one. Another read does not help; only a write does."""
 
 
 class SecretStore(Protocol):
     """Secrets by their ARN."""
 
     def read(self, arn: str) -> str:
-        """Read a secret's current text."""
+        """Return a secret's current text."""
         ...
 
     def write(self, arn: str, text: str) -> None:
@@ -40,7 +40,7 @@ class SecretsManagerStore:
         self._client = client
 
     def read(self, arn: str) -> str:
-        """Return a secret's current text. Raises `UnreadableSecretError` where there is none, and `StorageError`."""
+        """Return a secret's current text. Raises `UnreadableSecretError` if there is none, and `StorageError`."""
         try:
             return self._client.get_secret_value(SecretId=arn)["SecretString"]
         except (self._client.exceptions.ResourceNotFoundException, KeyError) as error:
@@ -57,7 +57,7 @@ class SecretsManagerStore:
 
 
 def read_pepper(store: SecretStore, arn: str) -> str:
-    """Return the secret that keys hashes of personal data. Raises `UnreadableSecretError` where it can be guessed."""
+    """Return the secret that keys hashes of personal data; `UnreadableSecretError` if it can be guessed."""
     pepper = store.read(arn)
     if fault := key_fault(pepper):
         raise UnreadableSecretError(f"the pepper {fault}")
@@ -65,7 +65,7 @@ def read_pepper(store: SecretStore, arn: str) -> str:
 
 
 def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
-    """Return a secret that is a JSON object. Raises `UnreadableSecretError` where it is none, and `StorageError`."""
+    """Return a secret that is a JSON object. Raises `UnreadableSecretError` if it is none, and `StorageError`."""
     text = store.read(arn)
     try:
         document = json.loads(text.lstrip(_BYTE_ORDER_MARK))
@@ -77,12 +77,12 @@ def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
 
 
 class WebhookSecrets:
-    """The current and previous value of a secret that signs, kept in memory for a minute.
+    """The current and previous value of a signing secret, cached in memory for a minute.
 
-    A signature that fits neither may be of a value that is newer, so they can be read anew before the minute is over:
-    the first time at once. While that finds nothing new, the next such read waits for 30 seconds, then twice as long,
-    and so on. A flood of forged events so costs little more than the one read a minute. Whatever was forged, no value
-    is unknown for more than a minute.
+    A signature that matches neither may be made with a newer value. So the values can be read again before the minute
+    is over, the first time at once. While such a read finds no new value, the next one waits for 30 seconds, then twice
+    as long, and so on. So a flood of forged events costs little more than the one read a minute. Forged events never
+    delay the discovery of a new value by more than a minute.
     """
 
     MAX_AGE_SECONDS = 60
@@ -101,31 +101,31 @@ class WebhookSecrets:
 
     @property
     def current(self) -> str:
-        """The one that new signatures are made with."""
+        """The value that new signatures are made with."""
         return self.accepted()[0]
 
     def accepted(self) -> tuple[str, ...]:
-        """Give all that a signature may be made with, the current one first."""
+        """Return all values that a signature may be made with, the current value first."""
         if self._clock.monotonic() - self._read_at >= self.MAX_AGE_SECONDS:
             self._read()
         return self._values
 
     def reread(self) -> tuple[str, ...]:
-        """Give them as they are now, or as they were at the last read where another is not due yet."""
+        """Return the values after another read; the values of the last read if another is not due yet."""
         now = self._clock.monotonic()
         if now - self._reread_at >= self.MAX_PAUSE_SECONDS:
             self._pause = self.REREAD_SECONDS
         if now - self._read_at >= self._pause:
-            known = self._values
+            before = self._values
             self._read()
             in_vain = min(max(self.REREAD_IN_VAIN_SECONDS, 2 * self._pause), self.MAX_PAUSE_SECONDS)
-            self._pause = in_vain if self._values == known else self.REREAD_SECONDS
+            self._pause = in_vain if self._values == before else self.REREAD_SECONDS
         self._reread_at = now
         return self._values
 
     def _read(self) -> None:
         if self._clock.monotonic() - self._failed_at < self.REREAD_SECONDS:
-            raise StorageError("a secret that signs could not be read a moment ago")
+            raise StorageError("a signing secret could not be read a moment ago")
         try:
             self._values = self._read_values()
         except StorageError:
@@ -135,11 +135,11 @@ class WebhookSecrets:
 
     def _read_values(self) -> tuple[str, ...]:
         document = read_object(self._store, self._arn)
-        # The previous value is empty but for the time of a rotation.
+        # The previous value is empty except during a rotation.
         values = {name: document[name] for name in ("current", "previous") if document.get(name) not in (None, "")}
         if not values:
-            raise UnreadableSecretError("a secret that signs is empty")
+            raise UnreadableSecretError("a signing secret is empty")
         for name, value in values.items():
             if fault := key_fault(value):
-                raise UnreadableSecretError(f"the {name} value of a secret that signs {fault}")
+                raise UnreadableSecretError(f"the {name} value of a signing secret {fault}")
         return tuple(values.values())

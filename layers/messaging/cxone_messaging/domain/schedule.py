@@ -146,7 +146,7 @@ class Schedule:
         if self.held_until > now:
             raise RateUsedUpError((self.held_until - now) / MICRO)
 
-    def believable(self, now: int, latest: int, horizon: float, slot: int) -> "Schedule":
+    def plausible(self, now: int, latest: int, horizon: float, slot: int) -> "Schedule":
         """Return the schedule without instants that no sender can have written by the rules.
 
         `latest` is the latest stamp that can be true. What bears a later one counts as written just now; what is

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.schedule import backoff
+from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS, backoff
 
-# The longest hold that any worker may write; `Retry-After` can't ask for more.
-MAX_HOLD_SECONDS = 900.0
 # A store of ours failed, CXone is well: the first pause only keeps a fleet of workers from fetching all at once.
 STORAGE_HOLD_SECONDS = 3.0
 _FIRST_HOLD_SECONDS, _LONGEST_HOLD_SECONDS = 5.0, 60.0

@@ -1,8 +1,8 @@
 """CXone's messaging administration API: its URLs, scopes, payloads and answers, all of them and only here.
 
-No independent public source confirms this API (README); where its documents are silent, as on whether the calls after
-an approval take an `Idempotency-Key`, we send what does no harm. Another implementation may stand beside this one
-behind the same `TemplateGateway`.
+No independent public source confirms this API (README). Its documents do not say whether the calls after an approval
+take an `Idempotency-Key`; the client sends one, because it does no harm. Another API can be supported by a second
+implementation of `TemplateGateway`.
 """
 
 import json
@@ -29,9 +29,9 @@ SCOPES = (READ, WRITE, REGISTER, SUBSCRIBE)
 TOKEN_PATH = "/oauth/token"  # noqa: S105  a path
 
 _TIMEOUT_SECONDS = 20.0
-# Another try needs at least this much time to connect and be answered in.
+# Another try needs at least this much time to connect and to receive the answer.
 _LEAST_SECONDS = 2.0
-# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30; `Retry-After` wins where it is longer.
+# Documents: after a 429 wait 1 to 5 seconds, doubling, up to 30. A longer `Retry-After` overrides that.
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = (1.0, 5.0), 30.0
 _RETRY_AFTER_SECONDS = 5
 _ANSWER_LIMIT, _ID_LIMIT = 4096, 256
@@ -40,18 +40,18 @@ _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
 
 
 class TemplateGateway(Protocol):
-    """What CXone can be asked about templates. After its deadline no byte of a request leaves.
+    """CXone's operations on templates. After its deadline no byte of a request leaves.
 
-    All raise `CxoneCallError`, or `MessagingError` where it is not even asked. A `key` names a request: CXone may
-    take it to tell a repeated one by.
+    All raise `CxoneCallError`, or `MessagingError` where no request is sent. `key` identifies a request, so that CXone
+    can recognise a repeated one.
     """
 
     def fetch(self, template_id: str, deadline: Deadline) -> Template:
-        """Give a template as it is now."""
+        """Return the current template."""
         ...
 
     def approve(self, template: Template, deadline: Deadline) -> Receipt:
-        """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
+        """Approve a template as it was fetched; `template_conflict` if it has changed since, or is held."""
         ...
 
     def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
@@ -59,11 +59,11 @@ class TemplateGateway(Protocol):
         ...
 
     def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
-        """Have a URL told of approvals and registrations, signed with a secret."""
+        """Subscribe a URL to events about approvals and registrations; `secret` signs the events."""
         ...
 
     def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
-        """Enter an approval in CXone's audit log."""
+        """Record an approval in CXone's audit log."""
         ...
 
 
@@ -80,13 +80,13 @@ class CxoneAdmin:
         self._rng = rng
 
     def fetch(self, template_id: str, deadline: Deadline) -> Template:
-        """Give a template as it is now."""
+        """Return the current template."""
         answer = self._call("GET", _path(template_id), READ, deadline)
         document = _object(answer.body)
         texts = [document.get(name) for name in ("status", "content", "from_address")]
         status, content, sender = (text if isinstance(text, str) else None for text in texts)
         if document.get("id") != template_id or status is None or content is None or sender is None:
-            raise _unavailable("CXone's answer is no template", answer.status)
+            raise _unavailable("CXone's answer is not a template", answer.status)
         meta = document.get("meta")
         updated_at = meta.get("updated_at") if isinstance(meta, dict) else None
         return Template(
@@ -100,7 +100,7 @@ class CxoneAdmin:
         )
 
     def approve(self, template: Template, deadline: Deadline) -> Receipt:
-        """Approve a template as it was fetched; `template_conflict` where it has changed since, or is held."""
+        """Approve a template as it was fetched; `template_conflict` if it has changed since, or is held."""
         headers = {"If-Match": template.etag} if template.etag else {}
         body = {**template.document, "status": APPROVED}
         return _receipt(self._call("PUT", _path(template.id), WRITE, deadline, body, headers))
@@ -116,13 +116,13 @@ class CxoneAdmin:
         return _receipt(self._post("/api/v1/a2p/registrations", REGISTER, deadline, body, key))
 
     def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
-        """Have a URL told of approvals and registrations, signed with a secret."""
+        """Subscribe a URL to events about approvals and registrations; `secret` signs the events."""
         body = {"url": url, "events": list(SUBSCRIBED_EVENTS), "secret": secret}
         receipt = _receipt(self._post("/api/v1/webhooks", SUBSCRIBE, deadline, body, key))
-        return Receipt(receipt.http_status, receipt.id)  # its body may say the secret again, under any name
+        return Receipt(receipt.http_status, receipt.id)  # its body may repeat the secret, under any name
 
     def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
-        """Enter an approval in CXone's audit log."""
+        """Record an approval in CXone's audit log."""
         body = {
             "timestamp": record.timestamp,
             "template_id": record.template_id,
@@ -137,7 +137,7 @@ class CxoneAdmin:
     def _post(self, path: str, scope: str | None, deadline: Deadline, body: Mapping[str, Any], key: str) -> Answer:
         return self._call("POST", path, scope, deadline, body, {"Idempotency-Key": key})
 
-    def _call(  # noqa: PLR0917  what an HTTP request is made of
+    def _call(  # noqa: PLR0917  the parts of an HTTP request
         self,
         method: str,
         path: str,
@@ -146,13 +146,13 @@ class CxoneAdmin:
         document: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Ask until there is an answer, a new token once and a 429 waited out, as long as the time allows."""
+        """Send a request and return the answer; retry once with a new token, and after each 429 while time is left."""
         wait = self._rng.uniform(*_FIRST_WAIT_SECONDS)
         was_refused = False
         while True:
             token = self._token(deadline.left)
             if deadline.left < _LEAST_SECONDS:
-                raise _unavailable("there was no time left to ask CXone")
+                raise _unavailable("no time was left to call CXone")
             headers = {**(headers or {}), "Authorization": f"Bearer {token.value}"}
             answer = self._once(method, path, deadline, document, headers)
             match answer.status:
@@ -173,7 +173,7 @@ class CxoneAdmin:
                     self._tokens.discard(token)
                     raise _forbidden(scope)
                 case status if status in _DONE:
-                    self._tokens.prove(token)
+                    self._tokens.mark_accepted(token)
                     return answer
                 case _:
                     raise _refused(answer.status, method, has_template=path.startswith(_TEMPLATES))
@@ -192,11 +192,16 @@ class CxoneAdmin:
             headers = {**headers, "Content-Type": "application/json"}
         try:
             return self._session.exchange(
-                self._base_url + path, body, headers, min(_TIMEOUT_SECONDS, deadline.left), wanted=_DONE, method=method
+                self._base_url + path,
+                body,
+                headers,
+                min(_TIMEOUT_SECONDS, deadline.left),
+                must_read=_DONE,
+                method=method,
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            told = f"CXone gave no whole answer ({type(error).__name__})"
-            raise _unavailable(told, in_doubt=body is not None and body.written) from None
+            detail = f"CXone sent no complete answer ({type(error).__name__})"
+            raise _unavailable(detail, in_doubt=body is not None and body.written) from None
 
 
 _TEMPLATES = "/api/v1/messaging/templates/"
@@ -208,7 +213,7 @@ def _path(template_id: str) -> str:
 
 def _refused(status: int, method: str, *, has_template: bool) -> CxoneCallError:
     if has_template and status == HTTPStatus.NOT_FOUND:
-        return CxoneCallError(Code.TEMPLATE_NOT_FOUND, "CXone has no template of this id", http_status=status)
+        return CxoneCallError(Code.TEMPLATE_NOT_FOUND, "CXone has no template with this id", http_status=status)
     if has_template and status in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}:
         return CxoneCallError(Code.TEMPLATE_CONFLICT, f"CXone answered {status}", http_status=status)
     if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
@@ -217,14 +222,14 @@ def _refused(status: int, method: str, *, has_template: bool) -> CxoneCallError:
 
 
 def _forbidden(scope: str | None) -> CxoneCallError:
-    told = f"the credentials lack the scope {scope}" if scope else "the credentials may not do this"
-    return CxoneCallError(Code.CXONE_REJECTED, told, http_status=HTTPStatus.FORBIDDEN)
+    detail = f"the credentials lack the scope {scope}" if scope else "the credentials may not do this"
+    return CxoneCallError(Code.CXONE_REJECTED, detail, http_status=HTTPStatus.FORBIDDEN)
 
 
 def _throttled(seconds: float) -> CxoneCallError:
-    told = "CXone asks to wait for longer than this request may take"
+    detail = "CXone requires a wait that is longer than this request may take"
     wait = max(1, math.ceil(seconds))
-    return CxoneCallError(Code.RATE_LIMITED, told, http_status=HTTPStatus.TOO_MANY_REQUESTS, retry_after=wait)
+    return CxoneCallError(Code.RATE_LIMITED, detail, http_status=HTTPStatus.TOO_MANY_REQUESTS, retry_after=wait)
 
 
 def _unavailable(detail: str, status: int | None = None, *, in_doubt: bool = False) -> CxoneCallError:
@@ -234,15 +239,15 @@ def _unavailable(detail: str, status: int | None = None, *, in_doubt: bool = Fal
 
 
 def _receipt(answer: Answer) -> Receipt:
-    """Keep of an answer what an audit wants; its status alone says that it was done, whatever its body looks like."""
+    """Return the status, id and body that an audit needs. The status alone means success, whatever the body is."""
     document = _object(answer.body)
     id_ = document.get("id")
-    known = id_ if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable() else None
+    valid_id = id_ if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable() else None
     try:
-        text = json.dumps(_kept(document))[:_ANSWER_LIMIT] if document else None
+        text = json.dumps(_redacted(document))[:_ANSWER_LIMIT] if document else None
     except RecursionError:
         text = None
-    return Receipt(answer.status, known, text)
+    return Receipt(answer.status, valid_id, text)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -253,14 +258,14 @@ def _object(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _kept(value: Any, name: str = "") -> Any:
-    """Leave out what might be a secret, and blot out what might be somebody's number but in ids."""
+def _redacted(value: Any, name: str = "") -> Any:
+    """Return a value without possible secrets, and with possible phone numbers masked except in ids."""
     match value:
         case dict():
             kept = {key: each for key, each in value.items() if not any(word in key.lower() for word in _SENSITIVE)}
-            return {key: _kept(each, key) for key, each in kept.items()}
+            return {key: _redacted(each, key) for key, each in kept.items()}
         case list():
-            return [_kept(each, name) for each in value]
+            return [_redacted(each, name) for each in value]
         case str() if not name.lower().endswith("id"):
             return mask_numbers_in(value)
         case _:

@@ -1,8 +1,8 @@
-"""Connections for `requests` on which nothing takes longer than its timeout says, counted from end to end.
+"""Connections for `requests` whose timeout covers a request from end to end.
 
-The timeouts of requests and urllib3 bound each wait for the next bytes and each of a name's addresses, and nothing
-bounds the lookup of the name. Here a timeout covers all of it together, so no thread is needed to give up in time, and
-none is left behind that could still write a request.
+The timeouts of requests and urllib3 apply to each wait for the next bytes and to each address of a name. Nothing limits
+the lookup of the name. Here one timeout covers all of it together. So no thread is needed to give up in time, and no
+thread is left behind that could still write a request.
 """
 
 import http.client
@@ -22,15 +22,15 @@ from urllib3.util.ssl_ import create_urllib3_context
 from cxone_messaging.adapters.cxone.resolver import Address, Resolver
 from cxone_messaging.platform.clock import Clock
 
-# Load balancers close idle connections after a minute, NAT gateways forget them after 350 s. A request that is written
-# into a connection which is just being closed has an outcome that nobody knows, and a new connection is cheap.
+# Load balancers close idle connections after a minute, NAT gateways forget them after 350 s. If a request is written
+# while its connection is being closed, its outcome is unknown. A new connection is cheap.
 IDLE_LIMIT_SECONDS = 20.0
-# An address that takes longer to connect is passed over while the name has others.
+# An address that takes longer to connect is skipped while the name has further addresses.
 _ADDRESS_SECONDS = 1.5
 
 
 class _WholeTimeout(socket.socket):
-    """A socket whose timeout is for all that follows together, not for each wait."""
+    """A socket whose timeout covers all reads and writes together, not each wait."""
 
     _until = float("inf")
 
@@ -56,8 +56,8 @@ class _WholeTimeout(socket.socket):
                 raise TimeoutError("timed out")
             super().settimeout(left)
 
-    def insist_on_silence(self) -> None:
-        """Raise `ConnectionAbortedError` where the other side has closed, or speaks before it was asked."""
+    def raise_if_closed(self) -> None:
+        """Raise `ConnectionAbortedError` if the server has closed, or sends before it has the request."""
         until = self._until
         super().settimeout(0)
         try:
@@ -66,15 +66,15 @@ class _WholeTimeout(socket.socket):
             return
         finally:
             super().settimeout(None if until == float("inf") else max(0.001, until - time.monotonic()))
-        raise ConnectionAbortedError("the other side closed before the body was written")
+        raise ConnectionAbortedError("the server closed the connection before the body was written")
 
 
 class _TlsSocket(_WholeTimeout, ssl.SSLSocket):
-    """The same with TLS; a handshake's timeout is for the whole of it by itself."""
+    """The same with TLS; OpenSSL's own timeout already covers the whole of a handshake."""
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """An answer, not what comes before it: Python reads over a 100, but takes a 102 or 103 for the answer."""
+    """A final answer. Python skips an interim 100, but would take a 102 or 103 for the answer."""
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -85,7 +85,7 @@ class _FinalResponse(http.client.HTTPResponse):
 
 
 class _Connecting(HTTPConnection):
-    """Looks the name up and connects within one timeout, and looks at the connection before a body is written."""
+    """Looks up the name and connects within one timeout; checks the connection before it writes a body."""
 
     resolver: Resolver
     idle_since: tuple[float, float] | None = None  # by the stopwatch and by the time of day
@@ -102,17 +102,17 @@ class _Connecting(HTTPConnection):
         except TimeoutError as error:
             raise ConnectTimeoutError(self, "the name was not looked up in time") from error
         except OSError as error:
-            known = error if isinstance(error, socket.gaierror) else socket.gaierror(socket.EAI_FAIL, "failed")
-            raise NameResolutionError(self.host, self, known) from error
+            reason = error if isinstance(error, socket.gaierror) else socket.gaierror(socket.EAI_FAIL, "failed")
+            raise NameResolutionError(self.host, self, reason) from error
         try:
             return self._first_that_answers(addresses, began + seconds)
         except TimeoutError as error:
             raise ConnectTimeoutError(self, "no address answered in time") from error
         except OSError as error:
-            raise NewConnectionError(self, "no address takes connections") from error
+            raise NewConnectionError(self, "no address accepts connections") from error
 
     def _first_that_answers(self, addresses: Sequence[Address], until: float) -> socket.socket:
-        """Connect to one of a name's addresses; each gets a share of the time, so that dead ones leave some."""
+        """Connect to one of a name's addresses; each gets a share of the time, so that dead ones leave time."""
         failure = OSError("the name has no address")
         for number, address in enumerate(addresses):
             left = until - time.monotonic()
@@ -136,14 +136,14 @@ class _Connecting(HTTPConnection):
 
     @override
     def request(self, method: str, url: str, body: Any = None, *args: Any, **options: Any) -> None:
-        self._body_follows = body is not None  # else an answer may come as soon as the head is out
+        self._body_follows = body is not None  # without a body, the answer may arrive as soon as the head is sent
         super().request(method, url, body, *args, **options)
 
     @override
     def endheaders(self, *args: Any, **options: Any) -> None:
         super().endheaders(*args, **options)
         if self._body_follows and isinstance(self.sock, _WholeTimeout):
-            self.sock.insist_on_silence()
+            self.sock.raise_if_closed()
 
 
 class _TlsConnecting(_Connecting, HTTPSConnection):
@@ -151,7 +151,7 @@ class _TlsConnecting(_Connecting, HTTPSConnection):
 
 
 class _IdleLimit(HTTPConnectionPool):
-    """A pool that closes what was idle for too long instead of using it: each connection by its own time."""
+    """A pool that closes a connection that was idle for too long, instead of using it."""
 
     ConnectionCls = _Connecting
 
@@ -165,7 +165,7 @@ class _IdleLimit(HTTPConnectionPool):
         connection: Any = super()._get_conn(timeout)
         connection.resolver = self._resolver
         if connection.idle_since is not None:
-            # The stopwatch may stand still while Lambda freezes the environment, the time of day may be set back.
+            # The stopwatch may stop while Lambda freezes the environment, the time of day may be set back.
             idle = max(now - since for now, since in zip(self._now(), connection.idle_since, strict=True))
             if idle > IDLE_LIMIT_SECONDS:
                 connection.close()  # it connects anew when it is used
@@ -188,7 +188,7 @@ class _TlsIdleLimit(_IdleLimit, HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """An adapter for `requests` whose connections keep to their timeouts; none stays idle for long. Repeats nothing."""
+    """An adapter for `requests`: bounded timeouts, no connection idle for long, no retries."""
 
     def __init__(self, clock: Clock, connections: int) -> None:
         super().__init__(max_retries=0, pool_maxsize=connections)
@@ -206,10 +206,10 @@ class BoundedAdapter(HTTPAdapter):
 
     @override
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: the context verifies, and holds the certificates, which would else be read at each connection."""
+        """Do nothing: the context verifies. It holds the certificates, so no connection reads them again."""
 
     def _context(self, verify: Any) -> ssl.SSLContext:
-        """Return the context that verifies against a bundle of certificates, the package's own where it is True."""
+        """Return the TLS context that verifies against a bundle; True means the bundle of the package."""
         context = self._contexts.get(verify)
         if context is None:
             context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)

@@ -1,4 +1,4 @@
-"""HTTP towards CXone: one session, bounded answers, and no retry that nobody asked for."""
+"""HTTP towards CXone: one session, bounded answers, and no hidden retries."""
 
 import io
 import json
@@ -14,26 +14,25 @@ import requests
 from urllib3.util import Timeout
 
 from cxone_messaging.adapters.cxone.connections import BoundedAdapter
+from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 
-# A request needs at least this much time to connect and be answered in.
+# A request needs at least this much time to connect and to receive the answer.
 LEAST_SECONDS = 3.05
-# What comes before a request takes as long at most, all together: the name's lookup, its addresses, TLS.
+# The most that the steps before a request may take together: the name's lookup, its addresses, TLS.
 _BEFORE_REQUEST_SECONDS = 8.0
 _ANSWER_LIMIT = 64 * 1024
 _CONNECTIONS = 64
-# The longest wait that an answer may ask for: more is a mistake of the other side that must not stop us for good.
-MAX_RETRY_AFTER_SECONDS = 900.0
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
-# A comma stands between two values unless a weekday is before it: "Sun, 06 Nov 1994", "Sunday, 06-Nov-94".
+# A comma separates two values unless it follows a weekday: "Sun, 06 Nov 1994", "Sunday, 06-Nov-94".
 _BETWEEN_VALUES = re.compile(r"(?<!(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|day)),")
 
 
 class Answer(NamedTuple):
-    """What CXone answered; the body is read only where it is asked for.
+    """An answer of CXone's; `body` is empty unless the caller requested it.
 
-    `retry_after` is how many seconds CXone asks to wait, where it asks for that.
+    `retry_after` is the wait in seconds that CXone requests; None if it requests none.
     """
 
     status: int
@@ -43,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class CxoneSession(requests.Session):
-    """A session that keeps connections alive but never repeats, redirects or looks at its surroundings."""
+    """A session that keeps connections alive, never retries or redirects, and ignores its environment."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class CxoneSession(requests.Session):
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow none: requests would look at where a redirect leads, and read its whole body for that."""
+        """Follow no redirect: requests would parse its target, and read its whole body for that."""
 
     def exchange(
         self,
@@ -64,15 +63,16 @@ class CxoneSession(requests.Session):
         headers: Mapping[str, str],
         seconds: float,
         *,
-        wanted: Container[int],
-        welcome: Container[int] = (),
+        must_read: Container[int],
+        may_read: Container[int] = (),
         method: str = "POST",
     ) -> Answer:
-        """Send one request and return the answer, with its body where its status is `wanted`, within that many seconds.
+        """Send one request within `seconds`, and return the answer.
 
-        The calling thread does all of it. So once this has returned or raised, no byte of the request leaves any more.
-        Where the status is `welcome`, the body is read if that can be done; the status counts without it. `body` is a
-        `WatchedBody`, a form's fields, or None. Raises what requests raises; a body of the answer has at most 64 KiB.
+        The answer has its body if its status is in `must_read`. If the status is in `may_read`, a body that cannot be
+        read is left out. `body` is a `WatchedBody`, the fields of a form, or None. The calling thread does all of it,
+        so no byte of the request leaves after this method has returned or raised. Raises the errors of requests; an
+        answer's body of more than 64 KiB is one.
         """
         deadline = Deadline.after(self._clock, seconds)
         if isinstance(body, WatchedBody):
@@ -84,28 +84,28 @@ class CxoneSession(requests.Session):
             ) as response:
                 wait = retry_after(response.headers, self._clock)
                 answer = Answer(response.status_code, response.headers, b"", wait)
-                if answer.status in wanted:
+                if answer.status in must_read:
                     return answer._replace(body=_read(response))
-                if answer.status in welcome:
+                if answer.status in may_read:
                     with suppress(requests.RequestException):
                         return answer._replace(body=_read(response))
                 return answer
         except requests.exceptions.ConnectionError as error:
             if deadline.has_passed and not isinstance(error, requests.exceptions.Timeout):
-                raise requests.exceptions.ReadTimeout("no whole answer in time") from error
+                raise requests.exceptions.ReadTimeout("no complete answer in time") from error
             raise
 
 
 class HeldBackError(OSError):
-    """A request was given up before any of its body was written, so nobody can have taken it."""
+    """A request was abandoned before any of its body was written, so CXone cannot have accepted it."""
 
 
 class WatchedBody(io.BytesIO):
-    """A request's body that says whether any of it was written, and that cannot be written once it is given up.
+    """A request's body that records whether any of it was written, and cannot be written once abandoned.
 
-    The head goes out first and promises a body. So CXone can't have taken a request whose body was never read: a
-    certain failure differs from a doubtful one by fact, whatever type the exception has. After `deadline`, or where
-    `hold_back` returns True, reading raises `HeldBackError` instead. `hold_back` is called once, at the last moment.
+    The head is sent first and announces a body. So CXone cannot have accepted a request whose body was never read.
+    That fact separates a certain failure from a doubtful one, whatever the type of the exception. After `deadline`, or
+    if `hold_back` returns True, a read raises `HeldBackError`. `hold_back` is called once, at the last moment.
     """
 
     deadline: Deadline | None = None
@@ -116,11 +116,11 @@ class WatchedBody(io.BytesIO):
         self._hold_back = hold_back
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Hand out some of the body, and remember it. Raises `HeldBackError`."""
+        """Return some of the body, and record that it was written. Raises `HeldBackError`."""
         if not self.written and self._hold_back():
             raise HeldBackError("the request was held back")
         if self.deadline and self.deadline.has_passed:
-            raise HeldBackError("the request was given up")
+            raise HeldBackError("the request's deadline passed")
         self.written = True
         return super().read(size)
 
@@ -135,20 +135,20 @@ def _read(response: requests.Response) -> bytes:
 
 
 def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
-    """Return the seconds that an answer asks to wait, or None where it asks for nothing that makes sense.
+    """Return the wait in seconds of an answer's `Retry-After`; None if it is missing or invalid.
 
-    Reads whole and fractional seconds and dates in the three forms of RFC 9110, 5.6.7. A date counts from the answer's
-    own `Date`, so that a wrong clock on either side changes nothing; from now where there is none.
-    Of several values the longest counts. The result is between 0 and 15 minutes.
+    The value may be whole or fractional seconds, or a date in one of the three forms of RFC 9110, 5.6.7. A date counts
+    from the answer's own `Date`, so that a wrong clock on either side changes nothing; without a `Date`, from now.
+    The longest of several values counts. The result is between 0 and 15 minutes.
     """
     sent_at = _date(headers.get("Date", ""))
     reference = clock.now() if sent_at is None else sent_at
     waits = [wait for each in _values(headers.get("Retry-After", "")) if (wait := _wait(each, reference)) is not None]
-    return min(max(waits), MAX_RETRY_AFTER_SECONDS) if waits else None
+    return min(max(waits), MAX_HOLD_SECONDS) if waits else None
 
 
 def _values(text: str) -> list[str]:
-    """Split a header that came more than once, which HTTP joins by commas; a date has a comma of its own."""
+    """Return the values of a repeated header, which HTTP joins by commas; a date contains a comma itself."""
     return [each.strip() for each in _BETWEEN_VALUES.split(text)]
 
 
@@ -160,7 +160,7 @@ def _wait(text: str, reference: float) -> float | None:
 
 
 def _date(text: str) -> float | None:
-    """Read a date of HTTP's in Unix seconds; one without a zone is in UTC."""
+    """Return an HTTP date in Unix seconds, None if it is invalid; a date without a zone is in UTC."""
     try:
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""Names' addresses: looked up aside, kept for a minute, and the one that worked last first."""
+"""The addresses of host names: looked up in a thread, cached for a minute, the last one that worked first."""
 
 import socket
 import threading
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from cxone_messaging.platform.clock import Clock
 
-# Addresses are looked up again after a minute, and used for up to a quarter of an hour while lookups fail.
+# Addresses are looked up again after a minute. While lookups fail, they are used for up to a quarter of an hour.
 _FRESH_SECONDS, _STALE_SECONDS = 60.0, 900.0
-# How long a lookup is waited for where older addresses are known.
+# How long a caller waits for a lookup if older addresses are known.
 _PATIENCE_SECONDS = 2.0
 
 
 class Address(NamedTuple):
-    """One of the addresses that a name has, as `socket.getaddrinfo` returns them."""
+    """One address of a name, as `socket.getaddrinfo` returns it."""
 
     family: int
     type: int
@@ -24,24 +24,24 @@ class Address(NamedTuple):
 
 
 class Resolver:
-    """Looks names up in threads of their own, so that a slow name server holds no caller up for longer than it waits.
+    """Looks up each name in a thread, so that a slow name server delays a caller no longer than it waits.
 
-    A lookup that nobody waits for any more goes on, and its result serves the next caller. It writes nothing.
+    A lookup continues after its caller has stopped waiting, and its result serves the next caller. It writes nothing.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._cache: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
 
     def addresses(self, host: str, port: int, seconds: float) -> list[Address]:
-        """Return a name's addresses, the one that worked last first. Raises `OSError`; `TimeoutError` is one."""
-        looked_up_at, known = self._known.get((host, port), (float("-inf"), []))
+        """Return a name's addresses, the last one that worked first. Raises `OSError`, `TimeoutError` included."""
+        looked_up_at, cached = self._cache.get((host, port), (float("-inf"), []))
         age = self._clock.monotonic() - looked_up_at
         if age < _FRESH_SECONDS:
-            return known
-        usable = known if age < _STALE_SECONDS else []
+            return cached
+        usable = cached if age < _STALE_SECONDS else []
         try:
             return self._lookup(host, port).result(min(seconds, _PATIENCE_SECONDS) if usable else seconds)
         except OSError:
@@ -50,10 +50,10 @@ class Resolver:
             raise
 
     def worked(self, host: str, port: int, address: Address) -> None:
-        """Put an address before the name's others."""
-        looked_up_at, known = self._known.get((host, port), (float("-inf"), []))
-        if known and known[0] != address:
-            self._known[host, port] = looked_up_at, sorted(known, key=lambda each: each != address)
+        """Move an address that accepted a connection to the front of the name's addresses."""
+        looked_up_at, cached = self._cache.get((host, port), (float("-inf"), []))
+        if cached and cached[0] != address:
+            self._cache[host, port] = looked_up_at, sorted(cached, key=lambda each: each != address)
 
     def _lookup(self, host: str, port: int) -> Future[list[Address]]:
         with self._lock:
@@ -64,15 +64,15 @@ class Resolver:
                 self._under_way[host, port] = future
                 try:
                     thread.start()
-                except RuntimeError as error:  # the machine has no room for another one
+                except RuntimeError as error:  # the machine has no room for another thread
                     del self._under_way[host, port]
-                    raise OSError("no thread to look a name up in") from error
+                    raise OSError("no thread could be started to look up a name") from error
             return future
 
     def _look_up(self, host: str, port: int, future: Future[list[Address]]) -> None:
         try:
             found = [Address(*each) for each in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)]
-            self._known[host, port] = self._clock.monotonic(), found
+            self._cache[host, port] = self._clock.monotonic(), found
             future.set_result(found)
         except OSError as error:
             future.set_exception(error)

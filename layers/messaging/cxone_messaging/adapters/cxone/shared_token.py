@@ -1,4 +1,4 @@
-"""The token that all workers share, as a secret: what makes no sense there counts as no token, and is replaced."""
+"""The token that all workers share, stored as a secret. Invalid content counts as no token, and is replaced."""
 
 import json
 import re
@@ -9,16 +9,16 @@ from typing import Any, Self
 from cxone_messaging.adapters.secrets import SecretStore, UnreadableSecretError, read_object
 from cxone_messaging.platform.clock import Clock
 
-# What any token's lifetime is taken for at least and at most, whatever CXone says: a lifetime of a second would be a
-# fetch each second, and one of years would keep a refused token in the secret.
+# The shortest and longest lifetime that a token is treated as having, whatever CXone says. A lifetime of a second would
+# mean a fetch each second. A lifetime of years would keep a refused token in the secret.
 MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS = 30.0, 86_400.0
 # The SMS document refreshes two minutes before expiry.
 _REFRESH_EARLY_SECONDS = 120.0
-# What may be in a header; the documents don't say more.
+# The characters that a header may contain; the documents specify no more.
 BEARER = re.compile(r"[!-~]+")
-# How much later than that a shared token may expire, since the clock of its writer differs.
+# How much later than the longest lifetime a shared token may expire, because its writer's clock differs.
 _CLOCK_SLACK_SECONDS = 60.0
-# More than any fleet ever fetches. A greater number comes from elsewhere, and the count begins anew.
+# More tokens than any fleet ever fetches. A fleet did not write a greater number, so the count begins anew.
 MAX_GENERATION = 10**15
 
 
@@ -26,7 +26,7 @@ MAX_GENERATION = 10**15
 class Token:
     """A bearer token; `generation` counts the fleet's tokens, instants are in Unix seconds.
 
-    `doubted_until` says how long no worker fetches another one, since those before were refused; 0 where they worked.
+    No worker fetches another token before `doubted_until`, because earlier tokens were refused; 0 if they worked.
     """
 
     value: str
@@ -37,9 +37,9 @@ class Token:
 
     @classmethod
     def issued(cls, value: str, generation: int, at: float, lifetime: float) -> Self:
-        """Return a token that was requested at an instant (Unix seconds) and lives for so many seconds from then on."""
+        """Return a token that was requested `at` (Unix seconds) and is valid for `lifetime` seconds from then."""
         lifetime = min(max(MIN_LIFETIME_SECONDS, lifetime), MAX_LIFETIME_SECONDS)
-        # A token that lives shorter than the margin would be refreshed at every call.
+        # Without this minimum, a token with a lifetime below the margin would be refreshed at every call.
         refresh_after = max(lifetime - _REFRESH_EARLY_SECONDS, lifetime / 2)
         return cls(value, generation, expires_at=at + lifetime, refresh_at=at + refresh_after)
 
@@ -56,7 +56,7 @@ class SharedToken:
         self._clock = clock
 
     def read(self) -> Token | None:
-        """Return the shared token, or None where there is none that makes sense. Raises `StorageError`."""
+        """Return the shared token; None if the secret holds no valid token. Raises `StorageError`."""
         try:
             document = read_object(self._secrets, self._arn)
         except UnreadableSecretError:

@@ -1,7 +1,7 @@
 """CXone's SMS API: its URLs, payloads and answers, all of them and only here.
 
-No independent public source confirms this API (README). Another implementation, one that speaks Digital Engagement,
-may stand beside this one behind the same `SmsGateway`.
+No independent public source confirms this API (README). Another API, such as Digital Engagement, can be supported by a
+second implementation of `SmsGateway`.
 """
 
 import json
@@ -22,10 +22,10 @@ from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
 _ACCEPTANCES = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
-# Documents: retry after 502 and 503, which are answered before the message is taken. Any other 5xx may come later.
+# Documents: retry after 502 and 503, which CXone sends before it accepts the message. Any other 5xx may come later.
 _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 
-# What is wrong with a message is told by these; what the body looks like, the documents don't say.
+# These answers explain what is wrong with a message. The documents do not specify their body.
 _EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _CODE_NAMES = ("errorCode", "code", "error")
 # A name with no more than three digits in a row, or a short number: neither a phone number nor a one-time password.
@@ -36,17 +36,17 @@ _EXPLANATIONS_LIMIT = 5
 
 
 class SmsGateway(Protocol):
-    """What sends an SMS."""
+    """Sends an SMS through CXone."""
 
     def prepare(self, seconds: float) -> None:
-        """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
+        """Fetch a token if none is current, and wait at most `seconds` for it. Raises `MessagingError`."""
         ...
 
     def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
-        """Send once, with the token at hand, within that many seconds, and return the outcome.
+        """Send once, with the current token, within `seconds`, and return the outcome.
 
-        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
-        does, now or later.
+        `hold_back` is called at the last moment before any part of the message leaves. If it returns True, no part
+        leaves, now or later.
         """
         ...
 
@@ -64,18 +64,18 @@ class CxoneSms:
         self._timeout_seconds = timeout_seconds
 
     def prepare(self, seconds: float) -> None:
-        """Have a token at hand, waiting for one no longer than told. Raises `MessagingError`."""
+        """Fetch a token if none is current, and wait at most `seconds` for it. Raises `MessagingError`."""
         self._tokens.get(seconds)
 
     def send(
         self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = lambda: False
     ) -> SendOutcome:
-        """Send once, with the token at hand, within that many seconds, and return the outcome.
+        """Send once, with the current token, within `seconds`, and return the outcome.
 
-        `hold_back` is called at the last moment before anything of the message leaves; where it returns True, nothing
-        does, now or later.
+        `hold_back` is called at the last moment before any part of the message leaves. If it returns True, no part
+        leaves, now or later.
         """
-        token = self._tokens.at_hand()
+        token = self._tokens.current()
         if token is None:
             return _NO_TOKEN
         if seconds <= LEAST_SECONDS:
@@ -98,8 +98,8 @@ class CxoneSms:
                 body,
                 headers,
                 min(self._timeout_seconds, seconds),
-                wanted=_ACCEPTANCES,
-                welcome=_EXPLAINED,
+                must_read=_ACCEPTANCES,
+                may_read=_EXPLAINED,
             )
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
@@ -109,7 +109,7 @@ class CxoneSms:
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
         elif isinstance(outcome, Accepted):
-            self._tokens.prove(token)
+            self._tokens.mark_accepted(token)
         return outcome
 
 
@@ -119,7 +119,7 @@ _NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
 def _outcome(  # noqa: PLR0911  a line of the table each
     answer: Answer, sms: Sms
 ) -> SendOutcome:
-    """Tell what an answer means, line by line as the documents' table of errors has it."""
+    """Return the outcome that an answer means, line by line as in the documents' table of errors."""
     status = answer.status
     match status:
         case HTTPStatus.OK | HTTPStatus.ACCEPTED:
@@ -139,14 +139,15 @@ def _outcome(  # noqa: PLR0911  a line of the table each
 
 
 def _explanation(answer: bytes, sms: Sms) -> str:
-    """Say why a message was refused, by CXone's own codes and the names of our fields.
+    """Return why a message was refused, in CXone's own codes and the names of our fields.
 
-    Sentences are left out: they may quote the number or the text. So is a code that is a part of either.
+    Sentences are left out, because they may quote the number or the text. A code that is a part of either is left out
+    too.
     """
     found: list[str] = []
     for each in _errors(_document(answer)):
         code = next((code for name in _CODE_NAMES if (code := _code(each.get(name), sms))), "")
-        field = _FIELD.match(told) if isinstance(told := each.get("field"), str) else None
+        field = _FIELD.match(name) if isinstance(name := each.get("field"), str) else None
         explanation = ": ".join(part for part in (field[0] if field else "", code) if part)
         if explanation and explanation not in found:
             found.append(explanation)
@@ -154,7 +155,7 @@ def _explanation(answer: bytes, sms: Sms) -> str:
 
 
 def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give each object that may tell of an error: the answer itself, its `error`, and what its `errors` lists."""
+    """Yield each object that may describe an error: the answer itself, its `error`, and the items of `errors`."""
     yield document
     listed = document.get("errors")
     for each in (document.get("error"), *(listed if isinstance(listed, list) else ())):
@@ -163,7 +164,7 @@ def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _code(value: object, sms: Sms) -> str | None:
-    """Give what looks like a code and can be no part of the message."""
+    """Return a value that looks like a code and is not a part of the message; otherwise None."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text) or mask_numbers_in(text) != text:
         return None
@@ -180,5 +181,5 @@ def _document(answer: bytes) -> dict[str, Any]:
 
 def _accepted(status: int, answer: bytes) -> SendOutcome:
     id_ = cxone_id(_document(answer).get("id"))
-    # With any other id the message may have gone out all the same: its delivery events settle it, by their URL.
+    # With any other id the message may still have been sent. Its delivery events show that, by their URL.
     return OutcomeUnknown("unreadable_acceptance", status) if id_ is None else Accepted(id_)

@@ -16,19 +16,19 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-# How long a token is taken to live whose lifetime is missing (RFC 6749, 5.1, lets it be) or makes no sense. A token
-# that dies sooner is refused at its next use, and then replaced.
+# The lifetime that is assumed if it is missing (RFC 6749, 5.1, allows that) or invalid. A token that expires sooner is
+# refused at its next use, and then replaced.
 _UNSTATED_LIFETIME_SECONDS = 300.0
-# A request needs this long at least to connect and be answered.
+# A request needs at least this long to connect and to receive the answer.
 _LEAST_SECONDS = 0.5
 
 type Credentials = Callable[[], tuple[str, str]]
 
 
 class TokenEndpoint:
-    """One API family's endpoint; called, it fetches a new token.
+    """The token endpoint of one API family; a call fetches a new token.
 
-    `credentials` returns the client's id and secret. `scopes` are requested by name where the family wants that.
+    `credentials` returns the client's id and secret. `scopes` are requested by name if the family requires that.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class TokenEndpoint:
         self._clock = clock or SystemClock()
 
     def __call__(self, seconds: float) -> FetchedToken:
-        """Return a new token; reading the credentials and fetching it take no more than `seconds` together.
+        """Return a new token; it takes at most `seconds` to read the credentials and to fetch the token.
 
-        Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`, its `retry_after` set only where CXone
-        asks for a wait; and `StorageError` where the credentials can't be read.
+        Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`; its `retry_after` is set only if CXone
+        requests a wait. Raises `StorageError` if the credentials cannot be read.
         """
         deadline = Deadline.after(self._clock, seconds)
         client_id, client_secret = self._credentials()
@@ -64,9 +64,9 @@ class TokenEndpoint:
         if self._scopes:
             form["scope"] = " ".join(self._scopes)
         try:
-            answer = self._session.exchange(self._url, form, {}, deadline.left, wanted={HTTPStatus.OK})
+            answer = self._session.exchange(self._url, form, {}, deadline.left, must_read={HTTPStatus.OK})
         except (requests.RequestException, OSError, ValueError) as error:
-            raise _unavailable(f"gave no answer ({type(error).__name__})") from None
+            raise _unavailable(f"sent no answer ({type(error).__name__})") from None
         if answer.status in _REFUSALS:
             raise MessagingError(
                 Code.CXONE_AUTH_FAILED,
@@ -79,15 +79,15 @@ class TokenEndpoint:
 
 
 def _token(answer: Answer) -> FetchedToken:
-    """Read an answer with status 200. Nothing of it is quoted in an error, because it may hold a token."""
+    """Return the token of an answer with status 200. No error quotes the answer, because it may hold a token."""
     try:
-        # A whole number may have more digits than an int of Python's takes. A byte order mark is skipped by itself.
+        # A whole number may have more digits than Python converts to an int. `json.loads` skips a byte order mark.
         document = json.loads(answer.body, parse_int=float)
     except (ValueError, RecursionError):
         kind = "HTML" if answer.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") else "a text that is not JSON"
         raise _unavailable(f"answered 200 with {kind} instead of a token: check the URL", answer.retry_after) from None
     value = document.get("access_token") if isinstance(document, dict) else None
-    # A message that is sent with another kind of token would be refused for good.
+    # CXone would reject a message permanently if it were sent with another kind of token.
     if not (isinstance(value, str) and BEARER.fullmatch(value)) or not _is_bearer(document.get("token_type")):
         raise _unavailable("answered 200 without a bearer token", answer.retry_after)
     return FetchedToken(value, _lifetime(document.get("expires_in")))
@@ -99,7 +99,7 @@ def _is_bearer(type_: object) -> bool:
 
 
 def _lifetime(expires_in: Any) -> float:
-    """Return the seconds that a token lives, given as a number or its text; a day at most."""
+    """Return a token's lifetime in seconds, from a number or its text; at most a day."""
     try:
         seconds = float(expires_in)
     except (ValueError, TypeError):
@@ -111,5 +111,5 @@ def _whole(seconds: float | None) -> int | None:
     return None if seconds is None else math.ceil(seconds)
 
 
-def _unavailable(what: str, retry_after: float | None = None) -> MessagingError:
-    return MessagingError(Code.CXONE_UNAVAILABLE, f"the token endpoint {what}", retry_after=_whole(retry_after))
+def _unavailable(fault: str, retry_after: float | None = None) -> MessagingError:
+    return MessagingError(Code.CXONE_UNAVAILABLE, f"the token endpoint {fault}", retry_after=_whole(retry_after))

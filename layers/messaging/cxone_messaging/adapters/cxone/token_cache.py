@@ -1,7 +1,7 @@
 """One CXone token for the whole fleet: from memory, else the shared one in Secrets Manager, else a new one.
 
-The owner of the lease fetches; the other workers go on with the token that still works, or wait for the new one where
-there is none. Each token has a generation, so that a refused one is thrown away once and not its successor with it.
+The owner of the lease fetches. The other workers use the token that still works; without one they wait for the new
+token. Each token has a generation, so that a refused token is discarded once, and its successor is kept.
 After a failed fetch the lease holds the whole fleet back.
 """
 
@@ -16,27 +16,28 @@ from cxone_messaging.adapters.cxone.shared_token import SharedToken, Token
 from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, Grant, RefreshLease
 from cxone_messaging.adapters.secrets import SecretStore
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
-from cxone_messaging.domain.token_holds import MAX_HOLD_SECONDS, Cause, HeldBackError, Hold, hold_seconds
+from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
+from cxone_messaging.domain.token_holds import Cause, HeldBackError, Hold, hold_seconds
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
 FETCH_SECONDS = 10.0
-# All that its owner does takes less: reading the credentials, the fetch, and the release, for which some is kept free.
+# The owner's work takes less: it reads the credentials, fetches, and releases. Some time is reserved for the release.
 LEASE_SECONDS, _RELEASE_SECONDS = 16.0, 4.0
-# The AWS client gives up writing the shared token after this long.
+# The AWS client stops trying to write the shared token after this long.
 _WRITE_SECONDS = 9.0
-# A fetch that has less time than this would fail, and hold the fleet back for nothing.
+# A fetch with less time than this would fail, and hold the fleet back for no reason.
 _LEAST_FETCH_SECONDS = 1.0
-# How long a caller without any token waits for the lease's owner: longer than a lease, so that one death is survived.
+# How long a caller without a token waits for the lease's owner: longer than a lease, in case one owner dies.
 WAIT_SECONDS = 20.0
-# First pause between two looks at the shared token; it grows, and is jittered so that a fleet doesn't look in step.
+# The first pause between two reads of the shared token. It grows, and has jitter so that a fleet does not read in step.
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
-# How often a process looks for a newer token while it has one that works, or while the fleet is held back.
+# How often a process checks for a newer token while its own works, or while the fleet is held back.
 _LOOK_AGAIN_SECONDS = 5.0
-# The longest that a process holds itself back after a fetch of its own that failed; the lease may hold it for longer.
+# The longest that a process holds itself back after its own fetch failed; the lease may hold it back for longer.
 _OWN_HOLD_SECONDS = 60.0
-# A token that is refused this long after it was issued, or after it had worked, has had its time, and a new one helps.
+# A token refused this long after it was issued, or after CXone accepted it, has expired, and a new token helps.
 _BRAND_NEW_SECONDS = 300.0
 
 __all__ = ["FetchedToken", "Token", "TokenCache"]
@@ -44,7 +45,7 @@ __all__ = ["FetchedToken", "Token", "TokenCache"]
 
 @dataclass(frozen=True, slots=True)
 class FetchedToken:
-    """What the token endpoint gave; the lifetime is in seconds."""
+    """A token as the token endpoint returned it; the lifetime is in seconds."""
 
     value: str
     lifetime: float
@@ -53,12 +54,12 @@ class FetchedToken:
         return f"FetchedToken(lifetime={self.lifetime})"
 
 
-# Returns a new token within so many seconds; raises what it likes.
+# Returns a new token within the given seconds; may raise any error.
 type FetchToken = Callable[[float], FetchedToken]
 
 
 class TokenCache:
-    """The token of one API family. Safe to share between threads. `fetch` is given the seconds that it may take."""
+    """The token of one API family, safe to share between threads. `fetch` gets the seconds that it may take."""
 
     def __init__(
         self,
@@ -80,50 +81,50 @@ class TokenCache:
         self._lock = threading.Lock()
         self._marks = threading.Lock()
         self._token: Token | None = None
-        # The newest generation that CXone refused, that lacks a scope, and that worked.
-        self._refused = self._insufficient = self._proven = 0
-        self._content_until = float("-inf")
-        # When, by the stopwatch, the last two tokens that worked did so first.
-        self._proven_at = float("-inf"), float("-inf")
-        # The token that replaced one that never worked, and until when, by the stopwatch, that holds all back.
+        # The newest generation that CXone refused, that lacks a scope, and that CXone accepted.
+        self._refused = self._insufficient = self._accepted = 0
+        self._reuse_until = float("-inf")
+        # When, by the stopwatch, CXone first accepted each of the last two tokens that it accepted.
+        self._accepted_at = float("-inf"), float("-inf")
+        # The token that replaced one never accepted, and until when, by the stopwatch, that holds the fleet back.
         self._doubted: tuple[int, float] | None = None
-        # Why there is no new token, and when, by the stopwatch, this process learned it and looks again.
+        # Why there is no new token, and when, by the stopwatch, this process learned it and checks again.
         self._held: tuple[Hold, float, float] | None = None
 
     def get(self, seconds: float = WAIT_SECONDS) -> Token:
-        """Return a token that works, within about that many seconds where there is none at hand.
+        """Return a token that works; if this process has none, wait about `seconds` for one.
 
-        Raises `MessagingError` with `cxone_unavailable` or `cxone_auth_failed`, at once where the fleet is held back;
-        and `StorageError`.
+        Raises `MessagingError` with `cxone_unavailable` or `cxone_auth_failed`, at once if the fleet is held back. Also
+        raises `StorageError`.
         """
         token = self._token
-        if token and self._is_content_with(token):
+        if token and self._is_fresh(token):
             return token
         deadline = Deadline.after(self._clock, min(seconds, WAIT_SECONDS))
         works = token is not None and self._works(token)
         if not self._lock.acquire(timeout=0.0 if works else max(0.0, deadline.left)):
             if token and works:
-                return token  # another thread is at its refresh
+                return token  # another thread is refreshing it
             raise _too_late()
         try:
             return self._renewed(deadline)
         finally:
             self._lock.release()
 
-    def at_hand(self) -> Token | None:
-        """Return the token in memory, if it works; makes no call and waits for nothing."""
+    def current(self) -> Token | None:
+        """Return the token in memory if it works, otherwise None; make no call, and do not wait."""
         token = self._token
         return token if token and self._works(token) else None
 
-    def prove(self, token: Token) -> None:
-        """Note that CXone took a token: if it is refused later, its time was up, and a new one helps.
+    def mark_accepted(self, token: Token) -> None:
+        """Record that CXone accepted a token: if CXone refuses it later, it has expired, and a new token helps.
 
-        Where those before were refused and so hold the fleet back, the lease then says that this one works.
+        If earlier refused tokens hold the fleet back, this also records in the lease that this token works.
         """
         with self._marks:
-            if token.generation > self._proven:
-                self._proven_at = self._proven_at[1], self._clock.monotonic()
-                self._proven = token.generation
+            if token.generation > self._accepted:
+                self._accepted_at = self._accepted_at[1], self._clock.monotonic()
+                self._accepted = token.generation
             doubted = self._doubted
             if doubted is None or doubted[0] != token.generation:
                 return
@@ -133,20 +134,20 @@ class TokenCache:
                 self._lease.withdraw(token.generation, self._clock.now(), Hold(Cause.UNSTEADY, left))
 
     def invalidate(self, token: Token) -> None:
-        """Throw away a token that CXone refused; one of a newer generation stays. Waits for no fetch."""
+        """Discard a token that CXone refused; a newer generation stays. Does not wait for a fetch."""
         with self._marks:
             self._refused = max(self._refused, token.generation)
 
     def discard(self, token: Token) -> None:
-        """Replace a token that works but lacks a scope: the next one has it, once it was granted."""
+        """Replace a token that works but lacks a scope: the next token has the scope, once it is granted."""
         with self._marks:
             self._insufficient = max(self._insufficient, token.generation)
-        self._content_until = float("-inf")
+        self._reuse_until = float("-inf")
 
     def _renewed(self, deadline: Deadline) -> Token:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            if self._token and self._is_content_with(self._token):
+            if self._token and self._is_fresh(self._token):
                 return self._token
             try:
                 renewed = self._shared_or_new(deadline)
@@ -157,24 +158,24 @@ class TokenCache:
             if renewed:
                 return renewed
             if self._token and self._works(self._token):
-                # Due for a refresh, which another worker is at or which fails: it does as long as it works.
-                self._content_until = self._clock.monotonic() + _LOOK_AGAIN_SECONDS
+                # A refresh is due, but another worker is doing it or it failed. This token serves while it works.
+                self._reuse_until = self._clock.monotonic() + _LOOK_AGAIN_SECONDS
                 return self._token
             if deadline.left <= pause:
                 raise _too_late()
             self._clock.sleep(min(pause * self._rng.uniform(0.5, 1.5), deadline.left))
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 
-    def _is_content_with(self, token: Token) -> bool:
+    def _is_fresh(self, token: Token) -> bool:
         is_due = self._clock.now() >= token.refresh_at or token.generation <= self._insufficient
-        return self._works(token) and (not is_due or self._clock.monotonic() < self._content_until)
+        return self._works(token) and (not is_due or self._clock.monotonic() < self._reuse_until)
 
     def _works(self, token: Token) -> bool:
         return self._clock.now() < token.expires_at and (token.generation > self._refused or self._is_reprieved)
 
     @property
     def _is_reprieved(self) -> bool:
-        """Whether the newest token is used although CXone refused it: CXone takes it at other times."""
+        """Whether the newest token is used although CXone refused it: CXone accepts it at other times."""
         held = self._held
         if held is None or self._clock.monotonic() >= held[2]:
             return False
@@ -182,11 +183,11 @@ class TokenCache:
 
     @property
     def _is_unsteady(self) -> bool:
-        """Whether two tokens in quick succession have worked: so it is not the credentials, if they are refused too."""
-        return self._clock.monotonic() - self._proven_at[0] < _BRAND_NEW_SECONDS
+        """Whether CXone accepted two tokens in quick succession: then a refusal is not the credentials' fault."""
+        return self._clock.monotonic() - self._accepted_at[0] < _BRAND_NEW_SECONDS
 
     def _shared_or_new(self, deadline: Deadline) -> Token | None:
-        """Return the shared token where it is young, else a new one; None while another worker is fetching."""
+        """Return the shared token if it is fresh, else a new one; None while another worker is fetching."""
         self._raise_if_held()
         shared = self._shared.read()
         known = max(self._refused, self._token.generation if self._token else 0)
@@ -195,20 +196,20 @@ class TokenCache:
             if self._works(shared):
                 self._token = shared
                 self._doubt(shared, min(shared.doubted_until - self._clock.now(), MAX_HOLD_SECONDS))
-                if self._is_content_with(shared):
+                if self._is_fresh(shared):
                     return shared
         if deadline.left < _LEAST_FETCH_SECONDS:
             return None
         lease_ends = Deadline.after(self._clock, LEASE_SECONDS)
-        proven = self._proven if known > self._insufficient else 0
+        accepted = self._accepted if known > self._insufficient else 0
         try:
-            grant = self._lease.acquire(known, uuid.uuid4().hex, self._clock.now(), LEASE_SECONDS, proven)
+            grant = self._lease.acquire(known, uuid.uuid4().hex, self._clock.now(), LEASE_SECONDS, accepted)
         except HeldBackError as held:
             raise self._remember(held.hold, _LOOK_AGAIN_SECONDS) from None
         if grant is None:
             return None
-        if shared and self._is_content_with(shared):
-            # It had expired by this machine's clock, but the lease's answer told the time.
+        if shared and self._is_fresh(shared):
+            # The token had expired by this machine's clock, but the lease's answer gave the server's time.
             self._release(grant, failures=grant.failures)
             self._token = shared
             return shared
@@ -220,28 +221,28 @@ class TokenCache:
         token = self._token = self._fetched(grant, seconds)
         if grant.generation <= known:  # the count began anew
             with self._marks:
-                self._refused = self._insufficient = self._proven = 0
+                self._refused = self._insufficient = self._accepted = 0
         self._share(
-            grant, token, failures, lease_ends, worked=0 < known <= proven or (proven > 0 and self._is_unsteady)
+            grant, token, failures, lease_ends, worked=0 < known <= accepted or (accepted > 0 and self._is_unsteady)
         )
-        return self.at_hand()  # a frozen process may get it when it has expired
+        return self.current()  # if the process was frozen, the token may have expired meanwhile
 
     def _failures_with(self, grant: Grant, known: int) -> int:
-        """Return how many failures in a row it makes that the newest known token is replaced."""
+        """Return the number of failures in a row, counting the replacement of the newest known token."""
         if not 0 < known <= max(self._refused, self._insufficient):
             return 0
         is_old = known <= grant.issued and self._clock.now() - grant.issued_at > _BRAND_NEW_SECONDS
         return 1 if is_old else grant.failures + 1
 
     def _fetched(self, grant: Grant, seconds: float) -> Token:
-        """Return a new token. Whatever the fetch raises, the lease is released, and holds the fleet back."""
+        """Return a new token. After any error of the fetch, the lease is released, and holds the fleet back."""
         started = self._clock.now()
         try:
             fetched = self._fetch(seconds)
             token = Token.issued(fetched.value, grant.generation, started, fetched.lifetime)
         except StorageError:
             self._failed(grant, Cause.STORAGE)
-            self._held = None  # the lease knows for how long; a first failure is waited out there
+            self._held = None  # the lease holds the duration; callers wait there after a first failure
             raise
         except MessagingError as error:
             cause = Cause.CREDENTIALS if error.code is Code.CXONE_AUTH_FAILED else Cause.UNAVAILABLE
@@ -254,7 +255,7 @@ class TokenCache:
         return token
 
     def _failed(self, grant: Grant, cause: Cause, detail: str = "", retry_after: float = 0) -> MessagingError:
-        """Release the lease after a failed fetch, so that it holds the fleet back, and return what to raise."""
+        """Release the lease after a failed fetch, so that it holds the fleet back; return the error to raise."""
         self._telemetry.add(Metric.TOKEN_FETCHES_FAILED)
         failures = grant.failures + 1
         hold = Hold(cause, hold_seconds(cause, failures, retry_after), detail)
@@ -262,7 +263,7 @@ class TokenCache:
         return self._remember(hold, _OWN_HOLD_SECONDS)
 
     def _remember(self, hold: Hold, longest: float) -> MessagingError:
-        """Return a hold's error, which this process raises without any call until it looks again."""
+        """Return a hold's error; this process raises it, without any call, until it checks again."""
         now = self._clock.monotonic()
         self._held = hold, now, now + min(hold.seconds, longest)
         return hold.error()
@@ -274,16 +275,17 @@ class TokenCache:
             raise hold.error(now - since)
 
     def _share(self, grant: Grant, token: Token, failures: int, lease_ends: Deadline, *, worked: bool) -> None:
-        """Release the lease and write the shared token, unless the lease has run out or passed to another worker.
+        """Release the lease and write the shared token, unless the lease has expired or has another owner.
 
-        `worked` says that CXone had accepted the token that this one replaces.
+        `worked` means that CXone had accepted the token that this one replaces.
 
-        The release comes first: its condition says whether the lease is still ours, and until the write is through it
-        turns away all who know only older tokens. A token that is not shared serves this process alone.
+        The release comes first: its condition shows whether this worker still owns the lease. Until the write is
+        complete, the lease refuses all workers that know only older tokens. A token that is not shared serves this
+        process alone.
         """
         write_ends = Deadline.after(self._clock, JUST_RELEASED_SECONDS)
         cause = Cause.UNSTEADY if worked else Cause.REFUSED
-        # The refresh of a token that lives for less than the hold must not wait for its end.
+        # If a token's lifetime is shorter than the hold, its refresh must not wait for the end of the hold.
         longest = token.refresh_at - self._clock.now() if worked else MAX_HOLD_SECONDS
         seconds = min(hold_seconds(cause, failures), longest)
         hold = Hold(cause, seconds) if seconds > 0 else None
@@ -308,8 +310,8 @@ class TokenCache:
     def _release(self, grant: Grant, issued: int = 0, failures: int = 0, hold: Hold | None = None) -> bool:
         with suppress(StorageError):
             return self._lease.release(grant.owner, issued, self._clock.now(), failures=failures, hold=hold)
-        return False  # then it runs out
+        return False  # then the lease expires
 
 
 def _too_late() -> MessagingError:
-    return MessagingError(Code.CXONE_UNAVAILABLE, "no token could be had in time", retry_after=5)
+    return MessagingError(Code.CXONE_UNAVAILABLE, "no token was available in time", retry_after=5)

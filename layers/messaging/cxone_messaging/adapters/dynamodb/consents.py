@@ -1,4 +1,4 @@
-"""Consents: one small item a recipient, the ledger's latest word on them, quick to read before each send."""
+"""Consents: one small item a recipient with the ledger's latest decision, quick to read before each send."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 
-# DynamoDB gives as many items in one call, and may leave some for the next.
+# DynamoDB returns at most this many items in one call, and may leave some for the next.
 _READ_LIMIT = 100
 
 
@@ -24,15 +24,15 @@ class ConsentStore(Protocol):
     """Each recipient's latest consent."""
 
     def find(self, recipient_hash: str) -> Consent | None:
-        """Read a recipient's consent, as it was last stored."""
+        """Return a recipient's last stored consent, or None."""
         ...
 
     def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
-        """Read the consents of many recipients; who has none is missing."""
+        """Return the consents of many recipients by their hashes, without recipients that have none."""
         ...
 
     def store(self, consent: Consent, *, regardless: bool = False) -> None:
-        """Store a consent unless a later one is stored already, or `regardless` of that."""
+        """Store a consent unless a later one is already stored; `regardless` stores it anyway."""
         ...
 
 
@@ -48,7 +48,7 @@ class DynamoConsentStore:
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def find(self, recipient_hash: str) -> Consent | None:
-        """Read a recipient's consent, as it was last stored."""
+        """Return a recipient's last stored consent, or None."""
         try:
             found = self._client.get_item(
                 TableName=self._table, Key={"recipientHash": {"S": recipient_hash}}, ConsistentRead=True
@@ -59,7 +59,10 @@ class DynamoConsentStore:
         return None if item is None else _consent(item)
 
     def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
-        """Read the consents of many recipients, a hundred in one call; who has none is missing."""
+        """Return the consents of many recipients by their hashes, without recipients that have none.
+
+        One call reads a hundred of them.
+        """
         hashes = sorted(set(recipient_hashes))
         found: dict[str, Consent] = {}
         for first in range(0, len(hashes), _READ_LIMIT):
@@ -68,10 +71,11 @@ class DynamoConsentStore:
         return found
 
     def store(self, consent: Consent, *, regardless: bool = False) -> None:
-        """Store a consent unless a later one is stored already, or `regardless` of that.
+        """Store a consent unless a later one is already stored; `regardless` stores it anyway.
 
-        Two changes at once may arrive here in either order; the ledger's order decides. An opt-out is stored here for
-        the place in the ledger that it is about to take; if another word gets that, it comes here later.
+        Two concurrent changes may arrive here in either order; the ledger's order decides. An opt-out is stored here
+        with the ledger sequence that it is about to get. If another change gets that sequence, the opt-out is stored
+        again later.
         """
         item: dict[str, AttributeValueTypeDef] = {
             "recipientHash": {"S": consent.recipient_hash},
@@ -99,9 +103,9 @@ class DynamoConsentStore:
         items: list[dict[str, AttributeValueTypeDef]] = []
         keys: Any = [{"recipientHash": {"S": each}} for each in hashes]
         for _ in Tries(self._clock, self._rng):
-            asked: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            request: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
             try:
-                answer = self._client.batch_get_item(RequestItems=asked)
+                answer = self._client.batch_get_item(RequestItems=request)
             except (ClientError, BotoCoreError) as error:
                 raise StorageError("the consents could not be read") from error
             items += answer["Responses"].get(self._table, [])

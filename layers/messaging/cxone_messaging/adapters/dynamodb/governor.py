@@ -1,9 +1,10 @@
 """The account's schedule, kept for the whole fleet in one item of the Coordination table.
 
-The item's conditions say in DynamoDB's words what `domain/schedule.py` says in Python. A sender that has seen the item
-as it is needs one write; to any other sender the failed condition returns the item.
+The conditions of its writes state the rules of `domain/schedule.py` in DynamoDB's language. A sender that has seen the
+current item needs one write. Any other sender gets the current item from the failed condition.
 
-Every write bears its writer's time, and all go by one time (`fleet_clock.py`). So no sender's clock decides for others.
+Every write contains its writer's time, and all senders follow one time (`fleet_clock.py`). So no sender's clock decides
+for the other senders.
 """
 
 import random
@@ -41,14 +42,14 @@ if TYPE_CHECKING:
 
 _CLOSED = "(attribute_not_exists(failures) OR failures < :threshold)"
 _MAX_RACES_LOST = 50
-# Where clocks are known to differ, a chunk leaves so much room for what others may send in its time.
+# If clocks are known to differ, a chunk leaves this much room for messages that other senders may send in its time.
 _ROOM_PERCENT = 110
-# A sender whose clock is wrong leaves its messages to others for so many seconds.
+# A sender whose clock is wrong leaves its messages to other senders for this many seconds.
 _WRONG_CLOCK_SECONDS = 5.0
 
 
 class Governor(Protocol):
-    """The account's schedule: it gives each message a slot. `slot_seconds` is the time between two slots."""
+    """The account's schedule: it assigns each message a slot, and holds all senders back after a 429."""
 
     @property
     def slot_seconds(self) -> float:
@@ -56,32 +57,32 @@ class Governor(Protocol):
         ...
 
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Take consecutive slots of which the first begins within `horizon` seconds. Raises `NoSlotError`."""
+        """Return `count` consecutive slots; the first begins within `horizon` seconds. Raises `NoSlotError`."""
         ...
 
     def check(self, slots: Slots) -> None:
-        """Look whether slots that were waited for may still be used. Raises `NoSlotError` and `SlotMissedError`."""
+        """Check after the wait that slots may still be used. Raises `NoSlotError` and `SlotMissedError`."""
         ...
 
     def succeeded(self, slots: Slots) -> None:
-        """Tell that CXone answered as it should, whatever the answer."""
+        """Report that CXone answered properly, whatever the answer."""
         ...
 
     def failed(self, slots: Slots) -> None:
-        """Tell that CXone was unavailable or gave no clear answer."""
+        """Report that CXone was unavailable or sent no clear answer."""
         ...
 
     def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
-        """Report a 429, with the seconds that CXone names and the slots of the message that it refused."""
+        """Report a 429, with CXone's `retry_after` in seconds and the slots of the refused message."""
         ...
 
-    def give_back(self, slots: Slots) -> None:
-        """Tell that slots were not used after all."""
+    def release(self, slots: Slots) -> None:
+        """Report that slots were not used."""
         ...
 
 
 class DynamoGovernor:
-    """The schedule as one item in DynamoDB. One `check` serves all that a process learns of DynamoDB's time."""
+    """The schedule as one item in DynamoDB. One `check` in a process collects all readings of DynamoDB's time."""
 
     def __init__(
         self,
@@ -103,20 +104,20 @@ class DynamoGovernor:
         self._item = ScheduleItem(client, table, self._slot, clock, self._check)
 
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Take consecutive slots of which the first begins within `horizon` seconds. Raises `NoSlotError`.
+        """Return `count` consecutive slots; the first begins within `horizon` seconds. Raises `NoSlotError`.
 
-        A probe is one slot, however many were asked for. It takes one write where this sender's view of the schedule
-        is right, and one more for each time that it wasn't. A sender whose clock is wrong gets `ClockWrongError`.
+        A probe is one slot, whatever the `count`. This takes one write if this sender's view of the schedule is
+        current, and one more each time that it is not. A sender whose clock is wrong gets `ClockWrongError`.
         """
         is_long = count * self._slot > 2 * TOLERANCE
         for _ in range(_MAX_RACES_LOST):
             self._refuse_wrong_clock()
-            asked_at = self._clock.now()
+            requested_at = self._clock.now()
             joined, now = self._item.time.joined, self._item.time.now()
-            if joined and self._item.heal(horizon):
+            if joined and self._item.repair(horizon):
                 continue
             if joined and is_long:
-                self._listen(now)
+                self._read_until_sure(now)
                 now = self._item.time.now()
             probe, length = "", count * self._slot
             if self._item.seen.clocks_differ:
@@ -131,21 +132,21 @@ class DynamoGovernor:
                 self._refuse_wrong_clock()
                 if not joined and not (is_long and error.schedule.next_slot > now - MICRO):
                     self._item.join(error.schedule)
-                if not self._item.heal(horizon):
+                if not self._item.repair(horizon):
                     self._item.seen.refuse_reserving(self._item.time.now(), horizon)
                 continue
             start = now if probe else taken.next_slot - length
-            # Where the answer itself told the time better, the start may lie before it.
-            begins = max(self._item.time.local(start), asked_at)
-            slots = Slots(begins, 1 if probe else count, asked_at, taken.failures, probe, taken.holds)
-            if self._check.is_wrong:  # as this answer says
-                self.give_back(slots)
+            # If the answer itself corrected this sender's time, the start may lie before the request.
+            begins = max(self._item.time.to_local(start), requested_at)
+            slots = Slots(begins, 1 if probe else count, requested_at, taken.failures, probe, taken.holds)
+            if self._check.is_wrong:  # as this answer shows
+                self.release(slots)
                 self._refuse_wrong_clock()
             return slots
-        raise StorageError("the schedule is always taken")
+        raise StorageError("the schedule was changed by other senders at each try")
 
     def check(self, slots: Slots) -> None:
-        """Look whether slots may still be used; free of charge for who uses them at once."""
+        """Check that slots may still be used; no call is made if they were reserved just now."""
         if slots.probe:
             return
         now = self._clock.now()
@@ -153,16 +154,16 @@ class DynamoGovernor:
             raise SlotMissedError
         if slots.is_fresh(now):
             return
-        seen = self._item.look()
+        seen = self._item.read()
         self._refuse_wrong_clock()
-        self._item.believable(seen).refuse_using(self._item.time.now())
+        self._item.plausible(seen).refuse_using(self._item.time.now())
 
     def succeeded(self, slots: Slots) -> None:
-        """Report that CXone answered as it should; costs a write only after failures and 429s."""
+        """Report that CXone answered properly; this takes a write only after failures and 429s."""
         self._answered(slots, ", holdsInARow" if slots.holds and self._item.seen.holds else "")
 
     def failed(self, slots: Slots) -> None:
-        """Report that CXone was unavailable or gave no clear answer. It counts once, also where the SDK repeats it."""
+        """Report that CXone was unavailable or sent no clear answer; it counts once, even if the SDK retries."""
         pause = open_seconds(slots.failures + 1, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS))
         if slots.probe:
             if self._report_as_probe(
@@ -173,7 +174,7 @@ class DynamoGovernor:
         report = uuid.uuid4().hex[:8]
 
         def count() -> Schedule:
-            # `openUntil` is written at each failure, but means something only once there are enough of them.
+            # `openUntil` is written at each failure, but takes effect only after enough failures.
             before = 0 if self._item.seen.is_open else self._item.seen.failures
             earlier = self._item.seen.failed_by.split()[1 - FAILURES_TO_OPEN :]
             return self._item.update(
@@ -195,18 +196,18 @@ class DynamoGovernor:
             self._telemetry.add(Metric.CIRCUIT_OPENED)
 
     def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
-        """Report a 429: no new slot begins before its wait is over, and none taken already is used.
+        """Report a 429: no new slot begins before its wait is over, and no reserved slot is used.
 
-        With the `slots` of the message that was refused it is also an answer, so there is no need to report that too.
-        Then 429s in a row hold for longer and longer; but those of requests that were on their way when the last hold
-        was written hold for no longer than they say themselves, and never past the longest wait from that hold on.
+        With the `slots` of the refused message, the 429 also counts as an answer, so the caller need not report that.
+        Then 429s in a row hold for longer and longer. A request that was under way when the last hold was written holds
+        no longer than its own 429 requires, and never past the longest wait from that hold on.
         """
         if slots:
             self._answered(slots)
 
         def hold() -> Schedule:
             seen, now = self._item.seen, self._item.time.now()
-            under_way = slots is not None and self._item.time.fleet(slots.start) < seen.held_from
+            under_way = slots is not None and self._item.time.to_fleet(slots.start) < seen.held_from
             if under_way:
                 seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
             else:
@@ -232,8 +233,8 @@ class DynamoGovernor:
 
         self._report(hold, lambda _: True)
 
-    def give_back(self, slots: Slots) -> None:
-        """Report that slots were not used; only a probe's turn matters, other slots just pass."""
+    def release(self, slots: Slots) -> None:
+        """Report that slots were not used; this frees a probe, and unused slots of other kinds just pass."""
         if slots.probe:
             self._report_as_probe(slots, "", "REMOVE probeUntil, probeOwner")
 
@@ -241,13 +242,13 @@ class DynamoGovernor:
         if slots.probe:
             self._report_as_probe(slots, "", f"REMOVE failures, openUntil, failedBy, probeUntil, probeOwner{also}")
         elif slots.failures or also:
-            # Once the circuit is open that means nothing any more: the probe decides.
+            # Once the circuit is open, this answer has no effect: the probe decides.
             values = {":threshold": FAILURES_TO_OPEN}
             rest = f"REMOVE failures, openUntil, failedBy{also}"
             self._report(lambda: self._item.update("", _CLOSED, values, rest), lambda seen: not seen.is_open)
 
     def _report_as_probe(self, slots: Slots, sets: str, rest: str, pause: float | None = None) -> Schedule | None:
-        """Report what the probe found, unless it took so long that another one is under way."""
+        """Report the probe's result, unless it took so long that another probe is under way."""
 
         def write() -> Schedule:
             values: dict[str, int | str] = {":owner": slots.probe}
@@ -257,33 +258,33 @@ class DynamoGovernor:
 
         return self._report(write, lambda seen: seen.probe_owner == slots.probe)
 
-    def _report(self, write: Callable[[], Schedule], is_wanted: Callable[[Schedule], bool]) -> Schedule | None:
-        """Write a report, again where the item was not as seen but still wants it; None where it does not."""
+    def _report(self, write: Callable[[], Schedule], still_applies: Callable[[Schedule], bool]) -> Schedule | None:
+        """Write a report; retry while the item has changed but `still_applies`. Return None if it does not."""
         if not self._item.time.joined:
-            self._item.join(self._item.look())
+            self._item.join(self._item.read())
         for _ in range(_MAX_RACES_LOST):
-            self._item.heal()
+            self._item.repair()
             try:
                 return write()
             except ConditionError as error:
-                if not is_wanted(error.schedule):
+                if not still_applies(error.schedule):
                     return None
-        raise StorageError("the schedule is always taken")
+        raise StorageError("the schedule was changed by other senders at each try")
 
-    def _listen(self, now: int) -> None:
-        """Let a sender that joins others look a few times more before it takes a chunk of slots.
+    def _read_until_sure(self, now: int) -> None:
+        """Make a sender that joins the fleet read the schedule more often before it takes a chunk of slots.
 
-        The stamps that it finds are no older than its last look, so it soon knows how their clocks differ from its own.
-        Raises `RateUsedUpError`.
+        The stamps that it finds are no older than its last read. So it soon knows how the other senders' clocks differ
+        from its own. Raises `RateUsedUpError`.
         """
         if self._item.time.is_unsure and self._item.seen.next_slot > now - MICRO:
-            self._item.look()
+            self._item.read()
             if self._item.time.is_unsure:
-                raise RateUsedUpError(self._item.time.next_look)
+                raise RateUsedUpError(self._item.time.seconds_to_next_read)
 
     def _take_probe(self, now: int, owner: str) -> Schedule:
         due = "failures >= :threshold AND openUntil <= :now AND (attribute_not_exists(heldUntil) OR heldUntil <= :now)"
-        # The SDK repeats a call whose answer was lost: then the probe is ours already.
+        # The SDK repeats a call whose answer was lost: then this sender already has the probe.
         free = "(attribute_not_exists(probeUntil) OR probeUntil <= :now OR probeOwner = :owner)"
         until = now + round(PROBE_SECONDS * MICRO)
         values: dict[str, int | str] = {":now": now, ":threshold": FAILURES_TO_OPEN, ":until": until, ":owner": owner}
@@ -295,17 +296,17 @@ class DynamoGovernor:
             busy = f"{_CLOSED} AND nextSlot > :now AND nextSlot <= :horizon"
             values |= {":length": length, ":horizon": now + round(horizon * MICRO)}
             return self._item.update("nextSlot = nextSlot + :length", busy, values)
-        # A sender that does not know how its clock differs from those of others believes only a long silence.
+        # A sender that does not know how its clock differs from the other senders' trusts only a long silence.
         del values[":now"]
-        quiet = now if joined else now - round(DIFFERENCE_SECONDS * MICRO) if self._item.time.can_judge else 0
+        quiet = now if joined else now - round(DIFFERENCE_SECONDS * MICRO) if self._item.time.knows_server_time else 0
         idle = f"{_CLOSED} AND (attribute_not_exists(nextSlot) OR nextSlot <= :quiet)"
         return self._item.update("nextSlot = :next", idle, {**values, ":quiet": quiet, ":next": now + length})
 
     def _refuse_wrong_clock(self) -> None:
-        """Raise `ClockWrongError` where this clock is certainly wrong, by an answer that is no older than its jump."""
+        """Raise `ClockWrongError` if this clock is certainly wrong, by an answer no older than its last jump."""
         if self._check.has_jumped or (self._check.is_wrong and self._check.is_outdated):
-            self._item.look()
+            self._item.read()
         if self._check.is_wrong:
-            self._item.time.leave()
+            self._item.time.forget()
             self._telemetry.add(Metric.CLOCK_SKEW, abs(self._check.skew))
             raise ClockWrongError(_WRONG_CLOCK_SECONDS)

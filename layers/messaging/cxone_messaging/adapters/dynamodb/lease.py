@@ -1,4 +1,4 @@
-"""The lease of a token's refresh: one worker of the fleet fetches at a time, and none for a while after a failure."""
+"""The lease for a token's refresh: one worker of the fleet fetches at a time, and none for a while after a failure."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,9 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.adapters.cxone.shared_token import MAX_GENERATION
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS
+from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS, MAX_HOLD_SECONDS
 from cxone_messaging.domain.token_holds import (
-    MAX_HOLD_SECONDS,
     STORAGE_HOLD_SECONDS,
     Cause,
     HeldBackError,
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-# For this long after a refresh, a worker that knows only an older generation is sent back to read the shared token.
+# For this long after a refresh, a worker that knows only an older generation must read the shared token again.
 JUST_RELEASED_SECONDS = 10.0
-# An instant further ahead than its rule allows by more than two right clocks may differ comes from a wrong clock, and
-# counts as passed: otherwise one worker's clock would stop the fleet.
+# Two right clocks may differ by this much. An instant further ahead than its rule and this allow comes from a wrong
+# clock, and counts as passed: otherwise one worker's clock would stop the fleet.
 CLOCK_SKEW_SECONDS = DIFFERENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The lease, as its owner has it.
+    """The lease, as its owner holds it.
 
-    `generation` is its own: no other owner ever has the same. `failures` counts the failures in a row before.
-    `issued` is the newest generation that came out, at `issued_at` (Unix seconds); 0 where there is none.
+    `generation` is unique: no other owner ever gets the same. `failures` counts the preceding failures in a row.
+    `issued` is the newest generation that was issued, at `issued_at` (Unix seconds); 0 if there is none.
     """
 
     owner: str
@@ -46,34 +45,34 @@ class Grant:
 
 
 def last_plausible(generation: int) -> int:
-    """Return a generation that another one can follow, and 0 for one that no fleet reaches."""
+    """Return a generation if another can follow it, and 0 for a number that no fleet reaches."""
     return generation if generation + 1 < MAX_GENERATION else 0
 
 
 class RefreshLease(Protocol):
-    """The right to refresh one token past one generation. Instants are in Unix seconds."""
+    """The exclusive right to replace one generation of a token. Instants are in Unix seconds."""
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
-        """Return the lease, or None while another worker fetches, or just after a newer generation came out.
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, accepted: int = 0) -> Grant | None:
+        """Return the lease; None while another worker fetches, or just after a newer generation was issued.
 
-        `generation` is the newest that the caller knows; `proven` the newest that worked for it, which ends a hold for
-        refused tokens. `owner` serves for one lease only. Raises `HeldBackError` where fetches failed lately, and
-        `StorageError`.
+        `generation` is the newest that the caller knows. `accepted` is the newest that CXone accepted from the caller;
+        it ends a hold for refused tokens. `owner` is valid for one lease only. Raises `HeldBackError` if fetches failed
+        lately, and `StorageError`.
         """
         ...
 
     def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
-        """Give the lease back; return whether it was still the owner's. Raises `StorageError`.
+        """Release the lease; return whether the owner still held it. Raises `StorageError`.
 
-        `generation` is the one that was issued, 0 where none was. For `JUST_RELEASED_SECONDS`, nobody who knows only
-        older ones gets the lease: that is the time for sharing it.
+        `generation` is the newly issued one, 0 if there is none. For `JUST_RELEASED_SECONDS`, no worker that knows only
+        older generations gets the lease: the owner shares the token in that time.
         """
         ...
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Note that a generation could not be shared, unless a newer one is on its way: nobody need wait for it.
+        """Record that a generation could not be shared, so that no worker waits for it. Raises `StorageError`.
 
-        Raises `StorageError`.
+        Nothing is recorded if a newer generation is being fetched.
         """
         ...
 
@@ -81,8 +80,8 @@ class RefreshLease(Protocol):
 class DynamoRefreshLease:
     """The lease as an item of the Coordination table, keyed by the token's name.
 
-    With a `check`, all instants are in DynamoDB's time as far as that is known, so that no worker's wrong clock ends
-    the others' leases and holds.
+    With a `check`, all instants are in DynamoDB's time as far as that is known. So no worker's wrong clock ends other
+    workers' leases and holds.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, token_name: str, check: ClockCheck | None = None) -> None:
@@ -91,27 +90,27 @@ class DynamoRefreshLease:
         self._key = {"name": {"S": f"token#{token_name}"}}
         self._check = check
 
-    def acquire(self, generation: int, owner: str, now: float, seconds: float, proven: int = 0) -> Grant | None:
-        """Return the lease, or None while another worker fetches, or just after a newer generation came out.
+    def acquire(self, generation: int, owner: str, now: float, seconds: float, accepted: int = 0) -> Grant | None:
+        """Return the lease; None while another worker fetches, or just after a newer generation was issued.
 
-        A worker that read the shared token just before a refresh, and comes here just after, is turned away by the
-        generation; but not for long, since a shared token that was lost or reset would otherwise never be replaced.
+        The generation refuses a worker that read the shared token just before a refresh, and calls this just after.
+        The refusal does not last, because a lost or reset shared token would otherwise never be replaced.
         """
         step = 1
         now = self._corrected(now)
         while True:
-            item = self._take(generation, now, seconds, owner=owner, proven=proven, step=step)
+            item = self._take(generation, now, seconds, owner=owner, accepted=accepted, step=step)
             if item is None:
                 return None
             last, issued = _number(item, "lastGeneration"), last_plausible(_number(item, "generation"))
-            # An item that was lost, or that an earlier version wrote, counts anew: then it skips what was used. And
-            # numbers that no fleet reaches were put in by mistake.
+            # An item that was lost, or that an earlier version wrote, starts its count anew. Then the count skips the
+            # generations that were used. Numbers that no fleet reaches were written by mistake.
             step = max(last_plausible(generation), issued) + 1 - last
             if step <= 0 < last < MAX_GENERATION:
                 return Grant(owner, last, _number(item, "failures"), issued, _number(item, "releasedAt") / 1000)
 
     def release(self, owner: str, generation: int, now: float, *, failures: int = 0, hold: Hold | None = None) -> bool:
-        """Give the lease back; return whether it was still the owner's. Raises `StorageError`."""
+        """Release the lease; return whether the owner still held it. Raises `StorageError`."""
         now = self._corrected(now)
         values: dict[str, int | str] = {":owner": owner, ":failures": failures}
         sets, removals = ["failures = :failures"], ["leaseOwner", "leaseUntil"]
@@ -131,7 +130,7 @@ class DynamoRefreshLease:
         return True
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Note that a generation could not be shared, unless a newer one is on its way. Raises `StorageError`."""
+        """Record that a generation could not be shared, so that no worker waits for it. Raises `StorageError`."""
         now = self._corrected(now)
         released_at = _milliseconds(now - JUST_RELEASED_SECONDS) - 1
         with suppress(_ConditionError):
@@ -142,11 +141,11 @@ class DynamoRefreshLease:
             )
 
     def _take(
-        self, generation: int, now: float, seconds: float, *, owner: str, proven: int, step: int
+        self, generation: int, now: float, seconds: float, *, owner: str, accepted: int, step: int
     ) -> Mapping[str, Any] | None:
-        """Take the lease and return its item; None where another worker has it or shares a newer token.
+        """Take the lease and return its item; None if another worker holds it or shares a newer token.
 
-        Raises `HeldBackError`. A refusal brings the item along, which says why.
+        Raises `HeldBackError`. A refusal returns the item, which contains the reason.
         """
         at, soon = _milliseconds(now), _milliseconds(now + CLOCK_SKEW_SECONDS)
         longest_lease = _milliseconds(now + seconds + CLOCK_SKEW_SECONDS)
@@ -159,7 +158,7 @@ class DynamoRefreshLease:
         )
         is_allowed = (
             "attribute_not_exists(notBefore) OR notBefore <= :now OR notBefore > :longestHold OR heldAt > :soon"
-            " OR (heldFor = :refused AND generation <= :proven)"
+            " OR (heldFor = :refused AND generation <= :accepted)"
         )
         try:
             return self._update(
@@ -177,7 +176,7 @@ class DynamoRefreshLease:
                     ":longAgo": long_ago,
                     ":generation": generation,
                     ":refused": Cause.REFUSED,
-                    ":proven": proven,
+                    ":accepted": accepted,
                 },
             )
         except _ConditionError as refused:
@@ -193,28 +192,28 @@ class DynamoRefreshLease:
         raise HeldBackError(Hold(Cause(cause) if cause in Cause else Cause.UNAVAILABLE, left))
 
     def _corrected(self, now: float) -> float:
-        """Return the instant of the server's time that is nearest to this clock's; this clock's where none is known.
+        """Return the possible server time that is nearest to `now`; `now` itself without a `check`.
 
-        Raises `StorageError` where it has to ask for the time, once for a new process or after a clock was set.
+        A new process, or one whose clock was set, first reads the item to learn the time; `StorageError` if it cannot.
         """
         if self._check is None:
             return now
         if self._check.server_time() is None or self._check.has_jumped:
-            asked_at = self._check.stopwatch
+            requested_at = self._check.stopwatch
             try:
                 answer = self._client.get_item(TableName=self._table, Key=self._key)
             except (ClientError, BotoCoreError) as error:
                 raise StorageError("the token's lease could not be read") from error
-            self._observe(answer, asked_at)
+            self._observe(answer, requested_at)
         return self._check.nearest(now)
 
-    def _observe(self, answer: Any, asked_at: float) -> None:
+    def _observe(self, answer: Any, requested_at: float) -> None:
         if self._check:
-            self._check.observe_answer(answer, asked_at)
+            self._check.observe_answer(answer, requested_at)
 
     def _update(self, expression: str, condition: str, values: Mapping[str, int | str]) -> Mapping[str, Any]:
-        """Change the item and return it as it is now, or raise `_ConditionError`, which has it too."""
-        asked_at = self._check.stopwatch if self._check else 0.0
+        """Change the item and return its new state, or raise `_ConditionError` with its current state."""
+        requested_at = self._check.stopwatch if self._check else 0.0
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -229,16 +228,16 @@ class DynamoRefreshLease:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
-            self._observe(error.response, asked_at)
+            self._observe(error.response, requested_at)
             raise _ConditionError(cast("Any", error.response).get("Item", {})) from None
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the token's lease could not be written") from error
-        self._observe(answer, asked_at)
+        self._observe(answer, requested_at)
         return answer["Attributes"]
 
 
 class _ConditionError(Exception):
-    """The item is not as an update wants it, but like this; empty where the service did not say."""
+    """An update's condition failed; `item` is the current item, empty if the service did not return it."""
 
     def __init__(self, item: Mapping[str, Any]) -> None:
         super().__init__()

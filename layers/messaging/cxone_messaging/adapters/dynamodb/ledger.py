@@ -1,7 +1,7 @@
-"""The ledger: append, read, and nothing else. There is no way here to change or remove an entry.
+"""The ledger: append and read. This module cannot change or remove an entry.
 
-An append is a PartiQL INSERT at a subject's next sequence: where that sequence is taken somebody else was first, and
-whoever appends reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
+An append is a PartiQL INSERT at a subject's next sequence. If that sequence is taken, another writer was first; the
+caller then reads again and decides again. So one condition serves the hash chain, the dedupe and the fencing.
 """
 
 import random
@@ -29,23 +29,23 @@ CXONE_MESSAGE_INDEX = "by-cxone-message-id"
 DAY_INDEX = "by-day"
 UNSETTLED_INDEX = "unsettled"
 
-# So many entries of one end of a chain are read at once, where no more than that end is needed.
+# How many entries are read at once if only one end of a chain is needed.
 _END = 100
-# DynamoDB takes as many statements in one call.
+# The most statements that DynamoDB accepts in one call.
 _INSERT_LIMIT = 25
-# Codes of single statements (`BatchStatementErrorCodeEnum` of DynamoDB's API). After these the entry is not in.
+# Codes of single statements (`BatchStatementErrorCodeEnum` of DynamoDB's API). After these the entry is not stored.
 _WORTH_ANOTHER_TRY = frozenset(
     {"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "TransactionConflict"}
 )
-# After these, and where there is no answer at all, only a read shows whether our entry is in.
+# After these, and without any answer, only a read shows whether our entry is stored.
 _LOST = "no answer"
 _IN_DOUBT = frozenset({"DuplicateItem", "InternalServerError", _LOST})
 
 
 class DynamoLedger(Ledger):
-    """The ledger in DynamoDB. A lost answer is no outcome: what stands in the table is.
+    """The ledger in DynamoDB. After a lost answer, only the table shows the outcome.
 
-    With `telemetry`, each chain that is read and has a gap is counted.
+    With `telemetry`, each chain that has a gap is counted when it is read.
     """
 
     def __init__(
@@ -64,25 +64,25 @@ class DynamoLedger(Ledger):
         self._telemetry = telemetry
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
+        """Append an entry. Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored."""
         try:
             self._client.execute_statement(**self._statement(entry))
         except self._client.exceptions.DuplicateItemException as error:
             # The SDK repeats a call whose answer was lost, so the entry in our place may be our own.
-            if self._found_out(entry) is not Insertion.INSERTED:
+            if self._find_with_retries(entry) is not Insertion.INSERTED:
                 raise SequenceTakenError from error
         except (ClientError, BotoCoreError) as error:
-            match self._found_out(entry):
+            match self._find_with_retries(entry):
                 case Insertion.TAKEN:
                     raise SequenceTakenError from error
                 case None:
                     raise StorageError("the ledger could not be written") from error
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, 25 in one call, and return what became of each. Never raises.
+        """Append entries of different subjects, 25 in one call, and return the result of each. Never raises.
 
-        Whatever happens to one entry changes nothing for the others. An entry whose answer was lost is read, and
-        inserted again where it is not there. 25 entries take a few seconds more than the SDK's own tries at most.
+        The result of one entry does not affect the other entries. An entry whose answer was lost is read, and inserted
+        again if it is missing. 25 entries take at most a few seconds more than the SDK's own tries.
         """
         results: list[Insertion] = []
         for first in range(0, len(entries), _INSERT_LIMIT):
@@ -90,21 +90,21 @@ class DynamoLedger(Ledger):
         return results
 
     def read(self, subject: str) -> list[Entry]:
-        """Read all of a subject's entries in their order, those just written included."""
+        """Return all of a subject's entries in their order, including the entries just written."""
         entries = list(self.walk(subject))
         if unbroken(entries) is entries:
             return entries
-        # A query is no snapshot: an entry may have been appended behind its back, and the next before its eyes.
+        # A query is no snapshot: it may miss an entry that is appended meanwhile, and still find the next one.
         entries = list(self.walk(subject))
         if self._telemetry and unbroken(entries) is not entries:
             self._telemetry.add(Metric.BROKEN_CHAINS)
         return entries
 
     def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
-        """Give a subject's entries one by one, in their order or the newest first, those just written included.
+        """Yield a subject's entries, in their order or the newest first, including the entries just written.
 
-        So many as a `page` has are read at once, when the first of them is asked for; without it 1 MB. Raises
-        `StorageError` then.
+        One call reads `page` entries when the iterator reaches the first of them; without `page`, 1 MB. `StorageError`
+        is raised then.
         """
         items = self._query(
             KeyConditionExpression="subject = :subject",
@@ -116,7 +116,7 @@ class DynamoLedger(Ledger):
         return (Entry.from_attributes(attributes_of(item)) for item in items)
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
-        """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
+        """Return the entries of a batch's messages, reduced to what a status needs; the newest may be missing."""
         items = self._query(
             IndexName=BATCH_INDEX,
             KeyConditionExpression=f"{BATCH_KEY} = :id",
@@ -128,9 +128,9 @@ class DynamoLedger(Ledger):
         ]
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment.
+        """Return the subject whose entries contain CXone's id, or None; the newest may be missing for a moment.
 
-        Of several, it is the one whose sender got the id from CXone.
+        Of several subjects, the result is the one whose sender got the id from CXone.
         """
         items = self._query(
             IndexName=CXONE_MESSAGE_INDEX,
@@ -143,9 +143,9 @@ class DynamoLedger(Ledger):
         return subjects[0] if subjects else None
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss.
+        """Yield the subjects after `after` with an entry of `day`, sorted, each once; the newest may be missing.
 
-        A page is read when its subjects are asked for, and `StorageError` raised then.
+        Each page is read when the iterator reaches it, and `StorageError` is raised then.
         """
         after_one = {":after": {"S": after}} if after else {}
         items = self._query(
@@ -154,13 +154,13 @@ class DynamoLedger(Ledger):
             ExpressionAttributeNames={"#day": DAY_KEY},
             ExpressionAttributeValues={":day": {"S": day}, **after_one},
         )
-        # Clocks differ, so a subject's day may begin twice.
+        # Clocks differ, so a subject may have two first entries of a day.
         return (subject for subject, _ in groupby(item["subject"]["S"] for item in items))
 
     def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
-        """Name the subjects of entries that are in the index for that reason, of an interval, the newest first.
+        """Yield the subjects that were flagged with `why` between `since` and `until`, the newest first.
 
-        A page is read when its subjects are asked for, and `StorageError` raised then.
+        Each page is read when the iterator reaches it, and `StorageError` is raised then.
         """
         items = self._query(
             IndexName=UNSETTLED_INDEX,
@@ -172,19 +172,19 @@ class DynamoLedger(Ledger):
         return (item["subject"]["S"] for item in items)
 
     def _was_sent_as(self, subject: str, cxone_message_id: str) -> bool:
-        # A sender's entries stand before all but the earliest events.
+        # A sender's entries precede all but the earliest events.
         return sent_as(islice(self.walk(subject, page=_END), _END), cxone_message_id)
 
-    def _query(self, **asked: Any) -> Iterator[Any]:
-        """Give what a query finds, a page read when its items are asked for. Raises `StorageError`, then too."""
+    def _query(self, **request: Any) -> Iterator[Any]:
+        """Yield the items of a query; each page is read, and may raise `StorageError`, when it is reached."""
         # botocore's paginator would do the same, and cost a cold start's first answer 6 ms.
         try:
             while True:
-                page = self._client.query(TableName=self._table, **asked)
+                page = self._client.query(TableName=self._table, **request)
                 yield from page["Items"]
                 if "LastEvaluatedKey" not in page:
                     return
-                asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+                request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the ledger could not be read") from error
 
@@ -218,7 +218,7 @@ class DynamoLedger(Ledger):
         return results
 
     def _insert_at_once(self, entries: Sequence[Entry]) -> list[str | None]:
-        """Insert up to 25 entries in one call; return each one's error code, None where it is in."""
+        """Insert up to 25 entries in one call; return the error code of each, None for a stored entry."""
         if not entries:
             return []
         try:
@@ -239,15 +239,15 @@ class DynamoLedger(Ledger):
         }
 
     def _find(self, entry: Entry) -> Insertion | None:
-        """Read whether an entry is in, or another one in its place; None where there is none. Raises `StorageError`."""
+        """Return whether this or another entry has the sequence; None if no entry has. Raises `StorageError`."""
         newest_first = self.walk(entry.subject, backwards=True, page=_END)
-        there = next((stored for stored in newest_first if stored.sequence <= entry.sequence), None)
-        if there is None or there.sequence < entry.sequence:
+        found = next((stored for stored in newest_first if stored.sequence <= entry.sequence), None)
+        if found is None or found.sequence < entry.sequence:
             return None
-        return Insertion.INSERTED if there.hash == entry.hash else Insertion.TAKEN
+        return Insertion.INSERTED if found.hash == entry.hash else Insertion.TAKEN
 
-    def _found_out(self, entry: Entry) -> Insertion | None:
-        """Do as `_find`, in several tries."""
+    def _find_with_retries(self, entry: Entry) -> Insertion | None:
+        """Return the result of `_find`, with retries after a `StorageError`."""
         failure = StorageError("the ledger could not be read")
         for _ in Tries(self._clock, self._rng):
             try:

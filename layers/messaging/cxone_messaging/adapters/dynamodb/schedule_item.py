@@ -1,4 +1,4 @@
-"""The item of the Coordination table that holds the schedule: read and written so that all go by one time."""
+"""The item of the Coordination table that holds the schedule; all senders read and write it by one time."""
 
 import contextlib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _MAX_RACES_LOST = 50
 
 
 class ConditionError(Exception):
-    """The item is not as an update wants it, but like this."""
+    """An update's condition failed; `schedule` is the current item."""
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class ConditionError(Exception):
 
 
 class ScheduleItem:
-    """The item, as this sender saw it last (`seen`); `slot` is a slot's length in microseconds."""
+    """The schedule's item; `seen` is its last known state, `slot` a slot's length in microseconds."""
 
     def __init__(self, client: "DynamoDBClient", table: str, slot: int, clock: Clock, check: ClockCheck) -> None:
         self._client = client
@@ -39,14 +39,14 @@ class ScheduleItem:
         self.time = FleetClock(clock, check)
         self.seen = Schedule()
 
-    def look(self) -> Schedule:
-        """Read the item. Raises `StorageError`."""
-        sent_at = self._clock.monotonic()
+    def read(self) -> Schedule:
+        """Return the current item. Raises `StorageError`."""
+        requested_at = self._clock.monotonic()
         try:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be read") from error
-        return self._met(answer, answer.get("Item", {}), sent_at)
+        return self._observe(answer, answer.get("Item", {}), requested_at)
 
     def update(
         self,
@@ -57,12 +57,12 @@ class ScheduleItem:
         *,
         any_stamp: bool = False,
     ) -> Schedule:
-        """Change and stamp the item, or raise `ConditionError`; either way it has been seen as it is now."""
-        now, lead, sent_at = self.time.now(), self.time.lead, self._clock.monotonic()
+        """Change and stamp the item, or raise `ConditionError`; either way `seen` becomes the current item."""
+        now, lead, requested_at = self.time.now(), self.time.lead, self._clock.monotonic()
         values = {**values, ":stamp": now}
         stamps = [sets] if sets else []
         stamps.append("stampedAt = :stamp")
-        if self.time.has_news and not self.seen.clocks_differ:
+        if self.time.found_difference and not self.seen.clocks_differ:
             stamps.append("differedAt = :stamp")
         if not any_stamp:
             condition += " AND (attribute_not_exists(stampedAt) OR stampedAt <= :latest)"
@@ -82,14 +82,14 @@ class ScheduleItem:
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             response = cast("Any", error.response)
-            raise ConditionError(self._met(response, response.get("Item", {}), sent_at)) from None
+            raise ConditionError(self._observe(response, response.get("Item", {}), requested_at)) from None
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be written") from error
-        self.time.has_news = False
-        return self._met(answer, answer["Attributes"], sent_at, own_lead=lead)
+        self.time.found_difference = False
+        return self._observe(answer, answer["Attributes"], requested_at, own_lead=lead)
 
     def join(self, seen: Schedule) -> None:
-        """Go by the fleet's time from now on; where this clock is ahead of it, take the slots that are taken along."""
+        """Follow the fleet's time from now on. If this clock is ahead of it, move the taken slots ahead too."""
         for _ in range(_MAX_RACES_LOST):
             in_doubt = seen.clocks_differ or abs(self._check.skew) > TOLERANCE / MICRO
             next_slot = seen.backlog_from(self.time.now(), in_doubt=in_doubt)
@@ -102,14 +102,16 @@ class ScheduleItem:
             else:
                 return
 
-    def heal(self, horizon: float = 0.0) -> bool:
-        """Overwrite what no sender can have written by the rules; returns whether there was something."""
-        seen, well = self.seen, self.believable(self.seen, horizon)
-        if well == seen:
+    def repair(self, horizon: float = 0.0) -> bool:
+        """Overwrite instants that no sender can have written by the rules; return whether any existed."""
+        seen, repaired = self.seen, self.plausible(self.seen, horizon)
+        if repaired == seen:
             return False
         names = {"nextSlot": "next_slot", "heldUntil": "held_until", "heldFrom": "held_from"}
         names |= {"openUntil": "open_until", "probeUntil": "probe_until"}
-        changed = {name: getattr(well, own) for name, own in names.items() if getattr(well, own) != getattr(seen, own)}
+        changed = {
+            name: getattr(repaired, own) for name, own in names.items() if getattr(repaired, own) != getattr(seen, own)
+        }
         sets = ", ".join(f"{name} = :{name}" for name in changed)
         condition = "stampedAt = :seen" if seen.stamped_at else "(attribute_not_exists(stampedAt) OR stampedAt = :seen)"
         values = {f":{name}": value for name, value in changed.items()} | {":seen": seen.stamped_at}
@@ -117,16 +119,18 @@ class ScheduleItem:
             self.update(sets, condition, values, any_stamp=True)
         return True
 
-    def believable(self, seen: Schedule, horizon: float = 0.0) -> Schedule:
+    def plausible(self, seen: Schedule, horizon: float = 0.0) -> Schedule:
         """Return a schedule without instants that no sender can have written by the rules."""
-        return seen.believable(self.time.now(), self.time.latest_believable, horizon, self._slot)
+        return seen.plausible(self.time.now(), self.time.latest_plausible, horizon, self._slot)
 
-    def _met(self, answer: Any, item: Mapping[str, Any], sent_at: float, *, own_lead: float | None = None) -> Schedule:
-        """Learn from an answer of DynamoDB's, and from the item in it."""
-        self._check.observe_answer(answer, sent_at)
+    def _observe(
+        self, answer: Any, item: Mapping[str, Any], requested_at: float, *, own_lead: float | None = None
+    ) -> Schedule:
+        """Return the schedule in an answer of DynamoDB's; learn the server's and the fleet's time from both."""
+        self._check.observe_answer(answer, requested_at)
         seen = self.seen = _read(item)
-        believed = seen.stamped_at <= self.time.latest_believable
-        self.time.meet(seen.stamped_at if believed else 0, sent_at, own_lead=own_lead, in_doubt=seen.clocks_differ)
+        stamp = seen.stamped_at if seen.stamped_at <= self.time.latest_plausible else 0
+        self.time.observe(stamp, requested_at, own_lead=own_lead, in_doubt=seen.clocks_differ)
         return seen
 
 

@@ -1,4 +1,4 @@
-"""How often, and for how long, an adapter repeats a call to a store that was throttled or whose answer was lost."""
+"""How often, and for how long, an adapter retries a call to a store that was throttled or whose answer was lost."""
 
 import random
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from cxone_messaging.domain.schedule import backoff
 from cxone_messaging.platform.clock import Clock
 
 MOST_TRIES = 5
-# The time starts at the first failure: the SDK alone may take nine seconds to report that one.
+# The time starts at the first failure: the SDK alone may take nine seconds to report that failure.
 PATIENCE_SECONDS = 4.0
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 
 
 class Tries:
-    """The tries of one piece of work; iterate over them. All but the first come after a pause, jittered and growing."""
+    """The tries of one operation; iterate over them. A growing pause with jitter precedes each but the first."""
 
     def __init__(self, clock: Clock, rng: random.Random, most: int = MOST_TRIES) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Tries:
         self._give_up_at: float | None = None
 
     def __iter__(self) -> Iterator[int]:
-        """Number the tries, from 0; they end after `most` of them, or when the time is up."""
+        """Yield the numbers of the tries, from 0; they end after `most` tries, or when the time is up."""
         yield 0
         for number in range(1, self._most):
             if not self.has_time():
@@ -33,7 +33,7 @@ class Tries:
             yield number
 
     def has_time(self) -> bool:
-        """Return whether another call may begin. The first question, once something has failed, starts the time."""
+        """Return whether another call may begin. The first use of this, after a failure, starts the time."""
         now = self._clock.monotonic()
         if self._give_up_at is None:
             self._give_up_at = now + PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""DynamoDB's types of the values that entries hold: written and read without decimals, so that hashes stay the same."""
+"""DynamoDB's types of the values in entries: written and read without decimals, so that hashes stay the same."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
-    """Read an item as DynamoDB gives it; a value that no entry of ours holds breaks its entry's hash."""
+    """Return an item of DynamoDB's as plain values; a value that no entry of ours holds breaks the entry's hash."""
     return {name: read(attribute) for name, attribute in item.items()}
 
 
 def written(value: Value) -> dict[str, Any]:
-    """Write a value as DynamoDB's type of it."""
+    """Return a value as DynamoDB's type of it."""
     match value:
         case None:
             return {"NULL": True}
@@ -33,7 +33,7 @@ def written(value: Value) -> dict[str, Any]:
 
 
 def read(attribute: Mapping[str, Any]) -> Value:
-    """Read a value of DynamoDB's types.
+    """Return the plain value of one of DynamoDB's types.
 
     No entry of ours holds a set, a binary or a number with decimals. Each becomes a map of its type and Python text,
     with a fraction beside it: no other value contains one, so the map has no hash in common with any of them.

@@ -128,10 +128,10 @@ class SendRecords:
             allowed = self._still_allowed(items)
             claimed = self._claims.claim(allowed, deadline.at + _OUTCOME_SECONDS + CLOCK_SKEW_SECONDS)
         except StorageError:
-            self._dispatcher.give_back(slots)
+            self._dispatcher.release(slots)
             raise
         if not claimed:
-            self._dispatcher.give_back(slots)
+            self._dispatcher.release(slots)
         self._record(self._pace(claimed, slots, deadline))
         self._claims.take_back(deadline)
 
@@ -177,7 +177,7 @@ class SendRecords:
                 slot = sequence.next(len(items) - number)
                 refused = self._refused_meanwhile(items[number:])
                 if refused:
-                    self._dispatcher.give_back(slot)
+                    self._dispatcher.release(slot)
             except NoSlotError as error:
                 halt = no_slot(error)
                 break

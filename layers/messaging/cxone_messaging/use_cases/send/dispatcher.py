@@ -106,9 +106,9 @@ class Dispatcher:
         """Reserve up to `count` slots within the horizon. Raises `NoSlotError`, and `StorageError`."""
         return self.governor.reserve(count, horizon_seconds)
 
-    def give_back(self, slots: Slots) -> None:
+    def release(self, slots: Slots) -> None:
         """Return slots that are not used, as far as the schedule can use them again."""
-        self.governor.give_back(slots)
+        self.governor.release(slots)
 
     def send_in_slot(
         self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
@@ -174,7 +174,7 @@ class Dispatcher:
         with suppress(StorageError):
             match outcome:
                 case Rejected(http_status=None) | NotAccepted(tried=False):
-                    governor.give_back(slot)
+                    governor.release(slot)
                 case Accepted() | Rejected() | TokenRefused() | NotAccepted(code="cxone_auth_failed"):
                     governor.succeeded(slot)
                 case NotAccepted(code=Code.RATE_LIMITED):

@@ -122,12 +122,12 @@ class SendMessage:
             try:
                 attempt.entries = self._claim(sms, permission, attempt)
             except (MessagingError, StorageError) as error:
-                self._dispatcher.give_back(slot)
+                self._dispatcher.release(slot)
                 if isinstance(error, StorageError):
                     raise
                 return self._answer_if_sent(attempt, otherwise=error)
             if attempt.entries[-1].data.get("owner") != attempt.owner:
-                self._dispatcher.give_back(slot)
+                self._dispatcher.release(slot)
                 return self._answer(attempt, attempt.entries)
             outcome = self._dispatch(slot, sms, callback_url, permission, attempt)
             if not isinstance(outcome, NotAccepted):
