@@ -66,7 +66,7 @@ def _start(here: Stage, threads: int, start_at: float, log: str) -> SpawnProcess
 def _get_tokens(environment: Mapping[str, str], threads: int, start_at: float, log: str) -> None:
     Meter(environment)
     settings = SendMessageSettings.from_environment()
-    tokens = wiring.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics("bench"))
+    tokens = wiring.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics())
     waits: list[float] = []
 
     def ask() -> None:

@@ -1,14 +1,14 @@
 """The events of `events/`, handed to the functions in this process as AWS hands them over."""
 
-import importlib
 import json
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cxone_messaging.platform import aws
 from local import template
+from tests import functions
 
 FOLDER = template.ROOT / "events"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
@@ -44,17 +44,13 @@ class Functions:
         """Hand any event to a function; gives its answer."""
         milliseconds = FUNCTIONS[function]["Timeout"] * 1000
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds, aws_request_id="test")
-        answer: dict[str, Any] = _module(function).handler(event, context)
+        answer: dict[str, Any] = functions.module(function).handler(event, context)
         return answer
 
     @staticmethod
     def forget() -> None:
         """Let all functions build anew whatever they keep for an execution environment's life."""
-        for module in (aws, *map(_module, FUNCTIONS)):
+        for module in (aws, *map(functions.module, FUNCTIONS)):
             for each in vars(module).values():
                 if hasattr(each, "cache_clear") and each.__module__ == module.__name__:
                     each.cache_clear()
-
-
-def _module(function: str) -> ModuleType:
-    return importlib.import_module(f"functions.{function}.handler")

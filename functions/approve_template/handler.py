@@ -39,7 +39,7 @@ from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.wiring import credentials, token_cache
 
-metrics = EmbeddedMetrics("approve_template")
+metrics = EmbeddedMetrics()
 
 # A registration stays as it is, so a slip of the keyboard must not become one. Spelt out, since what `\s` leaves out
 # differs between Python, pydantic's Rust and the ECMAScript of docs/openapi.yaml, where the same pattern stands.
@@ -158,7 +158,7 @@ def validating() -> ValidateTemplate:
 @cache
 def reading() -> ReadApproval:
     """Return the use case, built once an execution environment."""
-    return ReadApproval(DynamoLedger(aws.dynamodb(), settings().ledger_table))
+    return ReadApproval(DynamoLedger(aws.dynamodb(), settings().ledger_table, telemetry=metrics))
 
 
 def validate(request: HttpRequest) -> HttpResponse:

@@ -19,7 +19,7 @@ from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
 
-metrics = EmbeddedMetrics("checkpoint_ledger")
+metrics = EmbeddedMetrics()
 logger = make_logger()
 # The most chains named in a log line; the checkpoint itself lists all.
 MOST_NAMED = 100

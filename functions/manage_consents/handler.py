@@ -28,7 +28,7 @@ from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.consents import ConsentFromApi, ManageConsents
 from cxone_messaging.use_cases.journal import Journal
 
-metrics = EmbeddedMetrics("manage_consents")
+metrics = EmbeddedMetrics()
 
 
 class ManageConsentsSettings(Settings):

@@ -20,7 +20,7 @@ from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.read_message import ReadMessage
 
-metrics = EmbeddedMetrics("read_ledger")
+metrics = EmbeddedMetrics()
 
 
 class ReadLedgerSettings(Settings):

@@ -31,7 +31,7 @@ from cxone_messaging.use_cases.events.subscription import RecordEvent, Subscript
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 
-metrics = EmbeddedMetrics("receive_webhook")
+metrics = EmbeddedMetrics()
 
 
 def _text_of_id(value: object) -> object:

@@ -24,7 +24,7 @@ from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
 from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
 
-metrics = EmbeddedMetrics("send_bulk")
+metrics = EmbeddedMetrics()
 logger = make_logger()
 
 

@@ -17,7 +17,7 @@ from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
 
-metrics = EmbeddedMetrics("send_message")
+metrics = EmbeddedMetrics()
 
 
 class SendMessageSettings(SenderSettings):

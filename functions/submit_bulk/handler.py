@@ -27,7 +27,7 @@ from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage, SubmitBatch
 from cxone_messaging.use_cases.journal import Journal
 
-metrics = EmbeddedMetrics("submit_bulk")
+metrics = EmbeddedMetrics()
 
 BODY_LIMIT = 5 * KIBIBYTE * KIBIBYTE
 MESSAGES_LIMIT = 10_000

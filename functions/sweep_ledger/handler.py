@@ -20,7 +20,7 @@ from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.sweep import Sweep
 
-metrics = EmbeddedMetrics("sweep_ledger")
+metrics = EmbeddedMetrics()
 logger = make_logger()
 
 

@@ -72,6 +72,13 @@ def test_there_is_something_to_look_at(lines):
     }
 
 
+def test_each_metric_is_of_the_stack_and_of_nothing_else(client, lines):
+    reports = [json.loads(line) for group in lines.values() for line in group if '"_aws"' in line]
+    dimensions = [each["Dimensions"] for report in reports for each in report["_aws"]["CloudWatchMetrics"]]
+    assert dimensions == [[["service"]]] * len(reports)
+    assert {report["service"] for report in reports} == {client.stack.name}
+
+
 def test_no_function_failed(lines):
     assert [
         line for group in lines.values() for line in group if "unhandled error" in line or "Traceback" in line

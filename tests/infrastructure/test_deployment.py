@@ -70,7 +70,8 @@ def test_a_gradual_deployment_goes_back_on_the_alarms_that_tell_of_a_bad_version
 def test_an_alarm_that_stops_a_deployment_looks_every_minute():
     alarms = template.resources("AWS::CloudWatch::Alarm")
     for alarm in ("FunctionErrorsAlarm", "InternalErrorsAlarm"):
-        periods = {each["MetricStat"]["Period"] for each in alarms[alarm]["Metrics"] if "MetricStat" in each}
+        computed_of = [each["MetricStat"] for each in alarms[alarm].get("Metrics", []) if "MetricStat" in each]
+        periods = {each["Period"] for each in computed_of or [alarms[alarm]]}
         assert (periods, alarms[alarm]["EvaluationPeriods"]) == ({60}, 1)
 
 

@@ -1,13 +1,13 @@
-"""What is watched is really there: every metric and dimension of each alarm and of each widget of the dashboard."""
+"""What alarms and widgets watch is there to be watched: each metric, each dimension, and no other stack's."""
 
 import json
 import re
+from typing import NamedTuple
 
 import pytest
 
 from cxone_messaging.platform.telemetry import NAMESPACE, Metric
 from local import template
-from tests.emissions import all_series, read_lines, series
 
 RESOURCES = template.load()["Resources"]
 ALARMS = template.resources("AWS::CloudWatch::Alarm")
@@ -18,6 +18,17 @@ FUNCTIONS = template.resources("AWS::Serverless::Function")
 (DASHBOARD,) = template.resources("AWS::CloudWatch::Dashboard").values()
 # With nothing but what CloudFormation puts into the text left out, it is JSON.
 WIDGETS = {each["properties"]["title"]: each for each in json.loads(DASHBOARD["DashboardBody"]["Fn::Sub"])["widgets"]}
+
+OF_THIS_STACK = (("service", "${AWS::StackName}"),)
+CALL_FOR_A_PERSON = {
+    Metric.CIRCUIT_OPENED,
+    Metric.CLOCK_SKEW,
+    Metric.TOKEN_FETCHES_FAILED,
+    Metric.WEBHOOKS_REFUSED,
+    Metric.MESSAGES_STILL_UNKNOWN,
+    Metric.INTERNAL_ERRORS,
+    Metric.BROKEN_CHAINS,
+}
 
 # What AWS's services report, of what is watched here: their own documentation's names, and whose they are told for.
 OF_SERVICES = {
@@ -47,6 +58,19 @@ NAMES = {
     "TableName": (r"\$\{(\w+)\}", "AWS::DynamoDB::Table"),
     "LogGroupName": (r"\$\{(\w+)\}", "AWS::Logs::LogGroup"),
 }
+
+
+class Series(NamedTuple):
+    """One time series of CloudWatch's: a metric with its dimensions, as sorted pairs of name and value."""
+
+    namespace: str
+    metric: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+def series(namespace, metric, dimensions):
+    """Make one, whatever the order of its dimensions."""
+    return Series(namespace, metric, tuple(sorted(dimensions.items())))
 
 
 def as_text(value):
@@ -91,12 +115,14 @@ def watched_by_widget(title):
         yield series(namespace, metric, dict(zip(dimensions[::2], dimensions[1::2], strict=True)))
 
 
+WATCHED = {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
 ON_THE_DASHBOARD = {each for title in WIDGETS for each in watched_by_widget(title)}
 
 
 def assert_is_reported(watched):
     if watched.namespace == NAMESPACE:
-        assert watched in all_series()
+        assert watched.metric in set(Metric)
+        assert watched.dimensions == OF_THIS_STACK
         return
     dimensions = dict(watched.dimensions)
     assert watched.metric in OF_SERVICES[watched.namespace, tuple(dimensions)]
@@ -116,21 +142,11 @@ def assert_is_reported(watched):
                 assert RESOURCES[re.fullmatch(pattern, value)[1]]["Type"] == type_
 
 
-class TestWhatFunctionsReport:
-    def test_a_metric_has_the_service_and_the_function_as_its_dimensions_and_nothing_else(self):
-        assert {(each.namespace, tuple(dict(each.dimensions))) for each in all_series()} == {
-            (NAMESPACE, ("operation", "service"))
-        }
-        folders = {each["CodeUri"].removeprefix("functions/") for each in FUNCTIONS.values()}
-        assert {dict(each.dimensions)["operation"] for each in all_series()} <= folders
-
-    def test_every_metric_that_there_is_was_seen(self):
-        assert {each.metric for each in all_series()} == set(Metric)
-
-    def test_a_line_that_names_a_dimension_without_a_value_is_none(self):
-        line = {"_aws": {"CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["a"]], "Metrics": [{"Name": "m"}]}]}}
-        with pytest.raises(KeyError):
-            list(read_lines(json.dumps({**line, "m": [1]})))
+def test_every_function_reports_with_the_dimension_that_is_watched():
+    of_all = template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    assert (("service", as_text(of_all["POWERTOOLS_SERVICE_NAME"])),) == OF_THIS_STACK
+    own = [each.get("Environment", {}).get("Variables", {}) for each in FUNCTIONS.values()]
+    assert not any("POWERTOOLS_SERVICE_NAME" in each for each in own)
 
 
 class TestAlarms:
@@ -155,27 +171,17 @@ class TestAlarms:
         assert all(each["ReturnData"] is False for each in rest)
         assert len({(each["MetricStat"]["Period"], each["MetricStat"]["Stat"]) for each in rest}) == 1
 
-    @pytest.mark.parametrize(
-        "metric",
-        [
-            Metric.CIRCUIT_OPENED,
-            Metric.PROBES_FAILED,
-            Metric.CLOCK_SKEW,
-            Metric.TOKEN_FETCHES_FAILED,
-            Metric.WEBHOOKS_REFUSED,
-            Metric.MESSAGES_STILL_UNKNOWN,
-            Metric.INTERNAL_ERRORS,
-            Metric.BROKEN_CHAINS,
-        ],
-    )
-    def test_wherever_a_metric_that_calls_for_a_person_is_reported_it_is_watched(self, metric):
-        watched = {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
-        assert {each for each in all_series() if each.metric == metric} <= watched
+    def test_a_metric_that_calls_for_a_person_is_watched_and_no_other_is(self):
+        assert {each.metric for each in WATCHED if each.namespace == NAMESPACE} == CALL_FOR_A_PERSON
+
+    @pytest.mark.parametrize("alarm", ALARMS)
+    def test_one_on_a_metric_of_ours_is_on_the_local_stack_too(self, alarm):
+        if any(each.namespace == NAMESPACE for each in watched_by_alarm(alarm)):
+            assert "Condition" not in RESOURCES[alarm]
 
     @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
     def test_every_functions_are_watched(self, metric):
-        watched = {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
-        assert {series("AWS/Lambda", metric, {"FunctionName": f"${{{each}}}"}) for each in FUNCTIONS} <= watched
+        assert {series("AWS/Lambda", metric, {"FunctionName": f"${{{each}}}"}) for each in FUNCTIONS} <= WATCHED
 
     @pytest.mark.parametrize(
         "watched",
@@ -188,7 +194,7 @@ class TestAlarms:
         ids=lambda watched: watched.metric,
     )
     def test_what_else_calls_for_a_person_is_watched(self, watched):
-        assert watched in {each for alarm in ALARMS for each in watched_by_alarm(alarm)}
+        assert watched in WATCHED
 
     def test_one_dead_letter_is_enough(self):
         alarm = ALARMS["BulkDeadLetterQueueAlarm"]
@@ -240,8 +246,8 @@ class TestDashboard:
         assert named == ids
         assert WIDGETS[title]["properties"]["region"] == "${AWS::Region}"
 
-    def test_whatever_a_function_reports_is_shown(self):
-        assert all_series() <= ON_THE_DASHBOARD
+    def test_every_metric_of_ours_is_shown(self):
+        assert {each.metric for each in ON_THE_DASHBOARD if each.namespace == NAMESPACE} == set(Metric)
 
     def test_it_names_only_what_there_is(self):
         body = DASHBOARD["DashboardBody"]["Fn::Sub"]

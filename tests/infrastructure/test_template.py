@@ -73,7 +73,8 @@ class TestFunctions:
     @each_function
     def test_its_environment_is_what_its_settings_read(self, function):
         model = settings_model(folder(function))
-        assert set(template.variables(function)) - {"LOG_LEVEL", "PYDANTIC_DISABLE_PLUGINS"} == model.variables()
+        of_libraries = {"LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "PYDANTIC_DISABLE_PLUGINS"}
+        assert set(template.variables(function)) - of_libraries == model.variables()
 
     def test_what_all_have_is_said_once(self):
         shared = set(GLOBALS["Environment"]["Variables"])

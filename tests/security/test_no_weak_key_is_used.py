@@ -11,7 +11,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from functions.manage_consents import handler as manage_consents
 from tests.building import MESSAGE_ID
-from tests.emissions import call
+from tests.functions import call
 from tests.webhooks import ARN, CALLBACK_ARN, SMS, Webhook, callback
 from tests.worlds import RECIPIENT
 

@@ -14,7 +14,7 @@ from functions.send_message import handler as send_message
 from functions.submit_bulk import handler as submit_bulk
 from tests.approvals import ApprovalWorld
 from tests.building import MESSAGE_ID
-from tests.emissions import call
+from tests.functions import call
 from tests.webhooks import Webhook
 from tests.worlds import RECIPIENT, World
 

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from cxone_messaging.platform.telemetry import SERVICE, make_logger
+from cxone_messaging.platform.telemetry import make_logger, service
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def _no_sockets(socket_disabled):
 def log():
     """What the function logs, as text."""
     make_logger()
-    (handler,) = logging.getLogger(SERVICE).handlers
+    (handler,) = logging.getLogger(service()).handlers
     captured = io.StringIO()
     before = handler.setStream(captured)
     yield captured

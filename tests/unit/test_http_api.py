@@ -41,7 +41,7 @@ class Called:
         self.parsed = None
         self._answer = answer
         self._model = model
-        self.metrics = EmbeddedMetrics("test")
+        self.metrics = EmbeddedMetrics()
         self.api = HttpApi({"POST /things/{id}": self._route}, self.metrics)
 
     def _route(self, request):
@@ -203,7 +203,7 @@ def test_a_body_far_over_the_limit_is_refused_before_it_is_decoded():
 
 def test_a_route_with_another_limit():
     called = Called()
-    api = HttpApi({"POST /big": called._route}, EmbeddedMetrics("test"), body_limit=5 * 1024 * 1024)
+    api = HttpApi({"POST /big": called._route}, EmbeddedMetrics(), body_limit=5 * 1024 * 1024)
     event = {"httpMethod": "POST", "resource": "/big", "body": '{"name": "' + "x" * 2_000_000 + '"}'}
     assert api(event, Context())["statusCode"] == 200
 
@@ -265,7 +265,7 @@ def test_query_parameters_are_given_as_gateway_decoded_them():
 
 def test_what_an_event_may_lack():
     called = Called(lambda _: HttpResponse(HTTPStatus.NO_CONTENT, {}))
-    api = HttpApi({"GET /": called._route}, EmbeddedMetrics("test"))
+    api = HttpApi({"GET /": called._route}, EmbeddedMetrics())
     nothing = {"headers": None, "pathParameters": None, "queryStringParameters": None, "body": None}
     for event in ({}, nothing):
         assert api({"httpMethod": "GET", "resource": "/", **event}, Context())["statusCode"] == 204
@@ -351,7 +351,6 @@ def test_metrics_are_flushed_whatever_happens(capsys):
         (line,) = counting(answer)
         measured = json.loads(line)
         assert measured["DispatchLatency"] in (12, [12])
-        assert measured["operation"] == "test"
         assert ("InternalErrors" in measured) == (answer is fail)
 
 

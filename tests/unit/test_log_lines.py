@@ -14,8 +14,8 @@ from functions.send_message import handler as send_message
 from functions.submit_bulk import handler as submit_bulk
 from local.simulator import Fault, Settings
 from tests.approvals import ApprovalWorld
-from tests.emissions import call
 from tests.fakes import InlineExecutor
+from tests.functions import call
 from tests.webhooks import Webhook, callback, hex_of
 from tests.worlds import RECIPIENT, Injector, Plan, World
 

@@ -176,6 +176,12 @@ class TestInChunks:
         assert world.offer(some(60), sender=own) == [Done()] * 60
         assert world.taken() == [1] * 60
 
+    def test_latency_from_the_slot_is_a_metric_of_its_own(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 1})
+        assert offer(world, some(2)) == [Done()] * 2
+        assert [value >= 1000 for value in world.telemetry[Metric.BULK_DISPATCH_LATENCY]] == [True] * 2
+        assert world.telemetry[Metric.DISPATCH_LATENCY] == []
+
     @pytest.mark.parametrize(("rate", "most"), [(97, CHUNK), (10, 10), (1, 1), (0.5, 1)])
     def test_no_more_slots_than_the_horizon_holds_are_reserved_at_once(self, world, rate, most):
         world.governor = Watched(FakeGovernor(world.clock, 1 / rate), calls := {})

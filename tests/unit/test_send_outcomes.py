@@ -47,6 +47,8 @@ def test_an_accepted_message_is_dispatched(world):
     assert receipt.message.cxone_message_id == world.simulator.accepted_messages()[0].id
     assert trail(world) == [("sending", None), ("dispatched", None)]
     assert world.telemetry[Metric.MESSAGES_DISPATCHED] == [1]
+    assert len(world.telemetry[Metric.DISPATCH_LATENCY]) == 1
+    assert world.telemetry[Metric.BULK_DISPATCH_LATENCY] == []
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])

@@ -1,5 +1,3 @@
-import importlib
-
 import pytest
 from pydantic import ValidationError
 
@@ -8,7 +6,8 @@ from functions.approve_template.handler import ApproveTemplateSettings
 from functions.receive_webhook.handler import ReceiveWebhookSettings
 from functions.send_bulk.handler import SendBulkSettings
 from functions.send_message.handler import SendMessageSettings
-from tests.emissions import FUNCTIONS, settings_of
+from tests import functions
+from tests.functions import filled, required
 
 SEND = {
     "LEDGER_TABLE": "ledger",
@@ -54,18 +53,7 @@ def test_a_setting_can_not_be_changed():
         sample.table_name = "u"
 
 
-def filled(model):
-    """Give something for all that a model requires."""
-    return {name: "https://cxone.test" if name.endswith("BASE_URL") else "1" for name in required(model)}
-
-
-def required(model):
-    return sorted(str(field.alias) for field in model.model_fields.values() if field.is_required())
-
-
-MODELS = [
-    model for folder in FUNCTIONS for model in settings_of(importlib.import_module(f"functions.{folder}.handler"))
-]
+MODELS = [model for name in functions.NAMES for model in functions.settings_of(functions.module(name))]
 
 
 @pytest.mark.parametrize(("model", "missing"), [(model, name) for model in MODELS for name in required(model)])

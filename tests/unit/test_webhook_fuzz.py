@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import pytest
 
-from cxone_messaging.platform.telemetry import SERVICE
+from cxone_messaging.platform.telemetry import service
 from functions.receive_webhook import handler as function
 from tests.webhooks import CALLBACK, CALLBACK_PREVIOUS, CURRENT, EVENTS, PREVIOUS, SMS, Context, Webhook, proxy_event
 
@@ -219,7 +219,7 @@ def is_text(body):
 
 @pytest.fixture(autouse=True)
 def _silence():
-    logger = logging.getLogger(SERVICE)
+    logger = logging.getLogger(service())
     before, logger.level = logger.level, logging.CRITICAL
     yield
     logger.level = before

@@ -1,4 +1,4 @@
-"""Logs and metrics: structured, few dimensions, and no phone number, text, token or secret in either."""
+"""Logs and metrics: structured, one dimension, and no phone number, text, token or secret in either."""
 
 import os
 from enum import StrEnum
@@ -8,11 +8,15 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "CxoneMessaging"
-SERVICE = "cxone-messaging"
+_DEFAULT_SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics: `…Latency` in milliseconds, `ClockSkew` in seconds; the others count."""
+    """All metrics: `…Latency` in milliseconds, `ClockSkew` in seconds; the others count.
+
+    `DispatchLatency` runs from the request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened`
+    counts each failed probe too, so that its alarm lasts as long as the outage.
+    """
 
     DISPATCH_LATENCY = "DispatchLatency"
     BULK_DISPATCH_LATENCY = "BulkDispatchLatency"
@@ -27,7 +31,6 @@ class Metric(StrEnum):
     SEGMENTS_SENT = "SegmentsSent"
     THROTTLED = "Throttled"
     CIRCUIT_OPENED = "CircuitOpened"
-    PROBES_FAILED = "ProbesFailed"
     CLOCK_SKEW = "ClockSkew"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
     TOKEN_FETCHES_FAILED = "TokenFetchesFailed"  # noqa: S105
@@ -46,12 +49,10 @@ class Telemetry(Protocol):
 
 
 class EmbeddedMetrics:
-    """Metrics in the embedded metric format, flushed once an invocation."""
+    """Metrics in the embedded metric format, flushed once an invocation; their one dimension is `service`."""
 
-    def __init__(self, operation: str) -> None:
-        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
-        self._metrics.set_default_dimensions(operation=operation)
-        self.dimensions = {"service": SERVICE, "operation": operation}
+    def __init__(self) -> None:
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=service())
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
@@ -66,6 +67,11 @@ class EmbeddedMetrics:
             self._metrics.flush_metrics()
 
 
+def service() -> str:
+    """Return what metrics and log lines are of: the stack's name, or a default where the environment names none."""
+    return os.environ.get("POWERTOOLS_SERVICE_NAME") or _DEFAULT_SERVICE
+
+
 def make_logger() -> Logger:
-    """Make the function's logger; JSON lines that bear the service, the level and the request's id."""
-    return Logger(service=SERVICE, level=os.environ.get("LOG_LEVEL", "INFO"), utc=True)
+    """Return the function's logger; its JSON lines contain the level, the message, the time and the service."""
+    return Logger(service=service(), level=os.environ.get("LOG_LEVEL", "INFO"), utc=True, location=None)

@@ -169,7 +169,7 @@ class DynamoGovernor:
             if self._report_as_probe(
                 slots, "openUntil = :until", "REMOVE probeUntil, probeOwner ADD failures :one", pause
             ):
-                self._telemetry.add(Metric.PROBES_FAILED)
+                self._telemetry.add(Metric.CIRCUIT_OPENED)
             return
         report = uuid.uuid4().hex[:8]
 
