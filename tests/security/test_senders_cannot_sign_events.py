@@ -1,14 +1,12 @@
 """Claim: no sender holds what signs an event's body, by its environment, its settings or its role."""
 
-import importlib
 import json
 
 import pytest
 
 from cxone_messaging.wiring import SenderSettings
 from local import template
-from tests.emissions import FUNCTIONS as FOLDERS
-from tests.emissions import settings_of
+from tests.functions import NAMES, module, settings_of
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 READERS = {
@@ -23,8 +21,7 @@ def test_a_secret_that_signs_is_named_by_its_readers_only(secret):
 
 
 def test_so_it_is_in_their_settings():
-    handlers = [importlib.import_module(f"functions.{folder}.handler") for folder in FOLDERS]
-    models = [SenderSettings, *(model for handler in handlers for model in settings_of(handler))]
+    models = [SenderSettings, *(model for name in NAMES for model in settings_of(module(name)))]
     reading = {
         variable: {model.__name__ for model in models if variable in model.variables()}
         for variable in ("WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN")

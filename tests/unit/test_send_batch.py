@@ -178,7 +178,7 @@ class TestInChunks:
 
     def test_latency_from_the_slot_is_a_metric_of_its_own(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 1})
-        assert offer(world, some(2)) == [Done()] * 2
+        assert world.offer(some(2)) == [Done()] * 2
         assert [value >= 1000 for value in world.telemetry[Metric.BULK_DISPATCH_LATENCY]] == [True] * 2
         assert world.telemetry[Metric.DISPATCH_LATENCY] == []
 
