@@ -3,8 +3,11 @@
 from cxone_messaging.platform import startup
 
 # isort: split
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 from pydantic import Field
 
@@ -12,7 +15,7 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.queue import BulkQueue, SqsBulkQueue
 from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
-from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -31,6 +34,7 @@ metrics = EmbeddedMetrics()
 
 BODY_LIMIT = 5 * KIBIBYTE * KIBIBYTE
 MESSAGES_LIMIT = 10_000
+_MOST_EXPLAINED = 20_000
 
 
 class SubmitBulkSettings(Settings):
@@ -113,10 +117,17 @@ def submit(request: HttpRequest) -> HttpResponse:
         {
             "batchId": batch.batch_id,
             "accepted": batch.accepted,
-            "rejected": [{"index": index, "errors": field_errors(errors)} for index, errors in batch.rejected.items()],
+            "rejected": _rejected(batch.rejected),
         },
         {"Idempotency-Replayed": "true"} if batch.replayed else {},
     )
+
+
+def _rejected(rejected: Mapping[int, Sequence[FieldError]]) -> list[dict[str, Any]]:
+    """Return the refused messages; of very many errors the codes alone, since Lambda's answer has at most 6 MB."""
+    if sum(len(errors) for errors in rejected.values()) > _MOST_EXPLAINED:
+        rejected = {index: [replace(each, message=each.code.value) for each in rejected[index]] for index in rejected}
+    return [{"index": index, "errors": field_errors(errors)} for index, errors in rejected.items()]
 
 
 handler = HttpApi({"POST /messages/bulk": submit}, metrics, body_limit=BODY_LIMIT)

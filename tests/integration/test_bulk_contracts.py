@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import threading
 import time
 from collections import Counter
 
@@ -286,6 +287,13 @@ class TestBulkQueue:
         assert sorted(bodies, key=lambda body: int(body["reference"][1:])) == [each.body() for each in records]
         assert queue.receive(100) == {}
 
+    @pytest.mark.parametrize("character", "\0\x01\x1f\ufffe\uffff\U0001f600")
+    def test_any_character_comes_back_as_it_was(self, queue, character):
+        """SQS refuses some of them in a body; a body in ASCII has none."""
+        assert queue.put([record(1, f"a{character}b")]) == [True]
+        (body,) = queue.receive(1).values()
+        assert json.loads(body)["text"] == f"a{character}b"
+
     def test_what_is_not_said_does_not_stand_in_the_body(self, queue):
         queue.put([BulkRecord("r", SmsRequest("+15551234567", "Hello"))])
         (body,) = queue.receive(1).values()
@@ -309,6 +317,22 @@ class TestSqsBulkQueue:
     def hooked(self, make_client, bulk_queue, dead_letter_queue):
         client = make_client("sqs")
         return client, RealQueue(client, bulk_queue, dead_letter_queue)
+
+    def test_ten_calls_are_made_at_once(self, hooked):
+        client, queue = hooked
+        at_once, most, lock = [0], [0], threading.Lock()
+
+        def slow(**_):
+            with lock:
+                at_once[0] += 1
+                most[0] = max(most[0], at_once[0])
+            time.sleep(0.05)
+            with lock:
+                at_once[0] -= 1
+
+        client.meta.events.register("before-call.sqs.SendMessageBatch", slow)
+        assert all(queue.put([record(number) for number in range(250)]))
+        assert 5 <= most[0] <= 10
 
     def test_ten_records_take_one_call(self, hooked):
         client, queue = hooked

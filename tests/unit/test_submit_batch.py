@@ -14,6 +14,7 @@ from cxone_messaging.platform.http_api import HttpRequest
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage
 from functions.submit_bulk import handler as submit_bulk
 from tests.fakes import FakeBulkQueue
+from tests.webhooks import Context
 from tests.worlds import RECIPIENT, Injector, Killed, Plan, World
 
 ITEM_LIMIT = 400 * 1024
@@ -274,14 +275,37 @@ class TestBrokenOff:
             return put(records, delay)
 
         queue.put = slow
-        with pytest.raises(StorageError):
+        with pytest.raises(MessagingError) as caught:
             submit(world, queue, messages(2000))
-        assert world.clock.now() < float("inf")
+        assert (caught.value.code, caught.value.retry_after) == (Code.IN_PROGRESS, 1)
         assert len(references(queue)) == 1500
         queue.put = put
-        world.clock.advance(29)
+        world.clock.advance(1)
         submit(world, queue, messages(2000))
         assert references(queue) == [f"r{number}" for number in range(2000)]
+
+
+@pytest.mark.parametrize("character", "\0\ufffe\uffff")
+def test_a_character_that_sqs_refuses_is_the_callers_to_mend(world, queue, character):
+    """One such record has SQS refuse its whole batch, at each try."""
+    batch = [message(text=f"a{character}b"), message(f"r{character}"), message("fine")]
+    submitted = submit(world, queue, batch)
+    assert codes(submitted) == {0: ["invalid_characters"], 1: ["invalid_characters"]}
+    assert submitted.rejected[1][0].field == "reference"
+    assert references(queue) == ["fine"]
+
+
+def test_the_answer_to_ten_thousand_messages_that_break_all_rules_fits_into_lambdas(world, queue, monkeypatch):
+    batch = {"messages": [{"text": "", "reference": "one"}] * 10_000, "campaignId": " ", "from": " "}
+    monkeypatch.setattr(submit_bulk, "use_case", lambda: world.submitter(queue=queue))
+    request = {"headers": {"Idempotency-Key": "key"}, "body": json.dumps(batch), "httpMethod": "POST"}
+    answer = submit_bulk.handler({**request, "resource": "/messages/bulk"}, Context())
+    assert answer["statusCode"] == 202
+    assert len(json.dumps(answer)) < 6_000_000
+    last = json.loads(answer["body"])["rejected"][-1]
+    assert [each["code"] for each in last["errors"]] == [
+        "invalid_recipient", "campaign_required", "sender_required", "text_required", "idempotency_key_reused",
+    ]  # fmt: skip
 
 
 def test_ten_thousand_messages_with_as_many_refusals_fit_into_one_item(world, queue):

@@ -3,6 +3,8 @@
 import json
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _SEND_LIMIT = 10
 _MAX_DELAY_SECONDS = 900
 _SEND_ATTEMPTS = 3
+# Fewer than the connections that the client keeps (platform/aws.py).
+_CALLS_AT_ONCE = 10
 
 
 class BulkQueue(Protocol):
@@ -61,9 +65,8 @@ class SqsBulkQueue:
         tries = Tries(self._clock, self._rng, most=_SEND_ATTEMPTS)
         for _ in tries:
             missing = [number for number, is_queued in enumerate(queued) if not is_queued]
-            for first in range(0, len(missing), _SEND_LIMIT):
-                some = missing[first : first + _SEND_LIMIT]
-                self._put_some(records, some, seconds, queued)
+            for some in batched(missing, _SEND_LIMIT * _CALLS_AT_ONCE, strict=False):
+                self._put_side_by_side(records, some, seconds, queued)
                 if not all(queued[number] for number in some) and not tries.has_time():
                     return queued
             if all(queued):
@@ -82,6 +85,17 @@ class SqsBulkQueue:
             return False
         return True
 
+    def _put_side_by_side(
+        self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, queued: list[bool]
+    ) -> None:
+        """Put records on the queue by several calls at once: one by one, 10,000 records take 20 s at 20 ms a call."""
+        calls = list(batched(numbers, _SEND_LIMIT, strict=False))
+        if len(calls) == 1:
+            self._put_some(records, calls[0], seconds, queued)
+            return
+        with ThreadPoolExecutor(len(calls)) as pool:
+            list(pool.map(lambda some: self._put_some(records, some, seconds, queued), calls))
+
     def _put_some(
         self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, queued: list[bool]
     ) -> None:
@@ -91,7 +105,7 @@ class SqsBulkQueue:
                 Entries=[
                     {
                         "Id": str(number),
-                        "MessageBody": json.dumps(records[number].body(), ensure_ascii=False),
+                        "MessageBody": json.dumps(records[number].body()),  # ASCII, which SQS takes whatever it says
                         "DelaySeconds": seconds,
                     }
                     for number in numbers

@@ -55,7 +55,7 @@ _WORDS = {
     Code.SENDER_REQUIRED: "name a registered number or short code to send from",
     Code.TEXT_REQUIRED: "the text is empty",
     Code.TOO_MANY_SEGMENTS: "the text takes more segments than are allowed",
-    Code.INVALID_CHARACTERS: "the text has a character that can't be sent in a message",
+    Code.INVALID_CHARACTERS: "this has a character that cannot be sent in a message",
     Code.IDEMPOTENCY_KEY_REUSED: "an earlier message of this batch has the same reference",
 }
 _CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and no phone number among them"

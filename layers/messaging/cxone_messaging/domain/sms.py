@@ -7,6 +7,8 @@ from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
 
+_NOT_CARRIED = frozenset("\0\ufffe\uffff")
+
 
 @dataclass(frozen=True, slots=True)
 class SmsRequest:
@@ -48,6 +50,15 @@ class Checked:
     sms: Sms | None
 
 
+def character_fault(text: str) -> str | None:
+    """Return which character of a text no message and no queue can carry; None where it has none.
+
+    SQS refuses U+FFFE and U+FFFF (SendMessage, *Message body*), and Unicode assigns them to no character.
+    """
+    character = next((each for each in text if each in _NOT_CARRIED), None)
+    return None if character is None else f"U+{ord(character):04X} cannot be sent in a message"
+
+
 def check(request: SmsRequest, rules: SmsRules) -> Checked:
     """Check a request against all rules at once, so that a caller can mend everything in one go."""
     errors: list[FieldError] = []
@@ -68,8 +79,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     size: segments.SegmentCount | None = None
     if not request.text.strip():
         errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
-    elif "\0" in request.text:
-        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", "U+0000 can't be sent in a message"))
+    elif fault := character_fault(request.text):
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", fault))
     else:
         try:
             size = segments.count(request.text)

@@ -18,7 +18,7 @@ from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, character_fault, check
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline
@@ -103,7 +103,7 @@ class SubmitBatch:
             for index, message in enumerate(messages)
             if index not in rejected
         ]
-        self._queue_parts(subject, entries, records, deadline)
+        self._queue_parts(subject, entries, records, deadline, owner["owner"])
         return SubmittedBatch(batch_id, accepted, rejected, replayed=False)
 
     def _begin(
@@ -134,6 +134,8 @@ class SubmitBatch:
             refused = refusal(consents.get(recipient_hash)) if verdict.to else None
             errors = [*verdict.errors, *([refused] if refused else [])]
             reference = message.reference or f"{batch_id}#{index}"
+            if fault := character_fault(reference):
+                errors.append(FieldError(Code.INVALID_CHARACTERS, "reference", fault))
             if reference in seen:
                 errors.append(FieldError.by_code(Code.IDEMPOTENCY_KEY_REUSED, "reference"))
             seen.add(reference)
@@ -151,12 +153,16 @@ class SubmitBatch:
         return self._append(subject, entries, EntryType.BATCH_QUEUED, {**owner, "records": _queued(entries)})
 
     def _queue_parts(
-        self, subject: str, entries: list[Entry], records: Sequence[BulkRecord], deadline: Deadline
+        self, subject: str, entries: list[Entry], records: Sequence[BulkRecord], deadline: Deadline, owner: str
     ) -> None:
         done = _queued(entries)
         while done < len(records):
             if deadline.left < _SPARE_SECONDS:
-                raise StorageError("the batch could not be queued in time")
+                # A deadline that has passed lets the repeated request take over at once.
+                ended: dict[str, Value] = {"records": done, "owner": owner, "deadline": format_time(instant(self._clock.now()))}
+                self._append(subject, entries, EntryType.BATCH_QUEUED, ended)
+                detail = "the batch is queued in part; the same request queues the rest"
+                raise MessagingError(Code.IN_PROGRESS, detail, retry_after=1)
             part = records[done : done + _PART]
             if not all(self._queue.put(part)):
                 raise StorageError("the queue did not take a part of the batch")
