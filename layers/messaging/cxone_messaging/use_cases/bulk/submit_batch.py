@@ -159,7 +159,8 @@ class SubmitBatch:
         while done < len(records):
             if deadline.left < _SPARE_SECONDS:
                 # A deadline that has passed lets the repeated request take over at once.
-                ended: dict[str, Value] = {"records": done, "owner": owner, "deadline": format_time(instant(self._clock.now()))}
+                now = format_time(instant(self._clock.now()))
+                ended: dict[str, Value] = {"records": done, "owner": owner, "deadline": now}
                 self._append(subject, entries, EntryType.BATCH_QUEUED, ended)
                 detail = "the batch is queued in part; the same request queues the rest"
                 raise MessagingError(Code.IN_PROGRESS, detail, retry_after=1)
