@@ -75,7 +75,7 @@ def look_up_consents(preview: Preview, api: Api, note: Callable[[Refused], objec
 
 def _consent_code(api: Api, number: str) -> str | None:
     """Say why a recipient would be refused; empty where they would not, None where nobody told."""
-    # Without its plus, a number has nothing to encode in a path (README).
+    # Without its plus, a number has nothing to encode in a path (docs/api.md).
     answer = api.call("GET", f"/consents/{number.removeprefix('+')}")
     if answer.status_code == _OK:
         return "" if answer.json()["status"] == "opted_in" else "opted_out"

@@ -15,10 +15,10 @@ OURS = {"cxone_messaging", "functions", "cli", "local", "bench", "tests", "handl
 DISTRIBUTIONS = packages_distributions()
 # Type checkers know these by their stubs alone.
 STUBS = {"mypy_boto3_dynamodb", "mypy_boto3_secretsmanager", "mypy_boto3_sqs"}
-# What is run and not imported: by the Makefile, by pytest, by mypy, by another tool. moto is for contracts to come.
+# What is run and not imported: by the Makefile, by pytest, by mypy, by another tool.
 RUN = {
     *("uv", "hatchling", "ruff", "mypy", "cfn-lint", "cfn-lint-serverless", "import-linter", "pre-commit"),
-    *("boto3-stubs", "types-pyyaml", "types-requests", "awslambdaric", "moto"),
+    *("boto3-stubs", "types-pyyaml", "types-requests", "awslambdaric"),
 }
 
 
