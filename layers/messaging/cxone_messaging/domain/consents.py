@@ -9,10 +9,10 @@ from cxone_messaging.domain.entries import Entry, Value
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.times import parse_time
 
-# No message leaves the bulk queue later than so many seconds after its recipient's consent was read.
+# No message leaves the bulk queue later than this many seconds after its recipient's consent was read.
 FRESH_SECONDS = 2.0
-# So many seconds after an opt-out can be read, no sender goes by the consent before it any more, and messages that left
-# are with CXone.
+# This many seconds after an opt-out can be read, no sender uses the earlier consent any more, and every message that
+# has left is with CXone.
 IN_FORCE_SECONDS = FRESH_SECONDS + 0.5
 # How far our clock and CXone's may differ.
 _CLOCK_SKEW = timedelta(seconds=5)
@@ -29,7 +29,7 @@ class ConsentStatus(StrEnum):
 class Consent:
     """A recipient's consent in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
 
-    `source` says where it was given (a form, a keyword, a clerk), `campaign_id` for which campaign.
+    `source` is where the recipient decided (a form, a keyword, a clerk), `campaign_id` for which campaign.
     """
 
     recipient_hash: str
@@ -51,7 +51,7 @@ class Consent:
 
 
 def refusal(consent: Consent | None) -> FieldError | None:
-    """Return why nothing may be sent under this consent, or None where the recipient is opted in."""
+    """Return why no message may be sent under this consent, or None if the recipient is opted in."""
     if consent is None:
         return FieldError.by_code(Code.NOT_OPTED_IN, "to")
     match consent.status:
@@ -62,12 +62,12 @@ def refusal(consent: Consent | None) -> FieldError | None:
 
 
 def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
-    """Whether an event's consent is older than another one: then it is recorded, but not in force.
+    """Whether another consent is newer than an event's: then the event's is recorded, but not in force.
 
-    Events have one clock, CXone's: in whatever order they come, the latest time counts; of equal times, the opt-out.
-    Consents from our API have our clock's time, and CXone's times may be of another zone. So an opt-out counts whatever
-    our API recorded before, and an opt-in only where it is not older than an opt-out from the API. Doubt ends in not
-    sending.
+    All events have times of one clock, CXone's. In whatever order they arrive, the latest time counts; of equal times,
+    the opt-out. Consents from our API have our clock's time, and CXone's times may be of another zone. So an opt-out
+    counts whatever our API recorded before. An opt-in counts only if it is not older than an opt-out from the API. In
+    doubt, no message is sent.
     """
 
     def is_later(entry: Entry) -> bool:
@@ -101,5 +101,5 @@ def consent_in(entry: Entry) -> Consent:
 
 
 def last_in_force(known: Sequence[Entry]) -> Entry | None:
-    """Return the last of a recipient's entries that was not superseded; None where there is none."""
+    """Return the last of a recipient's entries that was not superseded, or None."""
     return next((each for each in reversed(known) if not each.data.get("passedOver")), None)

@@ -13,7 +13,7 @@ from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batch_of, batches_of, current_state_keys, is_counted
 from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, has_id, index_key, strays_for_claimer
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SIGNED_KEY, is_signed
-from cxone_messaging.domain.delivery_bounds import is_entered, is_worth_an_entry
+from cxone_messaging.domain.delivery_bounds import is_recorded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -121,7 +121,7 @@ class MessageTrail:
         entries = self.journal.read_for_event(subject) if known is None else list(known)
 
         def unless_entered(known: Sequence[Entry]) -> Draft | None:
-            return None if is_entered(known, data) else decide(known)
+            return None if is_recorded(known, data) else decide(known)
 
         if not is_ends_only(entries):
             return self.journal.append(subject, unless_entered, known=entries)
@@ -146,7 +146,7 @@ class MessageTrail:
             left_out.add(SIGNED_KEY)
         for receipt in receipts:
             data = {name: value for name, value in receipt.data.items() if name not in left_out}
-            if not is_entered(entries, data):
+            if not is_recorded(entries, data):
                 entries = self.record_receipt(subject, data, known=entries).entries
         # An earlier run may have recorded the last event and died before batches counted it.
         return self.count_in_batches(subject, entries)

@@ -26,9 +26,9 @@ from cxone_messaging.domain.checkpoints import (
     Head,
     heads_in,
     is_finished,
+    last_complete_day,
     reached,
     root_of,
-    settled_day,
     skipped_in,
 )
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType, Value, first_broken
@@ -113,7 +113,7 @@ class CheckpointLedger:
 
     def _due(self) -> tuple[Sequence[Entry], list[date]]:
         """Return the newest checkpoint's entries and the days since; without one, the days from the first entry on."""
-        newest = settled_day(instant(self._clock.now()))
+        newest = last_complete_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
             entries = self._ledger.read(subjects.checkpoint(day))
