@@ -27,7 +27,7 @@ class BulkQueue(Protocol):
         """Put records on the queue, visible after `delay` seconds; return for each whether it is certainly queued."""
         ...
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         ...
 
@@ -70,7 +70,7 @@ class SqsBulkQueue:
                 break
         return queued
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         try:
             self._client.send_message(

@@ -61,7 +61,7 @@ def refusal(consent: Consent | None) -> FieldError | None:
             return FieldError.by_code(Code.OPTED_OUT, "to")
 
 
-def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
+def is_superseded(status: ConsentStatus, instant: str, entries: Sequence[Entry]) -> bool:
     """Whether another consent is newer than an event's: then the event's is recorded, but not in force.
 
     All events have times of one clock, CXone's. In whatever order they arrive, the latest time counts; of equal times,
@@ -77,12 +77,12 @@ def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -
             return other > instant or (may_outdo and other == instant)
         return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
 
-    return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
+    return any(is_later(entry) for entry in entries if not entry.data.get("passedOver"))
 
 
-def is_in_force_everywhere(known: Sequence[Entry]) -> bool:
+def is_in_force_everywhere(entries: Sequence[Entry]) -> bool:
     """Whether an event's opt-out is already in force for every sender."""
-    entry = last_in_force(known)
+    entry = last_in_force(entries)
     return entry is not None and entry.data.get("status") == ConsentStatus.OPTED_OUT and "eventId" in entry.data
 
 
@@ -100,6 +100,6 @@ def consent_in(entry: Entry) -> Consent:
     )
 
 
-def last_in_force(known: Sequence[Entry]) -> Entry | None:
+def last_in_force(entries: Sequence[Entry]) -> Entry | None:
     """Return the last of a recipient's entries that was not superseded, or None."""
-    return next((each for each in reversed(known) if not each.data.get("passedOver")), None)
+    return next((each for each in reversed(entries) if not each.data.get("passedOver")), None)

@@ -46,20 +46,20 @@ def owner_of(ledger: Ledger, cxone_message_id: str) -> Owner | None:
 
 
 def index_key(
-    ledger: Ledger, subject: str, known: Sequence[Entry], cxone_message_id: str, *, signed: bool
+    ledger: Ledger, subject: str, entries: Sequence[Entry], cxone_message_id: str, *, signed: bool
 ) -> dict[str, str]:
     """Return the index key for an event's entry under the message of its callback URL; empty if none is needed.
 
     `signed` is whether the event's body is signed. Raises `StorageError`.
     """
-    keys = {entry.index.get(CXONE_MESSAGE_KEY, "") for entry in known}
+    keys = {entry.index.get(CXONE_MESSAGE_KEY, "") for entry in entries}
     if cxone_message_id in keys:
         return {}
     if signed:
         return {CXONE_MESSAGE_KEY: cxone_message_id}
     # A message has one id. If its sender knows the id, or an event has claimed one already, no claim is possible.
-    has_one = any(entry.type == EntryType.DISPATCHED for entry in known) or any(keys)
-    if has_one or sending_of(known) is None or ledger.subject_of_cxone_message(cxone_message_id) is not None:
+    has_one = any(entry.type == EntryType.DISPATCHED for entry in entries) or any(keys)
+    if has_one or sending_of(entries) is None or ledger.subject_of_cxone_message(cxone_message_id) is not None:
         return {}
     other = ledger.subject_of_cxone_message(_CLAIMED + cxone_message_id)
     return {CXONE_MESSAGE_KEY: (_CLAIMED if other in {None, subject} else _CONTESTED) + cxone_message_id}
@@ -99,24 +99,24 @@ def strays_for_claimer(
 def is_of_another(
     ledger: Ledger,
     subject: str,
-    known: Sequence[Entry],
+    entries: Sequence[Entry],
     cxone_message_id: str,
     recipient_hash: Callable[[], str | None],
 ) -> bool:
     """Whether a signed event at a message's callback URL belongs to another message, by its id or its recipient.
 
-    Otherwise a holder of both could use one message's events for the other. `known` are the entries of the URL's
+    Otherwise a holder of both could use one message's events for the other. `entries` are those of the URL's
     message. Raises `StorageError`.
     """
-    own = _own_id(known)
+    own = _own_id(entries)
     if own is not None and own != cxone_message_id:
         return True
-    sending = sending_of(known)
+    sending = sending_of(entries)
     named = recipient_hash() if sending else None
     if sending and named and named != sending.data.get(RECIPIENT_HASH_KEY):
         return True
     # The true message's sender may have recorded the id.
-    return not has_id(known, cxone_message_id) and ledger.subject_of_cxone_message(cxone_message_id) not in {
+    return not has_id(entries, cxone_message_id) and ledger.subject_of_cxone_message(cxone_message_id) not in {
         None,
         subject,
     }

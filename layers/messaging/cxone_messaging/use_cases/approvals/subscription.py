@@ -1,7 +1,7 @@
-"""Have CXone tell us of approvals: one subscription for our URL and secret, whatever the template.
+"""Subscribe to CXone's events about approvals: one subscription for our URL and secret, whatever the template.
 
-The ledger remembers it under a subject of its own, with a fingerprint of the secret. Where the secret was rotated, the
-URL is subscribed anew: nothing is known of how CXone could be told another secret for a subscription that it has.
+The ledger records it under its own subject, with a fingerprint of the secret. After a rotation of the secret, the URL
+is subscribed anew: the documents describe no way to change the secret of an existing subscription.
 """
 
 import hmac
@@ -28,7 +28,7 @@ class Subscribe:
     def __call__(self, attempt: Attempt) -> Mapping[str, Value]:
         """Subscribe the URL with the current secret, unless it is subscribed; return data for the template's entry.
 
-        Raises `MessagingError`, `in_progress` among them, and `StorageError`.
+        Raises `MessagingError`, also with `in_progress`, and `StorageError`.
         """
         secret = self._current_secret()
         fingerprint = _fingerprint(secret, self._url)
@@ -50,5 +50,5 @@ class Subscribe:
 
 
 def _fingerprint(secret: str, url: str) -> str:
-    """Return a name for a secret that does not reveal it; hashed once more, so that it is no signature of anything."""
+    """Return an id of a secret that does not reveal it; a second hash makes it useless as a signature."""
     return sha256(hmac.digest(secret.encode(), url.encode(), "sha256")).hexdigest()

@@ -1,4 +1,4 @@
-"""Record a delivery event: once, in whatever order events come, under the message that it belongs to."""
+"""Record a delivery event: once, in whatever order events arrive, under the message that it belongs to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,14 +56,14 @@ class RecordDelivery:
         signed: bool = False,
         recipient_hash: Callable[[], str | None] = lambda: None,
     ) -> Recording:
-        """Record an event under the message that its callback URL names, else under the one with CXone's id.
+        """Record an event under the message that its callback URL names, else under the message with CXone's id.
 
-        An event that says nothing new, or for which there is no room, is a duplicate and no entry. An event of an
-        unknown message is kept under `delivery#<CXone's id>` until the message appears.
+        An event without new content, or without room in its chain, is a duplicate and no entry. An event of an unknown
+        message is kept under `delivery#<CXone's id>` until the message appears.
 
-        `signed` says that the body is signed beside the URL; it counts only where both can be of one message.
+        `signed` means that the body is signed beside the URL; it counts only if both can be of one message.
         `recipient_hash` returns the hash of the recipient that the body names; it is called only for signed bodies.
-        Raises `ValueError` where the event's timestamp is no instant, and `StorageError`.
+        Raises `ValueError` if the event's timestamp is no instant, and `StorageError`.
         """
         if message_id is None:
             return self._record_by_id(event.cxone_message_id, self._data(event, signed=True), recipient_hash)
