@@ -65,7 +65,7 @@ class NothingBody(Body):
 
 
 class ApprovalBody(Body):
-    """The registration with the carriers' gateway, and the operator who answers for the approval."""
+    """The registration with the carriers' gateway, and the operator that answers for the approval."""
 
     campaign_name: str = Field(pattern=_NOT_BLANK, max_length=200)
     message_class: str = Field(pattern=_NOT_BLANK, max_length=100)
@@ -99,7 +99,10 @@ def approve_template(
     telemetry: Telemetry,
     rng: random.Random,
 ) -> ApproveTemplate:
-    """Compose the use case from its parts. `secret` returns the secret with which CXone signs events."""
+    """Compose the use case from its parts.
+
+    `secret` returns the secret with which CXone signs events.
+    """
     journal = Journal(ledger, clock)
     once = Once(journal, clock)
     return ApproveTemplate(
@@ -139,7 +142,7 @@ def settings() -> ApproveTemplateSettings:
 
 @cache
 def gateway() -> CxoneAdmin:
-    """Return the client of CXone's administration API, built once an execution environment, with its token."""
+    """Return the client of CXone's administration API with its token, built once an environment."""
     return template_gateway(settings(), metrics)
 
 
@@ -207,7 +210,10 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def _template_id(request: HttpRequest) -> str:
-    """Return the id in the path; log it now if it looks like an id, else once the template is found."""
+    """Return the id in the path.
+
+    A text that looks like an id is logged now, any other once the template is found.
+    """
     template_id = request.path["templateId"]
     if _PLAIN_ID.fullmatch(template_id):
         request.log_ids(templateId=template_id)

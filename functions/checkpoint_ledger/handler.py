@@ -1,4 +1,7 @@
-"""The ledger's checkpoints, on a schedule; a run with nothing due reads one subject and ends."""
+"""The ledger's checkpoints, on a schedule.
+
+A run with nothing due reads one subject and ends.
+"""
 
 from cxone_messaging.platform import startup
 

@@ -1,4 +1,7 @@
-"""`POST /webhooks/cxone/*`: CXone's events. These routes are open to the internet, and authenticate each request."""
+"""`POST /webhooks/cxone/*`: CXone's events.
+
+These routes are open to the internet, and authenticate each request.
+"""
 
 from cxone_messaging.platform import startup
 
@@ -35,7 +38,10 @@ metrics = EmbeddedMetrics("receive_webhook")
 
 
 def _text_of_id(value: object) -> object:
-    """Return the text of an id that is a number; other values unchanged, for the model to validate."""
+    """Return the text of an id that is a number.
+
+    Other values are returned unchanged, for the model to validate.
+    """
     return cxone_id(value) or value
 
 
@@ -115,7 +121,10 @@ def receive_event(
     clock: Clock,
     telemetry: Telemetry,
 ) -> ReceiveEvent:
-    """Compose the use case from its parts. Few events need `pseudonyms`, so its secret is read only for those."""
+    """Compose the use case from its parts.
+
+    Few events need `pseudonyms`, so its secret is read only for those.
+    """
     journal = Journal(ledger, clock)
 
     @cache

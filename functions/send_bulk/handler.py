@@ -1,4 +1,4 @@
-"""The bulk queue's records: sent, put back for later, or moved to the dead-letter queue; else reported as failed."""
+"""The bulk queue's records: sent, put back for later, or moved to the dead-letter queue."""
 
 from cxone_messaging.platform import startup
 

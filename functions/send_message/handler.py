@@ -21,13 +21,19 @@ metrics = EmbeddedMetrics("send_message")
 
 
 class SendMessageSettings(SenderSettings):
-    """The settings for sending one message; the horizon is how long it may wait for its slot, in seconds."""
+    """The settings for sending one message.
+
+    The horizon is how long it may wait for its slot, in seconds.
+    """
 
     slot_horizon_seconds: float = Field(default=5.0, gt=0)
 
 
 class MessageBody(Body):
-    """A message to send. A missing field is reported as the rule that it breaks, not as a malformed request."""
+    """A message to send.
+
+    A missing field is reported as the rule that it breaks, not as a malformed request.
+    """
 
     to: str = ""
     text: str = ""

@@ -25,7 +25,10 @@ logger = make_logger()
 
 
 class SweepLedgerSettings(Settings):
-    """The settings of the sweep; a message is counted once it is unknown for the minutes of patience."""
+    """The settings of the sweep.
+
+    A message is counted once it is unknown for the minutes of patience.
+    """
 
     ledger_table: str
     unknown_patience_minutes: float = Field(default=60, ge=1)

@@ -32,7 +32,10 @@ _LIMITS: dict[Encoding, tuple[int, int]] = {"GSM-7": (160, 153), "UCS-2": (70, 6
 
 
 class InvalidCharacterError(ValueError):
-    """The text contains a character that neither encoding can carry; `index` is the place of the first one."""
+    """The text contains a character that neither encoding can carry.
+
+    `index` is the place of the first one.
+    """
 
     def __init__(self, text: str, index: int) -> None:
         super().__init__(f"U+{ord(text[index]):04X} at index {index} can't be sent in a message")
@@ -68,7 +71,10 @@ def count(text: str) -> SegmentCount:
 
 
 def non_gsm7(text: str) -> list[tuple[int, str]]:
-    """Return the characters that GSM-7 cannot carry, each with its index in the text; U+001B is one of them."""
+    """Return the characters that GSM-7 cannot carry, each with its index in the text.
+
+    U+001B is one of them.
+    """
     return [(index, character) for index, character in enumerate(text) if character not in _GSM7]
 
 

@@ -139,7 +139,10 @@ def _watching(client: "DynamoDBClient") -> ClockCheck:
 def token_cache(
     fetch: TokenEndpoint, secret_arn: str, coordination_table: str, family: str, telemetry: Telemetry
 ) -> TokenCache:
-    """Return the cache of the token of one family (`sms`, `admin`); its lease lets one process fetch at a time."""
+    """Return the cache of the token of one family (`sms`, `admin`).
+
+    Its lease lets one process fetch at a time.
+    """
     return TokenCache(
         fetch=fetch,
         secrets=SecretsManagerStore(aws.secrets_manager()),

@@ -1,4 +1,4 @@
-"""A template's approval: the data exchanged with CXone, and the state that the entries under `template#<id>` record.
+"""A template's approval: the data exchanged with CXone, and the state in `template#<id>`.
 
 Entries contain the template's `version`, a hash of the parts that carriers judge. An edited template starts anew: steps
 that were done for another version do not count.
@@ -50,7 +50,10 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """An approval's record in CXone's audit log. It is the same whenever and by whichever process it is sent."""
+    """An approval's record in CXone's audit log.
+
+    It is the same whenever and by whichever process it is sent.
+    """
 
     template_id: str
     timestamp: str
@@ -75,10 +78,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A template's approval, for the version that was fetched last. The latency is in milliseconds.
+    """A template's approval, for the version that was fetched last.
 
-    `carrier_ready` is true once CXone has answered the registration, or has sent an event about it. Such an event also
-    makes the approval `carrier_confirmed`.
+    The latency is in milliseconds. `carrier_ready` is true once CXone has answered the registration, or has sent an
+    event about it. Such an event also makes the approval `carrier_confirmed`.
     """
 
     template_id: str
@@ -149,7 +152,10 @@ def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry |
 
 
 def _is_confirmed(entries: Sequence[Entry], version: str | None, since: str) -> bool:
-    """Whether an event confirms a version's registration; it counts for the version last tried before it."""
+    """Whether an event confirms a version's registration.
+
+    It counts for the version last tried before it.
+    """
     events = (_happened_at(entry) for entry in entries if _is_event(entry, REGISTERED_EVENT))
     return any(_tried(entries, at)[-1:] in ([], [version]) for at in events if at >= since)
 

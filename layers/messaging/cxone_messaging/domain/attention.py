@@ -1,4 +1,6 @@
-"""Matters that a person or a later job must handle: a sparse index of the ledger finds them without a scan.
+"""Matters that a person or a later job must handle.
+
+A sparse index of the ledger finds them without a scan.
 
 An entry cannot be changed, so it stays in the index after its matter is settled. A reader of the index therefore reads
 the subject too.

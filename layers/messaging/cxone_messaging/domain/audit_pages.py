@@ -1,4 +1,4 @@
-"""Audit trails in pages: a Lambda response has at most 6 MB, and a function has seconds to read a chain."""
+"""Audit trails in pages: a response has at most 6 MB, and a function has seconds to read a chain."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,10 @@ class TimeLeft(Protocol):
 
 
 class AuditPage:
-    """The entries after a sequence, or the first entries; `next_after` is set if another page follows it."""
+    """The entries after a sequence, or the first entries.
+
+    `next_after` is set if another page follows it.
+    """
 
     def __init__(self, after: int | None = None) -> None:
         self.entries: list[Entry] = []
@@ -64,7 +67,10 @@ class AuditPage:
 
 
 def page_after(text: str | None) -> int | None:
-    """Return the sequence after which a page begins, or None. Raises `MessagingError` (`malformed_request`)."""
+    """Return the sequence after which a page begins, or None.
+
+    Raises `MessagingError` (`malformed_request`).
+    """
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):

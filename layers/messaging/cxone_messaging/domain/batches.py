@@ -1,4 +1,7 @@
-"""Bulk sends: the records on the queue, which any producer may put there, and the batches that some belong to."""
+"""Bulk sends: the records on the queue, and the batches that some belong to.
+
+Any producer may put records on the queue.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +20,10 @@ _SIGNED = " signed"
 
 @dataclass(frozen=True, slots=True)
 class BulkRecord:
-    """One message on the bulk queue; `reference` is its idempotency key, `batch_id` the batch that it counts in."""
+    """One message on the bulk queue.
+
+    `reference` is its idempotency key, `batch_id` the batch that it counts in.
+    """
 
     reference: str
     request: SmsRequest
@@ -37,7 +43,10 @@ class BulkRecord:
 
 
 def batches_of(entries: Iterable[Entry]) -> list[str]:
-    """Return the batches that a message counts in; the first is the batch of the message's own entries."""
+    """Return the batches that a message counts in.
+
+    The first is the batch of the message's own entries.
+    """
     counting = (entry for entry in entries if BATCH_KEY in entry.index and entry.type != EntryType.REFUSED)
     return list(dict.fromkeys(entry.index[BATCH_KEY] for entry in counting))
 
@@ -86,9 +95,9 @@ def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
 
 
 def count_by_status(entries: Iterable[Entry], total: int) -> dict[str, int]:
-    """Return the number of a batch's messages by status; messages without an entry count as queued.
+    """Return the number of a batch's messages by status.
 
-    The counts add up to `total`.
+    Messages without an entry count as queued. The counts add up to `total`.
     """
     messages: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -1,9 +1,10 @@
-"""Checkpoints: the last entry of every chain for each day. They show a removed tail or chain from the day after.
+"""Checkpoints: the last entry of every chain for each day.
 
-A chain's head of a day is its last entry dated on that day. The checkpoint of a day is a chain of its own,
-`checkpoint#<date>`. Its entries list the heads, in the order of their subjects. Its last entry contains their number,
-their Merkle root, and the hash of the last entry of the previous day's checkpoint. So each checkpoint vouches for all
-earlier ones. A copy of one checkpoint's hash, kept elsewhere, proves any change to the entries before it.
+They show a removed tail or chain from the day after. A chain's head of a day is its last entry dated on that day. The
+checkpoint of a day is a chain of its own, `checkpoint#<date>`. Its entries list the heads, in the order of their
+subjects. Its last entry contains their number, their Merkle root, and the hash of the last entry of the previous day's
+checkpoint. So each checkpoint vouches for all earlier ones. A copy of one checkpoint's hash, kept elsewhere, proves any
+change to the entries before it.
 
 A process that was frozen, or whose clock is slow, may append an entry dated on a day whose checkpoint is already made.
 The next day's checkpoint lists the head of such a chain too, if the entry exists by then. So an entry that its own
@@ -101,12 +102,12 @@ def head_of(entries: Sequence[Entry], day: date) -> Head | None:
 
 
 def is_head(entry: Entry, day: date, seen: Head | None, *, was_skipped: bool = False) -> bool:
-    """Whether a day's checkpoint may list an entry as its chain's head; the highest sequence is the head.
+    """Whether a day's checkpoint may list an entry as its chain's head.
 
-    Clocks differ, so an entry of a day may follow an entry of the next day. The last entry of the day counts, and
-    covers all before it. `seen` is the head that the previous day's checkpoint lists. An entry that is dated on that
-    day and follows that head is late, and this checkpoint covers it. If the previous checkpoint skipped the chain,
-    entries of all earlier days count.
+    The highest sequence is the head. Clocks differ, so an entry of a day may follow an entry of the next day. The last
+    entry of the day counts, and covers all before it. `seen` is the head that the previous day's checkpoint lists. An
+    entry that is dated on that day and follows that head is late, and this checkpoint covers it. If the previous
+    checkpoint skipped the chain, entries of all earlier days count.
     """
     if was_skipped:
         return entry.day <= day.isoformat()
@@ -127,7 +128,10 @@ def is_finished(entries: Sequence[Entry]) -> bool:
 
 
 def heads_in(entries: Sequence[Entry]) -> Iterator[Head]:
-    """Yield the heads that a checkpoint's entries list; invalid items, which this code never writes, are skipped."""
+    """Yield the heads that a checkpoint's entries list.
+
+    Invalid items, which this code never writes, are skipped.
+    """
     for entry in entries:
         listed = entry.data.get("heads")
         for each in listed if isinstance(listed, list) else ():
@@ -149,7 +153,10 @@ def root_of(heads: Sequence[Head]) -> str:
 
 
 def merkle_root(leaves: Iterable[bytes]) -> str:
-    """Return the Merkle root of a list of leaves, 64 hex digits; keeps only one hash a level in memory."""
+    """Return the Merkle root of a list of leaves, 64 hex digits.
+
+    Keeps only one hash a level in memory.
+    """
     subtrees: list[tuple[int, bytes]] = []  # (height, hash) of the complete subtrees so far, in falling height
     for leaf in leaves:
         height, node = 0, sha256(_LEAF + leaf).digest()

@@ -27,9 +27,10 @@ class ConsentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A recipient's consent in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
+    """A recipient's consent in force.
 
-    `source` is where the recipient decided (a form, a keyword, a clerk), `campaign_id` for which campaign.
+    `sequence` is its entry in the ledger under `consent#<recipient hash>`. `source` is where the recipient decided (a
+    form, a keyword, a clerk), `campaign_id` for which campaign.
     """
 
     recipient_hash: str
@@ -41,7 +42,10 @@ class Consent:
     sequence: int
 
     def evidence(self) -> dict[str, Value]:
-        """Return why a message was allowed, for its entry; `sequence` identifies the consent's own entry."""
+        """Return why a message was allowed, for its entry.
+
+        `sequence` identifies the consent's own entry.
+        """
         return {
             "status": self.status.value,
             "source": self.source,

@@ -48,9 +48,9 @@ def owner_of(ledger: Ledger, cxone_message_id: str) -> Owner | None:
 def index_key(
     ledger: Ledger, subject: str, entries: Sequence[Entry], cxone_message_id: str, *, signed: bool
 ) -> dict[str, str]:
-    """Return the index key for an event's entry under the message of its callback URL; empty if none is needed.
+    """Return the index key for an event's entry under the message of its callback URL.
 
-    `signed` is whether the event's body is signed. Raises `StorageError`.
+    It is empty if the entry needs none. `signed` is whether the event's body is signed. Raises `StorageError`.
     """
     keys = {entry.index.get(CXONE_MESSAGE_KEY, "") for entry in entries}
     if cxone_message_id in keys:
@@ -103,7 +103,7 @@ def is_of_another(
     cxone_message_id: str,
     recipient_hash: Callable[[], str | None],
 ) -> bool:
-    """Whether a signed event at a message's callback URL belongs to another message, by its id or its recipient.
+    """Whether a signed event at a message's callback URL is another message's, by id or recipient.
 
     Otherwise a holder of both could use one message's events for the other. `entries` are those of the URL's
     message. Raises `StorageError`.

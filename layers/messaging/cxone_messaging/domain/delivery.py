@@ -1,4 +1,4 @@
-"""Delivery events: CXone's reports of what happened to a message, and which status word outranks which."""
+"""Delivery events: CXone's reports about a message, and which status word outranks which."""
 
 import json
 from collections.abc import Mapping
@@ -63,7 +63,10 @@ def cxone_id(value: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEvent:
-    """One event as received; `status` is any word in any letter case, `timestamp` the event's own time."""
+    """One event as received.
+
+    `status` is any word in any letter case, `timestamp` the event's own time.
+    """
 
     cxone_message_id: str
     status: str
@@ -88,7 +91,7 @@ class DeliveryEvent:
 
 
 def is_signed(data: Mapping[str, Value]) -> bool:
-    """Whether an entry's data records that a signature proves the event; otherwise only its callback URL does."""
+    """Whether a signature proves the event in an entry's data; otherwise only its callback URL does."""
     return data.get(SIGNED_KEY) is True
 
 

@@ -69,9 +69,10 @@ def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _counts_for(data: Mapping[str, Value], earlier: Mapping[str, Value]) -> bool:
-    """Whether an `earlier` event counts for an event with such `data`: for a signed final word, only signed ones do.
+    """Whether an `earlier` event counts for an event with such `data`.
 
-    A word that is not final means the same with a signature and without.
+    For a signed final word, only signed events count. A word that is not final means the same with a signature and
+    without.
     """
     return is_signed(earlier) or not is_signed(data) or text_at(data, "word") not in FINAL_WORDS
 

@@ -53,7 +53,10 @@ class EntryType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact about one subject. `index` holds the attributes that the table's sparse indexes are keyed by."""
+    """One fact about one subject.
+
+    `index` holds the attributes that the table's sparse indexes are keyed by.
+    """
 
     subject: str
     sequence: int
@@ -90,10 +93,10 @@ class Entry:
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Value]) -> Self:
-        """Return the entry with these stored attributes; every attribute beside the fixed ones is an index key.
+        """Return the entry with these stored attributes.
 
-        This code never writes attributes of another type, nor leaves any out. Such an entry gets no hash: it can be
-        shown, and breaks its chain.
+        Every attribute beside the fixed ones is an index key. This code never writes attributes of another type, nor
+        leaves any out. Such an entry gets no hash: it can be shown, and breaks its chain.
         """
         rest = dict(attributes)
         sequence, data = rest.pop("sequence", None), rest.pop("data", None)
@@ -128,7 +131,10 @@ class Entry:
         }
 
     def computed_hash(self) -> str:
-        """Return the hash of the entry's present content; it equals `hash` unless the entry was changed."""
+        """Return the hash of the entry's present content.
+
+        It equals `hash` unless the entry was changed.
+        """
         sealed = self.attributes()
         del sealed["hash"]
         canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -144,7 +150,10 @@ class Draft:
     index: Mapping[str, str] | None = None
 
     def following(self, entries: Sequence[Entry], subject: str, at: datetime) -> Entry:
-        """Return the entry after a subject's `entries`; the first entry on a day has the day as an index key."""
+        """Return the entry after a subject's `entries`.
+
+        The first entry on a day has the day as an index key.
+        """
         previous = entries[-1] if entries else None
         timestamp = format_time(at)
         day = day_of(timestamp)
@@ -180,9 +189,10 @@ def first_broken(subject: str, entries: Iterable[Entry]) -> int | None:
 
 
 def unbroken(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the entries before the first gap in a chain's sequences; all of them if there is no gap.
+    """Return the entries before the first gap in a chain's sequences.
 
-    An entry below the next sequence, such as a fraction, is left out: no append writes there.
+    Without a gap, these are all entries. An entry below the next sequence, such as a fraction, is left out: no append
+    writes there.
     """
     if all(entry.sequence == place for place, entry in enumerate(entries, start=1)):
         return entries

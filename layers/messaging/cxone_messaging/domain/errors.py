@@ -1,4 +1,7 @@
-"""The errors of a request, as codes that callers may branch on. Texts may change, codes may not."""
+"""The errors of a request, as codes that callers may branch on.
+
+Texts may change, codes may not.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Self
 
 
 class Code(StrEnum):
-    """The codes of our API's errors: whole problems first, then the codes in `errors` of `validation_failed`."""
+    """The codes of our API's errors: problems first, then the codes in `errors` of `validation_failed`."""
 
     MALFORMED_REQUEST = "malformed_request"
     IDEMPOTENCY_KEY_REQUIRED = "idempotency_key_required"
@@ -63,7 +66,10 @@ _CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and n
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of one field; the message says what to change and never quotes a number or a text."""
+    """One fault of one field.
+
+    The message says what to change and never quotes a number or a text.
+    """
 
     code: Code
     field: str
@@ -134,4 +140,7 @@ class CxoneCallError(MessagingError):
 
 
 class StorageError(Exception):
-    """One of our own stores could not be read or written; a failed write may still have succeeded."""
+    """One of our own stores could not be read or written.
+
+    A failed write may still have succeeded.
+    """

@@ -1,4 +1,4 @@
-"""The words with which a recipient stops, starts or requests help, and a carrier's errors that mean an opt-out.
+"""A recipient's words for stop, start and help, and a carrier's errors that mean an opt-out.
 
 Opting out is easy, opting in is not. A recipient who is wrongly opted out gets no messages until they reply START. A
 recipient who is wrongly opted in gets messages that they refused.

@@ -1,4 +1,7 @@
-"""The ledger as use cases see it: an append-only table of chained entries, without a way to change or remove one."""
+"""The ledger as use cases see it: an append-only table of chained entries.
+
+It has no way to change or remove an entry.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
@@ -13,7 +16,10 @@ CXONE_MESSAGE_KEY = "cxoneMessageId"
 
 
 class Insertion(Enum):
-    """The result of one of several inserts; `FAILED` means that the entry is not, or perhaps not, stored."""
+    """The result of one of several inserts.
+
+    `FAILED` means that the entry is not, or perhaps not, stored.
+    """
 
     INSERTED = auto()
     TAKEN = auto()
@@ -25,9 +31,10 @@ class SequenceTakenError(Exception):
 
 
 class BrokenChainError(StorageError):
-    """A chain has a gap in its sequences. Our appends leave no gaps, so no entry is appended to such a chain.
+    """A chain has a gap in its sequences.
 
-    `subject` is the chain's subject, `kept` its entries before the gap.
+    Our appends leave no gaps, so no entry is appended to such a chain. `subject` is the chain's subject, `kept` its
+    entries before the gap.
     """
 
     def __init__(self, subject: str, kept: Sequence[Entry]) -> None:
@@ -40,7 +47,10 @@ class Ledger(Protocol):
     """An append-only table of chained entries."""
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored."""
+        """Append an entry.
+
+        Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored.
+        """
         ...
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
@@ -59,18 +69,25 @@ class Ledger(Protocol):
         ...
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
-        """Return the entries of a batch's messages, reduced to what a status needs; the newest may be missing."""
+        """Return the entries of a batch's messages, reduced to what a status needs.
+
+        The newest may be missing.
+        """
         ...
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Return the subject whose entries contain CXone's id, or None; the newest may be missing for a moment.
+        """Return the subject whose entries contain CXone's id, or None.
 
-        Of several subjects, the result is the one whose sender got the id from CXone.
+        The newest may be missing for a moment. Of several subjects, the result is the one whose sender got the id from
+        CXone.
         """
         ...
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        """Yield the subjects after `after` with an entry of `day`, sorted, each once; the newest may be missing."""
+        """Yield the subjects after `after` with an entry of `day`, sorted, each once.
+
+        The newest may be missing.
+        """
         ...
 
     def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:

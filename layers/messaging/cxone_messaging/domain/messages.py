@@ -23,9 +23,10 @@ BATCH_NOTES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
 
 class Status(StrEnum):
-    """The status of a message; `queued` while a batch contains it and no sender has claimed it yet.
+    """The status of a message.
 
-    `delivered` and `failed` are final; only a delivery event changes `unknown`.
+    `queued` while a batch contains it and no sender has claimed it yet. `delivered` and `failed` are final; only a
+    delivery event changes `unknown`.
     """
 
     QUEUED = "queued"
@@ -40,10 +41,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message's state, folded from its entries. Latencies are in milliseconds, instants in the ledger's form.
+    """A message's state, folded from its entries.
 
-    `attempts` counts its tries. `tried_at` is when the last try ended, if another may follow; `posts` is how many
-    requests the last try took.
+    Latencies are in milliseconds, instants in the ledger's form. `attempts` counts its tries. `tried_at` is when the
+    last try ended, if another may follow; `posts` is how many requests the last try took.
     """
 
     message_id: str
@@ -106,7 +107,10 @@ class Message:
 
 
 class Digest:
-    """The part of a long chain that `Message.of` reads, in bounded memory, without events that change nothing."""
+    """The part of a long chain that `Message.of` reads, in bounded memory.
+
+    Events that change nothing are left out.
+    """
 
     def __init__(self) -> None:
         self._kept: list[Entry] = []
@@ -139,7 +143,7 @@ class Digest:
 
 
 def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:
-    """Return the CXone id that the sender got, else that of the first signed event, else of the first event."""
+    """Return the CXone id that the sender got, else the first signed event's, else the first event's."""
     signed = [entry for entry in entries if entry.type == EntryType.DELIVERY and is_signed(entry.data)]
     by_certainty = [*([dispatched] if dispatched else []), *signed, *entries]
     return next((id_ for entry in by_certainty if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
@@ -165,7 +169,10 @@ def _status(last: Entry | None, final: Entry | None, *, has_events: bool) -> tup
 
 
 def _latency_ms(began: Entry, final: Entry) -> int | None:
-    """Return the time until the final event's own date, or until its receipt if its date is implausibly far ahead."""
+    """Return the time until the final event's own date.
+
+    If that date is implausibly far ahead, this is the time until the event's receipt.
+    """
     try:
         happened_at = plausible_instant(text_at(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
         return milliseconds_between(began.timestamp, happened_at)

@@ -16,7 +16,7 @@ _HASH_DIGITS = 6
 
 
 def name_fault(name: str) -> str | None:
-    """Return why a campaign's or operator's name is invalid, as a phrase that follows its field's name, or None.
+    """Return why a campaign's or operator's name is invalid, as a phrase after its field's name, or None.
 
     The phrase quotes no part of the name.
     """
@@ -30,7 +30,10 @@ def name_fault(name: str) -> str | None:
 
 
 def loggable(id_: str) -> str:
-    """Return an id for a log line; a short hash of it if it looks like no id or may be a phone number."""
+    """Return an id for a log line.
+
+    If it looks like no id, or may be a phone number, the result is a short hash of it.
+    """
     if len(id_) <= NAME_LIMIT and _ID.fullmatch(id_) and mask_numbers_in(id_) == id_:
         return id_
     return "#" + sha256(id_.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]

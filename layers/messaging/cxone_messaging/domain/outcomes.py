@@ -1,4 +1,7 @@
-"""The outcomes of a send. Only `NotAccepted` may be retried: after any other outcome the message may have been sent."""
+"""The outcomes of a send.
+
+Only `NotAccepted` may be retried: after any other outcome the message may have been sent.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -49,7 +52,7 @@ class OutcomeUnknown:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """CXone refused our token, and so did not accept the message: it may be sent once more with a new token."""
+    """CXone refused our token, and did not accept the message: it may be sent again with a new token."""
 
 
 type SendOutcome = Accepted | Rejected | NotAccepted | OutcomeUnknown | TokenRefused

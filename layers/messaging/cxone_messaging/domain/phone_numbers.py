@@ -14,7 +14,10 @@ _SHOWN_DIGITS = 4
 
 
 class InvalidPhoneNumberError(ValueError):
-    """A text is no phone number that a message can go to; the error's own text contains no part of it."""
+    """A text is no phone number that a message can go to.
+
+    The error's own text contains no part of it.
+    """
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -15,7 +15,10 @@ from cxone_messaging.domain.sms import SmsRequest
 
 
 class Pseudonyms:
-    """Makes all pseudonyms from one pepper; each kind has its own prefix, so that none reveals another."""
+    """Makes all pseudonyms from one pepper.
+
+    Each kind has its own prefix, so that none reveals another.
+    """
 
     def __init__(self, pepper: str) -> None:
         self._pepper = pepper.encode()
@@ -25,7 +28,10 @@ class Pseudonyms:
         return self._hmac(number.e164)
 
     def text_hash(self, text: str) -> str:
-        """Return the hash of a message's text; with it, a holder of the text can prove that it was sent."""
+        """Return the hash of a message's text.
+
+        With it, a holder of the text can prove that it was sent.
+        """
         return self._hmac("text:" + text)
 
     def message_id(self, idempotency_key: str) -> str:

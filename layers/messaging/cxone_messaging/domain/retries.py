@@ -19,7 +19,7 @@ def pause_after(tries: int, posts: int = 1) -> float:
 
 
 def seconds_to_wait(message: Message, now: float) -> float:
-    """Return the seconds that a message must still wait at `now` (Unix seconds) before its next try; 0 if none.
+    """Return the seconds, from `now` (Unix seconds), until a message's next try; 0 if it is due.
 
     If a wrong clock put the time of the last try in the future, it counts as now.
     """

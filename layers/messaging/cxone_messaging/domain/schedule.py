@@ -1,4 +1,4 @@
-"""The account's schedule at one moment: the next free slot, the end of a hold, and the state of the circuit breaker.
+"""The account's schedule at one moment: the next free slot, the end of a hold, the circuit breaker.
 
 Slots follow GCRA (the virtual scheduling form of ITU-T I.371). The schedule contains the next free slot. A sender that
 reserves slots moves it on, and sends each message at its slot's time. A 429 holds all senders back for the wait that
@@ -31,7 +31,7 @@ _FURTHEST_SECONDS, _CHUNK = 10.0, 25
 _SLACK_SECONDS = 1.0
 # Clocks that differed once are expected to differ for this long.
 _DIFFERED_SECONDS = 900.0
-# A backlog this short is not worth preserving where two clocks differ.
+# A backlog this short is not worth preserving if two clocks differ.
 _BACKLOG = 30_000
 # Fewer doublings reach every longest wait. A thousand, after endless failures, would exceed a float.
 _MOST_DOUBLINGS = 16
@@ -105,11 +105,11 @@ class SlotMissedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The next free slot, the end of the last hold, and the circuit breaker; 0 for an event that never happened.
+    """The next free slot, the end of the last hold, and the circuit breaker.
 
-    `stamped_at` is the writer's time. `held_from` is when the last hold was written, `holds` counts the holds without a
-    success in between. `failed_by` identifies the last reports of failures. `differed_at` is when a sender last found
-    that clocks differ.
+    A field is 0 if its event never happened. `stamped_at` is the writer's time. `held_from` is when the last hold was
+    written, `holds` counts the holds without a success in between. `failed_by` identifies the last reports of failures.
+    `differed_at` is when a sender last found that clocks differ.
     """
 
     next_slot: int = 0
@@ -196,7 +196,10 @@ class Schedule:
 
 
 def open_seconds(failures: int, first: float) -> float:
-    """Return how long the circuit stays open after `failures` in a row; `first` is its first time. In seconds."""
+    """Return how long the circuit stays open after `failures` in a row.
+
+    `first` is how long it stays open the first time. Both are in seconds.
+    """
     return backoff(first, max(0, failures - FAILURES_TO_OPEN), MAX_OPEN_SECONDS)
 
 
@@ -206,7 +209,9 @@ def backoff(first: float, doublings: int, longest: float) -> float:
 
 
 def hold_seconds(retry_after: float | None, holds: int = 0) -> float:
-    """Return how long a 429 holds all senders back, in seconds, after `holds` others without a success in between.
+    """Return how long a 429 holds all senders back, in seconds.
+
+    `holds` is the number of 429s before it without a success in between.
 
     The result is at least the second in which CXone counts requests, even if `retry_after` (seconds) is 0. It is at
     most 15 minutes.

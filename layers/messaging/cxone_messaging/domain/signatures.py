@@ -41,7 +41,10 @@ _TIMESTAMP_DIGITS = 11
 
 
 def sign_reference(secret: str, message_id: str) -> str:
-    """Return the signature of a message's callback URL, 64 hex digits. `secret` is the callback secret."""
+    """Return the signature of a message's callback URL, 64 hex digits.
+
+    `secret` is the callback secret.
+    """
     return _sign(secret, (_CALLBACK_PURPOSE + message_id).encode())
 
 
@@ -88,7 +91,10 @@ def body_is_signed(secrets: Sequence[str], headers: Mapping[str, str], body: byt
 
 
 def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether `X-CXone-Signature` signs the body, or `<timestamp>.<body>` if `X-CXone-Timestamp` is present."""
+    """Whether `X-CXone-Signature` signs the body.
+
+    If `X-CXone-Timestamp` is present, the signed text is `<timestamp>.<body>`.
+    """
     timestamp = headers.get(_BODY_TIMESTAMP)
     signed = body
     if timestamp is not None:
@@ -102,7 +108,10 @@ def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body
 
 
 def _is_signed_by_standard(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether one of the signatures in `webhook-signature`, separated by spaces, signs `<id>.<timestamp>.<body>`."""
+    """Whether one of the signatures in `webhook-signature` signs `<id>.<timestamp>.<body>`.
+
+    The header separates them by spaces.
+    """
     id_, timestamp = headers.get(_STANDARD_ID, ""), headers.get(_STANDARD_TIMESTAMP, "")
     if not id_ or not _is_recent(timestamp, now):
         return False

@@ -49,7 +49,7 @@ class Checked:
 
 
 def check(request: SmsRequest, rules: SmsRules) -> Checked:
-    """Return the result of checking a request against all rules, so that a caller can fix all faults at once."""
+    """Return the check of a request against all rules, so that a caller can fix all faults at once."""
     errors: list[FieldError] = []
     to: PhoneNumber | None = None
     try:

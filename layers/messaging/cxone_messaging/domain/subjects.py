@@ -1,4 +1,7 @@
-"""Subjects: the names of the ledger's chains, `<kind>#<id>`. A subject's entries are one hash chain."""
+"""Subjects: the names of the ledger's chains, `<kind>#<id>`.
+
+A subject's entries are one hash chain.
+"""
 
 from datetime import date
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Messaging templates, and the carriers' demands on them: rules that block an approval, and advice that does not.
+"""Messaging templates, the rules that block an approval, and the advice that does not.
 
 The rules are from CXone's documents, all in `RULES`. The advice is from the carriers' guidelines (CTIA), all in
 `ADVICE`. The text of each says what to change. Content is counted as it is sent, in septets (TS 23.038), not in bytes.
@@ -48,9 +48,10 @@ _NAMED_CHARACTERS, _NAMED_PLACES = 10, 5
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template as CXone returned it; `document` is the whole answer, and is sent back unchanged.
+    """A template as CXone returned it.
 
-    `updated_at` is CXone's own text; `etag` is None if the answer had none.
+    `document` is the whole answer, and is sent back unchanged. `updated_at` is CXone's own text; `etag` is None if the
+    answer had none.
     """
 
     id: str
@@ -95,7 +96,7 @@ class Advice:
 
 
 def is_template_id(text: str) -> bool:
-    """Whether a text can be a template's id: it is safe in a URL's path without escapes, and leads no level up."""
+    """Whether a text can be a template's id: safe in a URL's path without escapes, and no way up in it."""
     return _ID.fullmatch(text) is not None
 
 

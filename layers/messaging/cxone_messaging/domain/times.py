@@ -31,5 +31,5 @@ def day_of(written: str) -> str:
 
 
 def milliseconds_between(start: str, end: str) -> int:
-    """Return the whole milliseconds from one instant to another, and 0 if clocks disagree about their order."""
+    """Return the whole milliseconds between two instants, and 0 if clocks disagree about their order."""
     return max(0, (parse_time(end) - parse_time(start)) // timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""How long no worker of the fleet fetches a token, after fetches that failed or tokens that CXone refused."""
+"""How long no worker fetches a token, after fetches that failed or tokens that CXone refused."""
 
 import math
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """How many seconds no worker may fetch, and why; `detail` explains it to people, without any secret."""
+    """How many seconds no worker may fetch, and why.
+
+    `detail` explains it to people, without any secret.
+    """
 
     cause: Cause
     seconds: float
@@ -58,9 +61,9 @@ class HeldBackError(Exception):
 
 
 def hold_seconds(cause: Cause, failures: int, retry_after: float = 0.0) -> float:
-    """Return how long no worker may fetch after `failures` in a row, the latest for this cause. In seconds.
+    """Return how long no worker may fetch after `failures` in a row, the latest for this cause.
 
-    `retry_after` is the wait that CXone requires. The result is at most 15 minutes.
+    The result is in seconds. `retry_after` is the wait that CXone requires. The result is at most 15 minutes.
     """
     match cause:
         case Cause.REFUSED:

@@ -47,7 +47,10 @@ _PLUS_SIGNS = frozenset("+\u2795")
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Digits without a letter between them, from `start` to `end`; `after_plus` counts the digits after a plus sign."""
+    """Digits without a letter between them, from `start` to `end`.
+
+    `after_plus` counts the digits after a plus sign.
+    """
 
     start: int
     end: int
@@ -201,7 +204,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _character(character: str) -> str:
-    """Return a character's plain form: ASCII digits, `a` for a letter, a plus sign, or a space for the rest."""
+    """Return a character's plain form: ASCII digits, `a` for a letter, a plus sign, or a space."""
     if character.isascii():
         return "a" if character.isalpha() else character
     # Few functions process a text beyond ASCII, so the import waits for the first one.

@@ -1,4 +1,4 @@
-"""JSON from outside, as pydantic models: our own are strict about names and types, CXone's only about types."""
+"""JSON from outside, as pydantic models: ours are strict about names and types, CXone's about types."""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel

@@ -1,4 +1,4 @@
-"""Time, as an argument: code that needs the time has a `Clock` parameter, so that tests can pass their own."""
+"""Time, as an argument: code that needs it has a `Clock` parameter, so that tests can pass their own."""
 
 import time
 from datetime import UTC, datetime

@@ -31,7 +31,10 @@ _MOVED_SECONDS = 0.05
 
 
 class ClockCheck:
-    """The bounds of one server's time. Pass it the answers of one service only: two services may differ."""
+    """The bounds of one server's time.
+
+    Pass it the answers of one service only: two services may differ.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -39,7 +42,10 @@ class ClockCheck:
         self._observed: tuple[float, float, float, float] | None = None
 
     def observe(self, date: str, sent_at: float, received_at: float) -> None:
-        """Learn from an answer's `Date`; skip an invalid one. The other parameters are stopwatch readings."""
+        """Learn from an answer's `Date`; skip an invalid one.
+
+        The other parameters are stopwatch readings.
+        """
         if date != self._text:
             try:
                 parsed = parsedate_to_datetime(date)
@@ -85,7 +91,10 @@ class ClockCheck:
         return (bounds[0] + stopwatch, bounds[1] + stopwatch) if bounds else None
 
     def nearest(self, instant: float) -> float:
-        """Return the possible server time that is nearest to an instant; the instant itself if unknown."""
+        """Return the possible server time that is nearest to an instant.
+
+        If the server's time is unknown, this is the instant itself.
+        """
         server_time = self.server_time()
         return min(max(instant, server_time[0]), server_time[1]) if server_time else instant
 
@@ -125,7 +134,7 @@ class ClockCheck:
         return self._clock.now() - self._clock.monotonic() - self._observed[3] if self._observed else 0.0
 
     def _bounds(self, offset: float, stopwatch: float) -> tuple[float, float] | None:
-        """Return the bounds of the server's time less the stopwatch, widened by the drift since the last answer."""
+        """Return the bounds of the server's time less the stopwatch, widened by the drift since then."""
         if self._observed is None:
             return None
         low, high, observed_at, offset_then = self._observed
@@ -135,7 +144,10 @@ class ClockCheck:
 
 
 class CheckedClock:
-    """A machine's clock, corrected to the server's time if that is known; its stopwatch is the machine's."""
+    """A machine's clock, corrected to the server's time if that is known.
+
+    Its stopwatch is the machine's.
+    """
 
     def __init__(self, clock: Clock, check: ClockCheck) -> None:
         self._clock = clock

@@ -1,4 +1,6 @@
-"""From API Gateway's proxy events (REST API, and HTTP API in format 2.0) to answers: routing, size limits, JSON bodies.
+"""From API Gateway's proxy events to answers: routing, size limits, JSON bodies.
+
+The events are those of a REST API, and of an HTTP API in format 2.0.
 
 There is no web framework: a function has up to three routes, and the import of a resolver is a tenth of a cold start's
 work (docs/decisions.md).
@@ -42,18 +44,27 @@ class HttpRequest:
     ids: dict[str, str] = field(default_factory=dict)
 
     def log_ids(self, **ids: str) -> None:
-        """Add ids to the request's log line; a text that does not look like an id is replaced by a short hash."""
+        """Add ids to the request's log line.
+
+        A text that does not look like an id is replaced by a short hash.
+        """
         self.ids.update({name: loggable(id_) for name, id_ in ids.items()})
 
     def idempotency_key(self) -> str | None:
-        """Return the caller's key for this request, or None. Raises `malformed_request` if it is empty or too long."""
+        """Return the caller's key for this request, or None.
+
+        Raises `malformed_request` if it is empty or too long.
+        """
         key = self.headers.get("idempotency-key")
         if key is not None and not 0 < len(key) <= KEY_LIMIT:
             raise MessagingError(Code.MALFORMED_REQUEST, f"an Idempotency-Key has 1 to {KEY_LIMIT} characters")
         return key
 
     def parse[B: BaseModel](self, model: type[B]) -> B:
-        """Return the body as a model. Raises `malformed_request`, which names each field but quotes none."""
+        """Return the body as a model.
+
+        Raises `malformed_request`, which names each field but quotes none.
+        """
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -70,7 +81,7 @@ type Route = Callable[[HttpRequest], HttpResponse]
 
 
 class HttpApi:
-    """A Lambda handler of a function's routes, with the keys `METHOD /resource/{parameter}` of the template."""
+    """A Lambda handler of a function's routes; their keys are `METHOD /resource/{parameter}`."""
 
     def __init__(
         self,

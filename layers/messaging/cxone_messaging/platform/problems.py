@@ -1,4 +1,4 @@
-"""Answers, and errors as answers: each code's status and title, as `application/problem+json` (RFC 9457)."""
+"""Answers, and errors as `application/problem+json` (RFC 9457): each code's status and title."""
 
 import json
 from collections.abc import Mapping, Sequence

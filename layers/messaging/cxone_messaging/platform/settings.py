@@ -1,6 +1,7 @@
-"""A function's settings, read from environment variables. Each handler has its model; the template sets exactly these.
+"""A function's settings, read from environment variables.
 
-A function reads its settings at their first use, never at import. So the package imports without any variable.
+Each handler has its model; the template sets exactly these. A function reads its settings at their first use, never at
+import. So the package imports without any variable.
 """
 
 import os
@@ -46,7 +47,10 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 class Settings(BaseModel):
-    """Settings come from variables of the same names in capitals; an empty variable counts as not set."""
+    """Settings come from variables of the same names in capitals.
+
+    An empty variable counts as not set.
+    """
 
     model_config = ConfigDict(
         frozen=True,

@@ -14,6 +14,9 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 
 
 def finish() -> None:
-    """Resume garbage collection, without the objects loaded so far. A handler calls this in its last line."""
+    """Resume garbage collection, without the objects loaded so far.
+
+    A handler calls this in its last line.
+    """
     gc.freeze()
     gc.enable()

@@ -1,1 +1,4 @@
-"""The use cases, in a folder for each capability; the modules beside the folders serve several of them."""
+"""The use cases, in a folder for each capability.
+
+The modules beside the folders serve several of them.
+"""

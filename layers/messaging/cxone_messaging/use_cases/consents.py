@@ -1,4 +1,4 @@
-"""Record a recipient's opt-in or opt-out: first an entry in the ledger, then the item that senders read.
+"""Record a recipient's opt-in or opt-out: first in the ledger, then in the item that senders read.
 
 An opt-out from an event is stored in the other order: it is in force before its entry is written, so that no message
 leaves after that entry.
@@ -42,7 +42,10 @@ class ConsentFromApi:
 
 @dataclass(frozen=True, slots=True)
 class ConsentFromEvent:
-    """An opt-in or opt-out from an event. `event_id` identifies the event, `instant` is the event's own time."""
+    """An opt-in or opt-out from an event.
+
+    `event_id` identifies the event, `instant` is the event's own time.
+    """
 
     status: ConsentStatus
     source: str
@@ -51,7 +54,10 @@ class ConsentFromEvent:
 
 
 class ManageConsents:
-    """Records and finds consents. A recipient has one consent, the latest; the ledger keeps all earlier ones."""
+    """Records and finds consents.
+
+    A recipient has one consent, the latest; the ledger keeps all earlier ones.
+    """
 
     def __init__(self, *, journal: Journal, consents: ConsentStore, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self._journal = journal
@@ -60,7 +66,10 @@ class ManageConsents:
         self._clock = clock
 
     def record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
-        """Record a consent from the API, and return it. After a `StorageError` the caller must repeat the request."""
+        """Record a consent from the API, and return it.
+
+        After a `StorageError` the caller must repeat the request.
+        """
         recipient_hash = self._pseudonyms.recipient_hash(number)
         data = _data(recipient_hash, number.masked, consent.status, mask_numbers_in(consent.source))
         if consent.campaign_id is not None:
@@ -81,7 +90,10 @@ class ManageConsents:
         return stored
 
     def record_event(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
-        """Record a consent from an event; return whether it was new. Raises `StorageError`, as `record` does."""
+        """Record a consent from an event; return whether it was new.
+
+        Raises `StorageError`, as `record` does.
+        """
         return self.record_event_by_hash(self._pseudonyms.recipient_hash(number), number.masked, consent)
 
     def record_event_by_hash(self, recipient_hash: str, masked: str, consent: ConsentFromEvent) -> bool:
@@ -131,9 +143,10 @@ class ManageConsents:
         *,
         before_gap: bool,
     ) -> Entry:
-        """Append an event's consent after the entries `known`. Raises `SequenceTakenError` if another entry is first.
+        """Append an event's consent after the entries `known`.
 
-        An opt-out is stored first, and waits until no sender uses the earlier consent any more.
+        Raises `SequenceTakenError` if another entry is first. An opt-out is stored first, and waits until no sender
+        uses the earlier consent any more.
         """
         if is_superseded(consent.status, consent.instant, known):
             draft = Draft(EntryType.CONSENT, {**data, "passedOver": True})
@@ -160,7 +173,10 @@ class ManageConsents:
 
 
 def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:
-    """Return the entry that records this event's consent; an entry with only the event's id may be another writer's."""
+    """Return the entry that records this event's consent.
+
+    An entry with only the event's id may be another writer's.
+    """
     fields = ("eventId", "recipientHash", "status")
     return next(
         (

@@ -26,7 +26,7 @@ type Decide = Callable[[Sequence[Entry]], Draft | None]
 
 
 class Appended(NamedTuple):
-    """A subject's entries after an append, and the appended entry; None where `decide` returned None."""
+    """A subject's entries after an append, and the appended entry; None if `decide` returned None."""
 
     entries: list[Entry]
     new: Entry | None
@@ -44,7 +44,10 @@ class Journal:
         return self.ledger.read(subject)
 
     def entry(self, draft: Draft, subject: str, after: Sequence[Entry] = ()) -> Entry:
-        """Return the entry that a draft becomes after the entries `after`, dated now. Nothing is written."""
+        """Return the entry that a draft becomes after the entries `after`, dated now.
+
+        Nothing is written.
+        """
         return draft.following(after, subject, instant(self._clock.now()))
 
     def append(

@@ -1,4 +1,4 @@
-"""Entries that any writer may add to a message's chain: overdue sends, delivery events, its status for batches.
+"""Entries that any writer may add to a message's chain: overdue sends, receipts, counts of batches.
 
 An entry counts in one batch, because an index has one key. A message's own entries count in the batch that brought it.
 For each other batch that requests the same message, a further entry in the message's chain records its status. Another

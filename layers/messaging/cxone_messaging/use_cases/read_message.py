@@ -18,9 +18,10 @@ _LONG = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AuditedMessage:
-    """A message with a page of its audit trail; `next_after` is the sequence before the next page, if any.
+    """A message with a page of its audit trail.
 
-    `verified` means that no entry of any page was changed, inserted, moved or removed.
+    `next_after` is the sequence before the next page, if any. `verified` means that no entry of any page was changed,
+    inserted, moved or removed.
     """
 
     message: Message

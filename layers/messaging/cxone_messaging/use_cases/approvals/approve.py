@@ -1,7 +1,8 @@
-"""Approve a template: fetch, validate, approve, register, subscribe, publish; each finished step is an entry.
+"""Approve a template: fetch, validate, approve, register, subscribe, publish.
 
-A repeated request does the remaining steps. CXone's template shows whether it is approved; the ledger shows the other
-steps. The approval itself needs no claim: CXone accepts it once for each version (`If-Match`, `meta.updated_at`).
+Each finished step is an entry. A repeated request does the remaining steps. CXone's template shows whether it is
+approved; the ledger shows the other steps. The approval itself needs no claim: CXone accepts it once for each version
+(`If-Match`, `meta.updated_at`).
 """
 
 import random
@@ -236,7 +237,10 @@ class ApproveTemplate:
 
 @dataclass(slots=True)
 class _Run:
-    """A request in progress; `entries` are the template's known entries, `started` is its first validation."""
+    """A request in progress.
+
+    `entries` are the template's known entries, `started` is its first validation.
+    """
 
     template_id: str
     subject: str

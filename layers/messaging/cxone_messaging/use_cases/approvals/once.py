@@ -29,7 +29,7 @@ class Attempt:
     deadline: Deadline
 
     def stamp(self, version: str) -> dict[str, Value]:
-        """Return the data that all its entries about a version contain: the version, the request and the operator."""
+        """Return the data in each of its entries about a version: version, request and operator."""
         return {"version": version, "operator": self.operator, "owner": self.owner}
 
 

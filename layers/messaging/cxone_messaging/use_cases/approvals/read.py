@@ -15,9 +15,10 @@ from cxone_messaging.use_cases.approvals.validate import checked_id
 
 @dataclass(frozen=True, slots=True)
 class AuditedApproval:
-    """An approval with a page of its audit trail; `next_after` is the sequence before the next page, if any.
+    """An approval with a page of its audit trail.
 
-    `verified` means that no entry of any page was changed, inserted, moved or removed.
+    `next_after` is the sequence before the next page, if any. `verified` means that no entry of any page was changed,
+    inserted, moved or removed.
     """
 
     approval: Approval

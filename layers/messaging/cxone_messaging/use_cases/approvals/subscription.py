@@ -1,4 +1,6 @@
-"""Subscribe to CXone's events about approvals: one subscription for our URL and secret, whatever the template.
+"""Subscribe to CXone's events about approvals.
+
+One subscription for our URL and secret serves all templates.
 
 The ledger records it under its own subject, with a fingerprint of the secret. After a rotation of the secret, the URL
 is subscribed anew: the documents describe no way to change the secret of an existing subscription.
@@ -17,7 +19,10 @@ from cxone_messaging.use_cases.approvals.once import Attempt, Once, StepCall
 
 
 class Subscribe:
-    """Subscribes the deployment's URL to CXone's events. `secret` returns the secret that CXone signs with."""
+    """Subscribes the deployment's URL to CXone's events.
+
+    `secret` returns the secret that CXone signs with.
+    """
 
     def __init__(self, once: Once, gateway: TemplateGateway, url: str, secret: Callable[[], str]) -> None:
         self._once = once
@@ -26,7 +31,7 @@ class Subscribe:
         self._secret = secret
 
     def __call__(self, attempt: Attempt) -> Mapping[str, Value]:
-        """Subscribe the URL with the current secret, unless it is subscribed; return data for the template's entry.
+        """Subscribe the URL with the current secret, once; return data for the template's entry.
 
         Raises `MessagingError`, also with `in_progress`, and `StorageError`.
         """
@@ -50,5 +55,8 @@ class Subscribe:
 
 
 def _fingerprint(secret: str, url: str) -> str:
-    """Return an id of a secret that does not reveal it; a second hash makes it useless as a signature."""
+    """Return an id of a secret that does not reveal it.
+
+    A second hash makes it useless as a signature.
+    """
     return sha256(hmac.digest(secret.encode(), url.encode(), "sha256")).hexdigest()

@@ -26,7 +26,10 @@ class ValidateTemplate:
         self._gateway = gateway
 
     def __call__(self, template_id: str, deadline: Deadline) -> Validation:
-        """Return the result for the template at CXone. Raises `MessagingError`, also with `template_not_found`."""
+        """Return the result for the template at CXone.
+
+        Raises `MessagingError`, also with `template_not_found`.
+        """
         template = self._gateway.fetch(checked_id(template_id), deadline.less(OUTCOME_SECONDS))
         return Validation(violations(template), advice(template), size_of(template))
 

@@ -1,4 +1,4 @@
-"""The entries of bulk messages: claims before a send, outcomes after it, and decisions about older entries."""
+"""The entries of bulk messages: claims before a send, outcomes after, decisions about older entries."""
 
 import random
 import uuid
@@ -24,7 +24,10 @@ _UNCONFIRMED = NotAccepted("cxone_unavailable", "claim_unconfirmed", tried=False
 
 
 class Claims:
-    """Writes a chunk's entries in one call. A record that is not claimed has a disposition afterwards."""
+    """Writes a chunk's entries in one call.
+
+    A record that is not claimed has a disposition afterwards.
+    """
 
     def __init__(
         self, trail: MessageTrail, pseudonyms: Pseudonyms, clock: Clock, telemetry: Telemetry, rng: random.Random
@@ -47,7 +50,10 @@ class Claims:
         return [self._is_recorded(*each) for each in zip(sent, drafts, entries, insertions, strict=True)]
 
     def _is_recorded(self, sent: Sent, draft: Draft, entry: Entry, insertion: Insertion) -> bool:
-        """Count a stored outcome; append it again if an early event took its sequence. Return whether it is counted."""
+        """Count a stored outcome; append it again if an early event took its sequence.
+
+        Return whether it is counted.
+        """
         if insertion is Insertion.FAILED:
             return False
         subject = sent.record.subject
@@ -90,7 +96,7 @@ class Claims:
             self._telemetry.add(Metric.MESSAGES_REJECTED)
 
     def claim(self, items: Sequence[InFlight], deadline: float) -> list[InFlight]:
-        """Record that this process sends items by `deadline` (Unix seconds); return the items that it may send."""
+        """Record that this process sends items by `deadline` (Unix seconds); return those it may send."""
         written = format_time(instant(deadline))
         return self._insert_first(items, [self._sending(item, written) for item in items])
 

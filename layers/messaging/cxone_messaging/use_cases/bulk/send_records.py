@@ -1,4 +1,4 @@
-"""Send many messages, as fast as the account's schedule allows, with a handful of AWS calls for each chunk.
+"""Send many messages, as fast as the schedule allows, with a handful of AWS calls for each chunk.
 
 The rules are the same as in a single send: `sending` before the first byte, a slot for each message, then the outcome.
 A chunk's entries, consents and slots are written, read and reserved together. A message that cannot be sent now goes
@@ -147,7 +147,7 @@ class SendRecords:
         raise StorageError("the consents could not be read in time")
 
     def _look_up_consents(self, items: Sequence[InFlight]) -> None:
-        """Read the consents of items in one call."""
+        """Set the consents of items, read in one call."""
         fresh_until = fresh(self._clock)
         permissions = [item.permission for item in items if item.permission]
         found = self._consents.find_many({each.recipient_hash for each in permissions})

@@ -32,7 +32,10 @@ _SPARE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class BatchMessage:
-    """One message of a batch; `reference` is its idempotency key, derived from the batch's id if it is None."""
+    """One message of a batch.
+
+    `reference` is its idempotency key, derived from the batch's id if it is None.
+    """
 
     request: SmsRequest
     reference: str | None
@@ -163,7 +166,10 @@ class SubmitBatch:
         self._append(subject, entries, EntryType.BATCH_SUBMITTED, {"records": len(records)})
 
     def _append(self, subject: str, entries: list[Entry], type_: EntryType, data: dict[str, Value]) -> list[Entry]:
-        """Append after `entries`. Raises `in_progress` if another request was first: that request queues the batch."""
+        """Append after `entries`.
+
+        Raises `in_progress` if another request was first: that request queues the batch.
+        """
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             return Draft(type_, data) if len(known) == len(entries) else None

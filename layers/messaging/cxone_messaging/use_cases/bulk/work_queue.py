@@ -1,4 +1,4 @@
-"""Process the records that SQS delivers, so that a record is received once unless its processing fails.
+"""Process the records that SQS delivers, each received once unless its processing fails.
 
 SQS counts receives, and moves a record to the dead-letter queue after a few. A record that must wait is therefore put
 back as a new record, and the old one is consumed. So an outage of any length moves no record to the dead-letter queue.

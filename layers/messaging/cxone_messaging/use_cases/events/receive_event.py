@@ -32,16 +32,20 @@ from cxone_messaging.use_cases.events.subscription import RecordEvent, Subscript
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The proof of a delivery event: the message that its signed URL names, or None; and a signed body."""
+    """The proof of a delivery event: the message that its signed URL names, or None.
+
+    And a signed body.
+    """
 
     message_id: str | None
     body_is_signed: bool
 
 
 class ReceiveEvent:
-    """Authenticates and records CXone's events. `secrets` sign bodies, `callback_secrets` sign callback URLs.
+    """Authenticates and records CXone's events.
 
-    Few events need `consents` and `record_event`, so these are made when an event first needs them.
+    `secrets` sign bodies, `callback_secrets` sign callback URLs. Few events need `consents` and `record_event`, so
+    these are made when an event first needs them.
     """
 
     def __init__(
@@ -80,10 +84,10 @@ class ReceiveEvent:
         return Proof(message_id, claims_signed_body)
 
     def cxone_id(self, value: object, proof: Proof) -> str:
-        """Return an event's CXone id in the form that is stored. Raises `malformed_request`, and `StorageError`.
+        """Return an event's CXone id in the form that is stored.
 
-        If CXone accepted a message under an id that cannot be stored, only events with that id show its outcome. For
-        such a message, a hash replaces the id.
+        Raises `malformed_request`, and `StorageError`. If CXone accepted a message under an id that cannot be stored,
+        only events with that id show its outcome. For such a message, a hash replaces the id.
         """
         id_ = cxone_id(value)
         if id_ is not None:
@@ -96,7 +100,10 @@ class ReceiveEvent:
         raise MessagingError(Code.MALFORMED_REQUEST, "the event names no message", errors=[fault])
 
     def authenticate_body(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Check a subscription event's signature, which its body must have. Raises `invalid_signature`."""
+        """Check a subscription event's signature, which its body must have.
+
+        Raises `invalid_signature`.
+        """
         if not is_within_limits(headers):
             raise self._refused()
         self._require_signed_body(headers, body)
@@ -185,10 +192,10 @@ class ReceiveEvent:
 
 
 def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Return a refusal's id: the event's if its body is signed or it has an entry, else one id for the message.
+    """Return a refusal's id: the event's, or else one for all refusals of the message.
 
-    So the holder of a callback URL can make only one consent entry more than delivery entries, and can use no id that a
-    signed refusal needs.
+    It is the event's if the event's body is signed or the event has an entry. So the holder of a callback URL can make
+    only one consent entry more than delivery entries, and can use no id that a signed refusal needs.
     """
     if recording.signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity

@@ -1,4 +1,4 @@
-"""Record a subscription event: a recipient's reply, an event about a template, or an event for a person to review."""
+"""Record a subscription event: a recipient's reply, a template's event, or one that a person reviews."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

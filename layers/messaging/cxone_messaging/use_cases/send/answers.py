@@ -1,4 +1,4 @@
-"""The answer to the caller of a send: a receipt, or an error that shows whether, and when, to try again."""
+"""The answer to the caller of a send: a receipt, or an error that shows whether and when to retry."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,10 @@ def validation_failed(errors: Sequence[FieldError]) -> MessagingError:
 
 
 def retry_later(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
-    """Return the answer to a send that may be repeated; `message_id` is set if the ledger has entries of it."""
+    """Return the answer to a send that may be repeated.
+
+    `message_id` is set if the ledger has entries of it.
+    """
     detail = f"CXone did not accept the message; it may be sent again ({outcome.reason})"
     wait = max(1, math.ceil(outcome.retry_after or 0))
     return MessagingError(Code(outcome.code), detail, message_id=message_id, retry_after=wait)

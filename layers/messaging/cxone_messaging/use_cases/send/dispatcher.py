@@ -1,4 +1,7 @@
-"""Send one message in its slot. Single and bulk sends share this, and the entries before and after a post."""
+"""Send one message in its slot.
+
+Single and bulk sends share this, and the entries before and after a post.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,7 +62,10 @@ def sending_draft(
 
 
 def outcome_draft(outcome: SendOutcome, latency_ms: int) -> Draft:
-    """Return the entry of a send's outcome; the latency, in milliseconds, ends with CXone's answer."""
+    """Return the entry of a send's outcome.
+
+    The latency, in milliseconds, ends with CXone's answer.
+    """
     data: dict[str, Value] = {"latencyMs": latency_ms}
     if not isinstance(outcome, Accepted | TokenRefused):
         data["reason"] = outcome.reason
@@ -85,7 +91,7 @@ type MaySend = Callable[[], SendOutcome | None]
 
 
 class Dispatcher:
-    """Sends messages in slots of the account's schedule, and reports to the other senders how CXone answers."""
+    """Sends messages in slots of the schedule, and reports CXone's answers to the other senders."""
 
     def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
         self._gateway = gateway
@@ -125,10 +131,11 @@ class Dispatcher:
     def send_now(
         self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
-        """Send before the deadline; after a refused token, send once more with a new one, in another slot.
+        """Send before the deadline.
 
-        `may_send` is called at the last moment before any part of the message leaves; an outcome that it returns ends
-        the send. Returns the slot that was used last, and the outcome. Never raises.
+        After a refused token, send once more with a new one, in another slot. `may_send` is called at the last moment
+        before any part of the message leaves; an outcome that it returns ends the send. Returns the slot that was used
+        last, and the outcome. Never raises.
         """
         outcome = self._send_once(sms, callback_url, deadline, may_send)
         if not isinstance(outcome, TokenRefused):

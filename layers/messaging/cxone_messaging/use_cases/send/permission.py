@@ -46,7 +46,10 @@ class Permission:
         return self._consent
 
     def consent(self) -> Consent | None:
-        """Return a consent that is fresh at this moment. Raises `StorageError`, also if reading takes too long."""
+        """Return a consent that is fresh at this moment.
+
+        Raises `StorageError`, also if reading takes too long.
+        """
         for _ in range(_READS):
             if self.is_fresh:
                 return self._consent
@@ -56,7 +59,10 @@ class Permission:
         return self._consent
 
     def withdrawn(self) -> Rejected | None:
-        """Return the rejection of a message that may no longer be sent, or None. Raises `StorageError`."""
+        """Return the rejection of a message that may no longer be sent, or None.
+
+        Raises `StorageError`.
+        """
         refused = refusal(self.consent())
         if refused is None:
             return None

@@ -71,7 +71,10 @@ class SendMessage:
         self._rng = rng
 
     def preview(self, request: SmsRequest) -> Checked:
-        """Return the check of a request, its recipient's consent included; nothing is sent or recorded."""
+        """Return the check of a request, its recipient's consent included.
+
+        Nothing is sent or recorded.
+        """
         checked, _ = self._check(request)
         return checked
 
@@ -267,7 +270,7 @@ class SendMessage:
             return [*attempt.entries, self._trail.journal.entry(draft, attempt.subject, attempt.entries)]
 
     def _back_off(self, attempt: "_Attempt", outcome: NotAccepted, number: int) -> None:
-        """Wait before the next try, or raise where the time or the number of tries does not allow another."""
+        """Wait before the next try, or raise if the time or the number of tries does not allow another."""
         tries = Message.of(attempt.entries).attempts
         delay = max(outcome.retry_after or 0.0, pause_after(tries, outcome.posts) * self._rng.uniform(1.0, _JITTER))
         hopeless = outcome.code == "cxone_auth_failed" or number == MOST_TRIES
@@ -286,10 +289,10 @@ def _retry_code(message: Message) -> Literal["rate_limited", "cxone_unavailable"
 
 @dataclass(slots=True)
 class _Attempt:
-    """One request's try at a message, `repeatable` if it has a key; after its deadline nothing is sent.
+    """One request's try at a message, `repeatable` if it has a key.
 
-    `entries` are the message's known entries. A new message is assumed to have none; if that is wrong, the insert
-    fails. `started` is a reading of the clock's stopwatch.
+    After its deadline nothing is sent. `entries` are the message's known entries. A new message is assumed to have
+    none; if that is wrong, the insert fails. `started` is a reading of the clock's stopwatch.
     """
 
     message_id: str

@@ -1,4 +1,7 @@
-"""Find the last entries of chains on a day. Chains are read from their ends, so any length takes bounded memory."""
+"""Find the last entries of chains on a day.
+
+Chains are read from their ends, so any length takes bounded memory.
+"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -49,9 +52,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The result of reading a chain: its head, or the error. `dead` is the whole chain if its sender died.
+    """The result of reading a chain: its head, or the error.
 
-    `has_gap` means that a sequence is missing among the entries that were read.
+    `dead` is the whole chain if its sender died. `has_gap` means that a sequence is missing among the entries that were
+    read.
     """
 
     head: Head | None = None

@@ -96,7 +96,10 @@ class CheckpointLedger:
         self._heads = ChainHeads(trail, executor or ThreadPoolExecutor(_READERS))
 
     def __call__(self, deadline: Deadline) -> list[Checkpoint]:
-        """Make the checkpoints that are due while there is time, and return them. Raises `StorageError`."""
+        """Make the checkpoints that are due while there is time, and return them.
+
+        Raises `StorageError`.
+        """
         before, days = self._due()
         made: list[Checkpoint] = []
         try:

@@ -41,7 +41,10 @@ class Swept:
 
 
 class Sweep:
-    """Sweeps the index; `patience_seconds` is how long a message may be unknown without being counted."""
+    """Sweeps the index.
+
+    `patience_seconds` is how long a message may be unknown without being counted.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,10 @@ class Sweep:
         self._rng = rng or random.Random()  # noqa: S311  an order is no secret
 
     def __call__(self, deadline: Deadline) -> Swept:
-        """Do one run, and return its counts. Raises `StorageError`, but after the count the metric is reported."""
+        """Do one run, and return its counts.
+
+        Raises `StorageError`, but after the count the metric is reported.
+        """
         unknown = self._count_unknown(deadline.less(deadline.left / 2))
         self._telemetry.add(Metric.MESSAGES_STILL_UNKNOWN, unknown)
         return Swept(self._join(deadline), unknown)
@@ -82,7 +88,10 @@ class Sweep:
         return joined + self._join_each(self._in_random_order(Attention.UNMATCHED, _JOIN_SECONDS, 0), seen, deadline)
 
     def _join_each(self, strays: Iterable[str], seen: set[str], deadline: Deadline) -> int:
-        """Join the events of each subject not seen yet; return their number. Raises any error at the end."""
+        """Join the events of each subject not seen yet; return their number.
+
+        Raises any error at the end.
+        """
         joined = 0
         failure: StorageError | None = None
         for stray in strays:
@@ -107,7 +116,10 @@ class Sweep:
         return len(self._trail.join_early_receipts(owner.subject, cxone_message_id, known)) - len(known)
 
     def _in_random_order(self, why: Attention, since: float, until: float) -> Iterator[str]:
-        """Yield the subjects of an interval, given in seconds ago, from a random start; some occur twice."""
+        """Yield the subjects of an interval, given in seconds ago, from a random start.
+
+        Some occur twice.
+        """
         start = self._ago(self._rng.uniform(until, since))
         found = chain(
             self._ledger.flagged(why, self._ago(since), start), self._ledger.flagged(why, start, self._ago(until))
