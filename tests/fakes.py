@@ -338,7 +338,7 @@ class FakeBulkQueue:
         self.waiting += [(record, delay) for record in records[:left]]
         return [number < left for number in range(len(records))]
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         if not self.broken:
             self.aside.append((body, reason))
         return not self.broken
@@ -370,7 +370,7 @@ class FakeSqs:
             self.send(json.dumps(record.body()), round(delay))
         return [True] * len(records)
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         self.dead.append((body, reason))
         return True
 

@@ -168,9 +168,9 @@ class InjectedQueue:
             return [False] * len(records)
         return there
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         try:
-            return bool(self._injector.call(self._queue.put_aside, body, reason))
+            return bool(self._injector.call(self._queue.send_to_dead_letters, body, reason))
         except StorageError:
             return False
 

@@ -8,7 +8,7 @@ from cli.audit.chains import Chain
 from cli.audit.copy import Copy
 from cli.audit.faults import Fault, Kind, faults_of
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.checkpoints import Checkpoint, settled_day
+from cxone_messaging.domain.checkpoints import Checkpoint, last_complete_day
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, EntryType, first_broken
 
 # Its function runs every hour, so a checkpoint that is not there so long after its time is more than late.
@@ -62,7 +62,7 @@ class Verification:
         if ends > 1 or not checkpoint.holds:
             detail = "its heads are not those that its root and its count stand for, or it goes on after its end"
             self.faults.append(Fault(chain.subject, entries[-1].sequence, Kind.WRONG_CHECKPOINT, detail))
-        elif first_broken(chain.subject, entries) is None and day <= settled_day(self._now):
+        elif first_broken(chain.subject, entries) is None and day <= last_complete_day(self._now):
             self._checkpointed.add(day.isoformat())
             self._copy.see(checkpoint)
 
@@ -75,7 +75,7 @@ class Verification:
 
     def _check_days(self) -> None:
         """Find the days without a checkpoint: each has one from the first with an entry on, empty days too."""
-        due = settled_day(self._now - OVERDUE_AFTER)
+        due = last_complete_day(self._now - OVERDUE_AFTER)
         dated = {day: subject for text, subject in self._copy.days().items() if (day := _date(text)) and day <= due}
         named = {each.day - _DAY for each in self.checkpoints.values() if each.previous != FIRST_PREVIOUS_HASH}
         expected = {*dated, *named, *self.checkpoints}

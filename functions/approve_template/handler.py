@@ -41,14 +41,14 @@ from cxone_messaging.wiring import credentials, token_cache
 
 metrics = EmbeddedMetrics()
 
-# A registration stays as it is, so a slip of the keyboard must not become one. Spelt out, since what `\s` leaves out
-# differs between Python, pydantic's Rust and the ECMAScript of docs/openapi.yaml, where the same pattern stands.
+# A registration cannot be changed, so a blank one must be refused. The characters are listed, because `\s` differs
+# between Python, pydantic's Rust and the ECMAScript of docs/openapi.yaml, which has the same pattern.
 _NOT_BLANK = r"[^\s\u001c-\u001f\u0085\ufeff]"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ApproveTemplateSettings(Settings):
-    """What validating and approving templates need."""
+    """The settings for validating and approving templates."""
 
     ledger_table: str
     coordination_table: str
@@ -61,11 +61,11 @@ class ApproveTemplateSettings(Settings):
 
 
 class NothingBody(Body):
-    """No fields; the body itself may be left out."""
+    """A body without fields; the body itself may be left out."""
 
 
 class ApprovalBody(Body):
-    """The registration with the carriers' gateway, and the operator who answers for the approval."""
+    """The registration with the carriers' gateway, and the operator that answers for the approval."""
 
     campaign_name: str = Field(pattern=_NOT_BLANK, max_length=200)
     message_class: str = Field(pattern=_NOT_BLANK, max_length=100)
@@ -73,7 +73,7 @@ class ApprovalBody(Body):
     operator_id: str | None = Field(default=None, pattern=_NOT_BLANK, max_length=NAME_LIMIT)
 
     def to_domain(self) -> ApprovalRequest:
-        """Return the request as the domain has it."""
+        """Return the request as a domain object."""
         registration = Registration(self.campaign_name, self.message_class, self.opt_in_language)
         return ApprovalRequest(registration, self.operator_id)
 
@@ -99,7 +99,10 @@ def approve_template(
     telemetry: Telemetry,
     rng: random.Random,
 ) -> ApproveTemplate:
-    """Compose the use case from its parts. `secret` returns what CXone signs events with."""
+    """Compose the use case from its parts.
+
+    `secret` returns the secret with which CXone signs events.
+    """
     journal = Journal(ledger, clock)
     once = Once(journal, clock)
     return ApproveTemplate(
@@ -139,7 +142,7 @@ def settings() -> ApproveTemplateSettings:
 
 @cache
 def gateway() -> CxoneAdmin:
-    """Return the client of CXone's administration API, built once an execution environment, with its token."""
+    """Return the client of CXone's administration API with its token, built once an environment."""
     return template_gateway(settings(), metrics)
 
 
@@ -162,7 +165,7 @@ def reading() -> ReadApproval:
 
 
 def validate(request: HttpRequest) -> HttpResponse:
-    """List everything that prevents a template's approval; nothing is changed or recorded."""
+    """Return everything that prevents a template's approval; nothing is changed or recorded."""
     if request.body:
         request.parse(NothingBody)
     template_id = _template_id(request)
@@ -181,14 +184,14 @@ def validate(request: HttpRequest) -> HttpResponse:
 
 
 def approve(request: HttpRequest) -> HttpResponse:
-    """Approve a template, or do the steps that an earlier request left."""
+    """Approve a template, or do the steps that an earlier request did not finish."""
     approval = request.parse(ApprovalBody).to_domain()
     approved = approving()(_template_id(request), approval, request.deadline)
     return HttpResponse(HTTPStatus.OK, {**_state(approved.approval), "warnings": _warnings(approved.warnings)})
 
 
 def get(request: HttpRequest) -> HttpResponse:
-    """Show an approval's state, with its audit trail."""
+    """Return an approval's state, with its audit trail."""
     read = reading()(_template_id(request), page_after(request.query.get("after")), request.deadline)
     approval = read.approval
     return HttpResponse(
@@ -207,7 +210,10 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def _template_id(request: HttpRequest) -> str:
-    """Return the id in the path; log it where it looks like an id, and any other once the template is found."""
+    """Return the id in the path.
+
+    A text that looks like an id is logged now, any other once the template is found.
+    """
     template_id = request.path["templateId"]
     if _PLAIN_ID.fullmatch(template_id):
         request.log_ids(templateId=template_id)
@@ -215,12 +221,12 @@ def _template_id(request: HttpRequest) -> str:
 
 
 def _state(approval: Approval) -> dict[str, Any]:
-    known = {"registrationId": approval.registration_id} if approval.registration_id else {}
+    registration = {"registrationId": approval.registration_id} if approval.registration_id else {}
     return {
         "templateId": approval.template_id,
         "status": approval.status.value,
         "carrierReady": approval.carrier_ready,
-        **known,
+        **registration,
         "webhookSubscribed": approval.subscribed,
         "auditPublished": approval.published,
         "latencyMs": approval.latency_ms,

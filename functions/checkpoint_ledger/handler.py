@@ -1,4 +1,7 @@
-"""The ledger's checkpoints, on a schedule; a run with nothing due reads one subject and ends."""
+"""The ledger's checkpoints, on a schedule.
+
+A run with nothing due reads one subject and ends.
+"""
 
 from cxone_messaging.platform import startup
 
@@ -26,7 +29,7 @@ MOST_NAMED = 100
 
 
 class CheckpointLedgerSettings(Settings):
-    """What a day's checkpoint needs."""
+    """The settings for a day's checkpoint."""
 
     ledger_table: str
 
@@ -49,7 +52,7 @@ def use_case() -> CheckpointLedger:
 def handler(_event: object, context: Any) -> dict[str, int]:
     """Make the checkpoints that are due.
 
-    Their hashes are logged: a copy that cannot be changed by writing to the ledger.
+    Their hashes are logged: a write to the ledger cannot change that copy.
     """
     try:
         made = use_case()(Deadline.of_invocation(context, SystemClock()))
@@ -64,7 +67,7 @@ def handler(_event: object, context: Any) -> dict[str, int]:
 
 
 def _named(subject: str) -> str:
-    """Return a chain's name as a log line may have it."""
+    """Return a chain's name in a form that a log line may contain."""
     kind, _, id_ = subject.partition("#")
     return f"{kind}#{loggable(id_)}"
 

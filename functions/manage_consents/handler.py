@@ -32,7 +32,7 @@ metrics = EmbeddedMetrics()
 
 
 class ManageConsentsSettings(Settings):
-    """What recording consent needs."""
+    """The settings for recording consent."""
 
     ledger_table: str
     consents_table: str
@@ -40,7 +40,7 @@ class ManageConsentsSettings(Settings):
 
 
 class ConsentBody(Body):
-    """A recipient's opt-in or opt-out, and where it was given."""
+    """A recipient's opt-in or opt-out, and its source."""
 
     status: Literal["opted_in", "opted_out"]
     source: str = Field(min_length=1, max_length=100)
@@ -76,7 +76,7 @@ def put(request: HttpRequest) -> HttpResponse:
 
 
 def get(request: HttpRequest) -> HttpResponse:
-    """Show a recipient's consent."""
+    """Return a recipient's consent."""
     number = number_in_path(request.path["phoneNumber"])
     return _answer(number, use_case().find(number))
 

@@ -24,7 +24,7 @@ metrics = EmbeddedMetrics()
 
 
 class ReadLedgerSettings(Settings):
-    """What reading needs."""
+    """The settings for reading the ledger."""
 
     ledger_table: str
 
@@ -53,7 +53,7 @@ def read_batch() -> ReadBatch:
 
 
 def get(request: HttpRequest) -> HttpResponse:
-    """Show a message with its audit trail."""
+    """Return a message with its audit trail."""
     read = use_case()(request.path["messageId"], page_after(request.query.get("after")), request.deadline)
     message = read.message
     return HttpResponse(
@@ -78,7 +78,7 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def get_batch(request: HttpRequest) -> HttpResponse:
-    """Show how many of a batch's messages have which status."""
+    """Return the number of a batch's messages by status."""
     batch_id = request.path["batchId"]
     total, counts = read_batch()(batch_id)
     return HttpResponse(HTTPStatus.OK, {"batchId": batch_id, "total": total, "counts": counts})

@@ -1,4 +1,7 @@
-"""`POST /webhooks/cxone/*`: CXone's events. These routes are open to the internet, and authenticate each request."""
+"""`POST /webhooks/cxone/*`: CXone's events.
+
+These routes are open to the internet, and authenticate each request.
+"""
 
 from cxone_messaging.platform import startup
 
@@ -35,7 +38,10 @@ metrics = EmbeddedMetrics()
 
 
 def _text_of_id(value: object) -> object:
-    """Return the text of an id that is a number; other values as they are, for the model to validate."""
+    """Return the text of an id that is a number.
+
+    Other values are returned unchanged, for the model to validate.
+    """
     return cxone_id(value) or value
 
 
@@ -44,7 +50,7 @@ _TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$"
 
 
 class ReceiveWebhookSettings(Settings):
-    """What CXone's events need."""
+    """The settings for receiving CXone's events."""
 
     ledger_table: str
     consents_table: str
@@ -56,7 +62,7 @@ class ReceiveWebhookSettings(Settings):
 class DeliveryBody(WireBody):
     """A delivery event as CXone posts it; unknown fields are ignored.
 
-    A body with an `event` is a subscription event, and its signature is not good for this route.
+    A body with an `event` is a subscription event, and its signature is not valid for this route.
     """
 
     # Validated by `ReceiveEvent.cxone_id`.
@@ -70,7 +76,7 @@ class DeliveryBody(WireBody):
     error: str | None = Field(default=None, max_length=4096)
 
     def to_domain(self, cxone_message_id: str) -> DeliveryEvent:
-        """Return the event as the domain has it."""
+        """Return the event as a domain object."""
         return DeliveryEvent(cxone_message_id, self.status, self.to, self.timestamp, self.error)
 
 
@@ -88,7 +94,7 @@ class SubscriptionBody(WireBody):
     text: str | None = None
 
     def to_domain(self) -> SubscriptionEvent:
-        """Return the event as the domain has it."""
+        """Return the event as a domain object."""
         return SubscriptionEvent(
             self.event,
             None if self.id is None else str(self.id),
@@ -101,7 +107,7 @@ class SubscriptionBody(WireBody):
 
 
 def record_delivery(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> RecordDelivery:
-    """Compose what records delivery events, from its parts."""
+    """Compose the recorder of delivery events from its parts."""
     return RecordDelivery(MessageTrail(Journal(ledger, clock), clock, telemetry), clock)
 
 
@@ -115,7 +121,10 @@ def receive_event(
     clock: Clock,
     telemetry: Telemetry,
 ) -> ReceiveEvent:
-    """Compose the use case from its parts. Few events need `pseudonyms`, whose secret is read when one does."""
+    """Compose the use case from its parts.
+
+    Few events need `pseudonyms`, so its secret is read only for those.
+    """
     journal = Journal(ledger, clock)
 
     @cache

@@ -1,4 +1,4 @@
-"""The bulk queue's records: sent, put back for later, or put aside. If none of that works, a record is failed."""
+"""The bulk queue's records: sent, put back for later, or moved to the dead-letter queue."""
 
 from cxone_messaging.platform import startup
 
@@ -29,7 +29,7 @@ logger = make_logger()
 
 
 class SendBulkSettings(SenderSettings):
-    """What working off the bulk queue needs."""
+    """The settings for processing the bulk queue."""
 
     bulk_queue_url: str
     bulk_dead_letter_queue_url: str
@@ -46,13 +46,13 @@ class RecordBody(Body):
     batch_id: str | None = Field(default=None, min_length=1, max_length=100)
 
     def to_domain(self) -> BulkRecord:
-        """Return the record as the domain has it."""
+        """Return the record as a domain object."""
         request = SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
         return BulkRecord(self.reference, request, self.batch_id)
 
 
 def send_records(parts: SenderParts, executor: Executor | None = None) -> SendRecords:
-    """Compose what sends records, from its parts."""
+    """Compose the sender of records from its parts."""
     return SendRecords(
         consents=parts.consents,
         dispatcher=parts.dispatcher,
@@ -80,7 +80,7 @@ def use_case() -> WorkQueue:
 
 
 def read(body: str) -> BulkRecord | None:
-    """Return the record in a body; None where it is malformed."""
+    """Return the record in a body; None if it is malformed."""
     try:
         return RecordBody.model_validate_json(body).to_domain()
     except ValidationError:
@@ -88,7 +88,7 @@ def read(body: str) -> BulkRecord | None:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Work off one batch of records."""
+    """Process one SQS batch of records."""
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}
     messages: dict[str, list[str]] = defaultdict(list)
 
@@ -99,7 +99,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
         failed = use_case()(bodies, read, Deadline.of_invocation(context, SystemClock()), on_result)
     finally:
         metrics.flush()
-    # Each message is named, in some forty bytes: two cents for a million messages.
+    # Each message's id is logged, in some forty bytes: two cents for a million messages.
     request_id = context.aws_request_id
     logger.info("worked off", records=len(bodies), failed=len(failed), messages=messages, requestId=request_id)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -21,13 +21,19 @@ metrics = EmbeddedMetrics()
 
 
 class SendMessageSettings(SenderSettings):
-    """What sending and previewing one message need; the horizon is how long it may wait for its slot, in seconds."""
+    """The settings for sending one message.
+
+    The horizon is how long it may wait for its slot, in seconds.
+    """
 
     slot_horizon_seconds: float = Field(default=5.0, gt=0)
 
 
 class MessageBody(Body):
-    """A message to send. A missing field is reported as the rule that it breaks, not as a malformed request."""
+    """A message to send.
+
+    A missing field is reported as the rule that it breaks, not as a malformed request.
+    """
 
     to: str = ""
     text: str = ""
@@ -35,7 +41,7 @@ class MessageBody(Body):
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
     def to_domain(self) -> SmsRequest:
-        """Return the request as the domain has it."""
+        """Return the request as a domain object."""
         return SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
 
 
@@ -83,7 +89,7 @@ def send(request: HttpRequest) -> HttpResponse:
 
 
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show what a send would do; nothing is sent or recorded."""
+    """Return the result of checking a send; nothing is sent or recorded."""
     checked = use_case().preview(request.parse(MessageBody).to_domain())
     size = checked.size
     return HttpResponse(

@@ -38,7 +38,7 @@ _MOST_EXPLAINED = 20_000
 
 
 class SubmitBulkSettings(Settings):
-    """What submitting a batch needs."""
+    """The settings for submitting a batch."""
 
     ledger_table: str
     consents_table: str
@@ -50,7 +50,7 @@ class SubmitBulkSettings(Settings):
 
 
 class MessageInBatch(Body):
-    """One message; a missing text is the batch's."""
+    """One message; without a text, it has the batch's."""
 
     to: str = ""
     text: str | None = None
@@ -66,7 +66,7 @@ class BatchBody(Body):
     sender: str | None = Field(default=None, alias="from", max_length=100)
 
     def to_domain(self) -> list[BatchMessage]:
-        """Return the messages as the domain has them."""
+        """Return the messages as domain objects."""
         return [
             BatchMessage(
                 SmsRequest(
@@ -108,7 +108,7 @@ def submit(request: HttpRequest) -> HttpResponse:
     """Queue a batch, once for each `Idempotency-Key`."""
     key = request.idempotency_key()
     if key is None:
-        detail = "a batch needs an Idempotency-Key, so that repeating the request queues nothing twice"
+        detail = "a batch needs an Idempotency-Key, so that a repeated request queues nothing twice"
         raise MessagingError(Code.IDEMPOTENCY_KEY_REQUIRED, detail)
     messages = request.parse(BatchBody).to_domain()
     batch = use_case()(messages, key, request.deadline, lambda batch_id: request.log_ids(batchId=batch_id))

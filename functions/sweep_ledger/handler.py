@@ -25,7 +25,10 @@ logger = make_logger()
 
 
 class SweepLedgerSettings(Settings):
-    """What the sweep needs; a message may be unknown for so many minutes before it is counted."""
+    """The settings of the sweep.
+
+    A message is counted once it is unknown for the minutes of patience.
+    """
 
     ledger_table: str
     unknown_patience_minutes: float = Field(default=60, ge=1)
@@ -47,7 +50,7 @@ def use_case() -> Sweep:
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Do one run, and return what it found."""
+    """Do one run, and return its counts."""
     try:
         swept = use_case()(Deadline.of_invocation(context, SystemClock()))
     finally:

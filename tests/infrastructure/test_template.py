@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 from pydantic.alias_generators import to_pascal
 
-from cxone_messaging.domain.checkpoints import SETTLED_AFTER
+from cxone_messaging.domain.checkpoints import COMPLETE_AFTER
 from local import template
 from tests import roles, transformed
 from tests.roles import as_list, statements
@@ -147,7 +147,7 @@ class TestFunctions:
     def test_checkpoints_are_made_once_a_days_entries_are_settled_and_every_hour_from_then_on(self):
         (event,) = FUNCTIONS["CheckpointLedgerFunction"]["Events"].values()
         minute = re.fullmatch(r"cron\((\d+) \* \* \* \? \*\)", event["Properties"]["Schedule"])
-        assert int(minute[1]) >= SETTLED_AFTER.total_seconds() / 60
+        assert int(minute[1]) >= COMPLETE_AFTER.total_seconds() / 60
 
     def test_nobody_gets_a_role_in_another_way(self):
         kinds = {each["Type"] for each in TEMPLATE["Resources"].values()}

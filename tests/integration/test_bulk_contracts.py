@@ -231,7 +231,7 @@ class RealQueue:
         self.client = client
         self.urls = queue_url, dead_letter_queue_url
         queue = SqsBulkQueue(client, *self.urls)
-        self.put, self.put_aside = queue.put, queue.put_aside
+        self.put, self.send_to_dead_letters = queue.put, queue.send_to_dead_letters
 
     def receive(self, limit):
         received = {}
@@ -307,7 +307,7 @@ class TestBulkQueue:
         assert len(queue.receive(1)) == 1
 
     def test_what_is_put_aside_stands_in_the_dead_letter_queue_with_its_reason(self, queue):
-        assert queue.put_aside("no json é", "malformed_record")
+        assert queue.send_to_dead_letters("no json é", "malformed_record")
         assert queue.dead == [("no json é", "malformed_record")]
         assert queue.receive(1) == {}
 
@@ -365,7 +365,7 @@ class TestSqsBulkQueue:
     def test_a_queue_that_is_not_there_takes_nothing(self, sqs, bulk_queue):
         nowhere = SqsBulkQueue(sqs, bulk_queue + "0", bulk_queue + "0")
         assert nowhere.put([record(1), record(2)]) == [False, False]
-        assert nowhere.put_aside("body", "reason") is False
+        assert nowhere.send_to_dead_letters("body", "reason") is False
 
 
 def refuse_some(client, ids, times):

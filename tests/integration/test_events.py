@@ -87,7 +87,7 @@ def taken_once(*texts):
     return lambda world: [world.taken(text) for text in texts] == [1] * len(texts)
 
 
-def put_aside(reason):
+def send_to_dead_letters(reason):
     def is_there(world):
         letters = world.received("dead letters")
         return [each["MessageAttributes"]["reason"]["StringValue"] for each in letters] == [reason]
@@ -170,10 +170,10 @@ EXPECTED = {
     "receive_webhook/template_registered": ok(ACCEPTED, leaves=has_entry("template#welcome", "template_event")),
     "receive_webhook/unsigned": FORGED,
     "send_bulk/batch": worked_off(OPT_IN, OPT_IN_TOO, leaves=taken_once(TABLE, LATER_TABLE)),
-    "send_bulk/malformed_record": worked_off(leaves=put_aside("malformed_record")),
+    "send_bulk/malformed_record": worked_off(leaves=send_to_dead_letters("malformed_record")),
     "send_bulk/not_opted_in": worked_off(leaves=message_is("rejected", "invoice-4713")),
     "send_bulk/other_system": worked_off(OPT_IN, leaves=taken_once("Your invoice is due.")),
-    "send_bulk/reference_reused": worked_off(OPT_IN, SEND_OTHER, leaves=put_aside("idempotency_key_reused")),
+    "send_bulk/reference_reused": worked_off(OPT_IN, SEND_OTHER, leaves=send_to_dead_letters("idempotency_key_reused")),
     "send_bulk/same_record_twice": worked_off(OPT_IN, leaves=taken_once("Your second invoice is due.")),
     "send_message/base64_body": ok(
         DISPATCHED, OPT_IN, status=202, leaves=taken_once("Señora López, su mesa está lista.")

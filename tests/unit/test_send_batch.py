@@ -690,10 +690,10 @@ class TestOnTheQueue:
     def test_what_cant_be_put_aside_is_failed_and_seen_again(self, world, body):
         world.offer([record()])
         world.queue.send(body)
-        put_aside, world.queue.put_aside = world.queue.put_aside, lambda *_: False
+        send_to_dead_letters, world.queue.send_to_dead_letters = world.queue.send_to_dead_letters, lambda *_: False
         world.poll()
         assert (len(world.queue), world.queue.dead) == (1, [])
-        world.queue.put_aside = put_aside
+        world.queue.send_to_dead_letters = send_to_dead_letters
         world.work_off()
         assert (len(world.queue), len(world.queue.dead)) == (0, 1)
 

@@ -1,5 +1,5 @@
 """The shared layer: send SMS through NICE CXone never twice, never lost, always proven.
 
-Floors, from the ground up: `segments` (a library of its own), `domain` (no I/O), `platform` (the runtime), `adapters`
-(AWS and CXone), `use_cases`. Imports run downward only; `make lint` checks it.
+Floors, from the ground up: `segments` (a separate library), `domain` (no I/O), `platform` (the runtime), `adapters`
+(AWS and CXone), `use_cases`, `wiring`. Imports run downward only; `make lint` checks it.
 """

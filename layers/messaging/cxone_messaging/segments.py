@@ -1,18 +1,18 @@
 """How many SMS segments a text takes, by 3GPP TS 23.038 and TS 23.040.
 
-A text goes out as GSM-7 if the default alphabet and its extension table hold every one of its characters (TS 23.038
-6.2.1 and 6.2.1.1), otherwise as UCS-2, which in practice is UTF-16 (6.2.3). One segment carries 140 octets; where
-several are needed, each gives 6 of them to the header that joins them (TS 23.040 9.2.3.24.1).
+A text is sent as GSM-7 if the default alphabet and its extension table contain all of its characters (TS 23.038 6.2.1
+and 6.2.1.1). Otherwise it is sent as UCS-2, which in practice is UTF-16 (6.2.3). One segment carries 140 octets. If a
+text needs several, 6 octets of each are the header that joins them (TS 23.040 9.2.3.24.1).
 
-Two things that look like encodable characters aren't, and are refused with `InvalidCharacterError`: U+001B, which
-on the air is the escape to the extension table, and a surrogate code point, which is half of a character.
+Two kinds of characters look encodable but are not, and raise `InvalidCharacterError`: U+001B, which on the air is the
+escape to the extension table, and a surrogate code point, which is half of a character.
 """
 
 from typing import Literal, NamedTuple
 
 Encoding = Literal["GSM-7", "UCS-2"]
 
-# TS 23.038 6.2.1, in the table's order; 0x1B is the escape, which stands for no character.
+# TS 23.038 6.2.1, in the table's order; 0x1B is the escape, which is no character.
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ"
     "ÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -24,7 +24,7 @@ _EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM7 = _BASIC | _EXTENSION
 
 _ESCAPE = "\x1b"
-# What a character of two units is counted as; the escape marks the unit that must not end a segment.
+# The two units that a character of two units counts as; the escape marks the unit that must not end a segment.
 _PAIR = _ESCAPE + " "
 
 # Units in the only segment, and in each of several: septets, UTF-16 units.
@@ -32,7 +32,10 @@ _LIMITS: dict[Encoding, tuple[int, int]] = {"GSM-7": (160, 153), "UCS-2": (70, 6
 
 
 class InvalidCharacterError(ValueError):
-    """The text holds a character that neither encoding can carry; `index` is where the first one stands."""
+    """The text contains a character that neither encoding can carry.
+
+    `index` is the place of the first one.
+    """
 
     def __init__(self, text: str, index: int) -> None:
         super().__init__(f"U+{ord(text[index]):04X} at index {index} can't be sent in a message")
@@ -40,7 +43,7 @@ class InvalidCharacterError(ValueError):
 
 
 class SegmentCount(NamedTuple):
-    """What a text takes to send: `units` are septets (GSM-7) or UTF-16 code units (UCS-2), without any headers."""
+    """The size of a text: `units` are septets (GSM-7) or UTF-16 code units (UCS-2), without any headers."""
 
     encoding: Encoding
     units: int
@@ -48,11 +51,11 @@ class SegmentCount(NamedTuple):
 
 
 def count(text: str) -> SegmentCount:
-    """Count the units and segments of a text, in time linear in its length.
+    """Return the units and segments of a text, in time linear in its length.
 
-    An extension character takes two septets, a character beyond U+FFFF two UTF-16 units; neither pair is ever split
-    between two segments, so these may hold a unit less than they could. An empty text is one segment of no units in
-    GSM-7: an empty message can be sent (TP-UDL 0, TS 23.040 9.2.3.16); whether it may be is not decided here.
+    An extension character takes two septets, a character beyond U+FFFF two UTF-16 units. Neither pair is ever split
+    between two segments, so a segment may contain one unit less than it could. An empty text is one segment of no units
+    in GSM-7: an empty message can be sent (TP-UDL 0, TS 23.040 9.2.3.16). Whether it may be sent is not decided here.
 
     Raises `InvalidCharacterError` for a text with U+001B or a surrogate code point.
     """
@@ -68,7 +71,10 @@ def count(text: str) -> SegmentCount:
 
 
 def non_gsm7(text: str) -> list[tuple[int, str]]:
-    """List the characters that GSM-7 can't carry, each with its index in the text; U+001B is among them."""
+    """Return the characters that GSM-7 cannot carry, each with its index in the text.
+
+    U+001B is one of them.
+    """
     return [(index, character) for index, character in enumerate(text) if character not in _GSM7]
 
 

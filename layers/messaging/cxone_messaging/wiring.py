@@ -1,6 +1,6 @@
-"""What several functions are made of: the parts that every send shares, and CXone's tokens.
+"""The compositions that several functions share: the parts of every send, and CXone's tokens.
 
-Each handler composes its own use cases. Its composition takes the parts that do I/O as arguments, so that tests and
+Each handler composes its own use cases. Its composition gets the parts that do I/O as arguments, so that tests and
 bench compose the same use cases from other parts.
 """
 
@@ -42,7 +42,7 @@ SMS_TOKEN_PATH = "/api/v2/oauth/token"  # noqa: S105  a path, no password
 
 
 class SenderSettings(Settings):
-    """What every send needs. Timeouts are in seconds."""
+    """The settings of every send. Timeouts are in seconds."""
 
     ledger_table: str
     consents_table: str
@@ -88,12 +88,12 @@ class SenderParts:
 
     @property
     def trail(self) -> MessageTrail:
-        """What writes into messages' chains."""
+        """The writer of messages' chains."""
         return MessageTrail(Journal(self.ledger, self.clock), self.clock, self.telemetry)
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """What sends messages in slots."""
+        """The sender of messages in slots."""
         return Dispatcher(self.gateway, self.governor, self.clock, self.telemetry)
 
 
@@ -115,7 +115,7 @@ def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
 
 
 def credentials(secret_arn: str) -> Callable[[], tuple[str, str]]:
-    """Return a function that reads CXone's client id and secret, whenever a token is fetched."""
+    """Return a function that reads CXone's client id and secret; a token fetch calls it."""
 
     def read() -> tuple[str, str]:
         document = read_object(SecretsManagerStore(aws.secrets_manager()), secret_arn)
@@ -139,7 +139,10 @@ def _watching(client: "DynamoDBClient") -> ClockCheck:
 def token_cache(
     fetch: TokenEndpoint, secret_arn: str, coordination_table: str, family: str, telemetry: Telemetry
 ) -> TokenCache:
-    """Return the cache of one family's token (`sms`, `admin`), with a lease so that one process fetches it."""
+    """Return the cache of the token of one family (`sms`, `admin`).
+
+    Its lease lets one process fetch at a time.
+    """
     return TokenCache(
         fetch=fetch,
         secrets=SecretsManagerStore(aws.secrets_manager()),
@@ -179,7 +182,7 @@ def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
 
 
 def callback_urls(settings: SenderSettings) -> Callable[[str], str]:
-    """Return a function that makes the URL which CXone posts a message's delivery events to."""
+    """Return a function that makes the URL to which CXone posts a message's delivery events."""
     secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.callback_secret_arn, SystemClock())
 
     def callback_url(message_id: str) -> str:

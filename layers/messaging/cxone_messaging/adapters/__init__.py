@@ -1,1 +1,4 @@
-"""What talks to DynamoDB, Secrets Manager and CXone; above this floor nobody sees a `ClientError` or a status code."""
+"""The clients of DynamoDB, SQS, Secrets Manager and CXone.
+
+No `ClientError` and no client's exception passes above this floor.
+"""

@@ -1,4 +1,4 @@
-"""The bulk queue: put records on it, put them back for later, or move them to the dead-letter queue for a person."""
+"""The bulk queue: put records on it, now or for later, or on the dead-letter queue for a person."""
 
 import json
 import random
@@ -28,10 +28,10 @@ class BulkQueue(Protocol):
     """The queue where bulk sends wait."""
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, visible after `delay` seconds; return for each whether it is certainly queued."""
+        """Put records on the queue, visible after `delay` seconds; return which are certainly queued."""
         ...
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         ...
 
@@ -55,7 +55,7 @@ class SqsBulkQueue:
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, visible after `delay` seconds; return for each whether it is certainly queued.
+        """Put records on the queue, visible after `delay` seconds; return which are certainly queued.
 
         A record may be queued twice if an answer was lost; its message is not sent twice. Once calls have failed for
         some seconds, no further call begins, and the rest of the records count as not queued.
@@ -73,7 +73,7 @@ class SqsBulkQueue:
                 break
         return queued
 
-    def put_aside(self, body: str, reason: str) -> bool:
+    def send_to_dead_letters(self, body: str, reason: str) -> bool:
         """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         try:
             self._client.send_message(

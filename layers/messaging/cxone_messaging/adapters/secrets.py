@@ -40,7 +40,10 @@ class SecretsManagerStore:
         self._client = client
 
     def read(self, arn: str) -> str:
-        """Return a secret's current text. Raises `UnreadableSecretError` if there is none, and `StorageError`."""
+        """Return a secret's current text.
+
+        Raises `UnreadableSecretError` if there is none, and `StorageError`.
+        """
         try:
             return self._client.get_secret_value(SecretId=arn)["SecretString"]
         except (self._client.exceptions.ResourceNotFoundException, KeyError) as error:
@@ -57,7 +60,10 @@ class SecretsManagerStore:
 
 
 def read_pepper(store: SecretStore, arn: str) -> str:
-    """Return the secret that keys hashes of personal data; `UnreadableSecretError` if it can be guessed."""
+    """Return the secret that keys hashes of personal data.
+
+    Raises `UnreadableSecretError` if it can be guessed.
+    """
     pepper = store.read(arn)
     if fault := key_fault(pepper):
         raise UnreadableSecretError(f"the pepper {fault}")
@@ -65,7 +71,10 @@ def read_pepper(store: SecretStore, arn: str) -> str:
 
 
 def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
-    """Return a secret that is a JSON object. Raises `UnreadableSecretError` if it is none, and `StorageError`."""
+    """Return a secret that is a JSON object.
+
+    Raises `UnreadableSecretError` if it is none, and `StorageError`.
+    """
     text = store.read(arn)
     try:
         document = json.loads(text.lstrip(_BYTE_ORDER_MARK))
@@ -111,7 +120,10 @@ class WebhookSecrets:
         return self._values
 
     def reread(self) -> tuple[str, ...]:
-        """Return the values after another read; the values of the last read if another is not due yet."""
+        """Return the values after another read.
+
+        If another read is not due yet, these are the values of the last read.
+        """
         now = self._clock.monotonic()
         if now - self._reread_at >= self.MAX_PAUSE_SECONDS:
             self._pause = self.REREAD_SECONDS

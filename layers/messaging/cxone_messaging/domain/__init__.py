@@ -1,1 +1,4 @@
-"""The pure domain: messages, consents, the ledger's entries and their rules. No I/O, no clock, no environment."""
+"""The pure domain: messages, consents, the ledger's entries and their rules.
+
+No I/O, no clock, no environment.
+"""

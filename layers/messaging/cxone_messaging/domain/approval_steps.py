@@ -1,7 +1,7 @@
-"""The steps of an approval that CXone is asked to take, and how far each has come by the entries that tell of it.
+"""The steps of an approval at CXone, and the state of each step as its entries record it.
 
-A step that CXone must not be asked for twice is claimed first: the claim says who is at it, and until when; then comes
-what came of it.
+A step that must not be requested twice is claimed first. The claim names its owner and its end; the next entry records
+the step's outcome.
 """
 
 import json
@@ -16,7 +16,7 @@ from cxone_messaging.domain.errors import Code
 
 
 class Step(StrEnum):
-    """What CXone is asked to do, in this order."""
+    """A request to CXone that an approval makes; listed in their order."""
 
     APPROVE = "approve"
     REGISTER = "register"
@@ -34,10 +34,10 @@ DONE = {
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """How far a step of one version has come.
+    """The state of a step of one version.
 
-    `claim` is the last one, as long as nobody has said what came of it; `doubtful` are the claims under which CXone
-    may have done the step without our knowing, the open one among them.
+    `claim` is the last claim while no entry records its outcome. `doubtful` are the claims under which CXone may have
+    done the step without a recorded answer, including the open claim.
     """
 
     done: Entry | None
@@ -46,10 +46,10 @@ class StepState:
 
 
 def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
-    """Read how far a step has come off the entries of a subject.
+    """Return the state of a step of a version, from the entries of a subject.
 
-    A refusal of what was asked for, unlike one of the token or the rate, or a conflict, settles earlier doubts: the
-    same request was no better before.
+    CXone's refusal of the request itself ends earlier doubts: the same request was no better before. A refusal of the
+    token or the rate, or a conflict, does not.
     """
     done: Entry | None = None
     claim: Entry | None = None
@@ -74,15 +74,15 @@ def step_state(entries: Iterable[Entry], step: Step, version: str) -> StepState:
 
 
 def is_refusal(code: Code, http_status: int | None) -> bool:
-    """Whether CXone refused what was asked itself, not the token, the scope or the rate that it was asked with.
+    """Whether CXone refused the request itself, not its token, its scope or its rate.
 
-    A conflict is none: what was asked for before may be what is in the way. Nor is a redirect, which judges nothing.
+    A conflict does not count: an earlier request may be its cause. Nor does a redirect, which judges nothing.
     """
     if code is not Code.CXONE_REJECTED or http_status in {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
         return False
     return http_status is not None and http_status >= HTTPStatus.BAD_REQUEST
 
 
-def request_key(*told: str) -> str:
-    """Make the `Idempotency-Key` of a call of CXone's: 64 hex digits, the same whenever the same is asked."""
-    return sha256(json.dumps(told).encode()).hexdigest()
+def request_key(*parts: str) -> str:
+    """Return the `Idempotency-Key` of a call to CXone: 64 hex digits, the same for the same parts."""
+    return sha256(json.dumps(parts).encode()).hexdigest()

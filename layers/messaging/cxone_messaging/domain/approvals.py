@@ -1,7 +1,7 @@
-"""A template's approval: what is told to CXone and by it, and what the entries under `template#<id>` amount to.
+"""A template's approval: the data exchanged with CXone, and the state in `template#<id>`.
 
-Entries bear the template's `version`, a hash of what carriers judge: whoever edits a template begins anew, and what
-was done for another version doesn't count.
+Entries contain the template's `version`, a hash of the parts that carriers judge. An edited template starts anew: steps
+that were done for another version do not count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from cxone_messaging.domain.approval_steps import Step
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 
 REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
-# What CXone is asked to tell us of.
+# The events that we subscribe to.
 SUBSCRIBED_EVENTS = (APPROVED_EVENT, REGISTERED_EVENT)
 
 
 class ApprovalStatus(StrEnum):
-    """Where an approval stands: `APPROVED` is CXone's word, the others are ours."""
+    """The status of an approval: `APPROVED` is CXone's value, `PENDING` and `INVALID` are ours."""
 
     PENDING = "PENDING"
     INVALID = "INVALID"
@@ -27,7 +27,7 @@ class ApprovalStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What the carriers' gateway is told of a template."""
+    """The data that registers a template with the carriers' gateway."""
 
     campaign_name: str
     message_class: str
@@ -35,12 +35,12 @@ class Registration:
 
     @classmethod
     def of(cls, data: Mapping[str, Value]) -> "Registration | None":
-        """Read a registration off an entry, where it stands there whole."""
+        """Return the registration in an entry's data; None if it is incomplete."""
         values = [text_at(data, name) for name in ("campaignName", "messageClass", "optInLanguage")]
         return cls(*(value for value in values if value)) if all(values) else None
 
     def data(self) -> dict[str, Value]:
-        """Write it as an entry has it."""
+        """Return it as an entry's data."""
         return {
             "campaignName": self.campaign_name,
             "messageClass": self.message_class,
@@ -50,7 +50,10 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """What CXone's own audit log is told of an approval. It says the same whenever, and by whomever, it is sent."""
+    """An approval's record in CXone's audit log.
+
+    It is the same whenever and by whichever process it is sent.
+    """
 
     template_id: str
     timestamp: str
@@ -61,24 +64,24 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What CXone answered to something that it did: its status, the id that it gave, and its body, bounded."""
+    """CXone's answer to a call that succeeded: its status, its id and its truncated body."""
 
     http_status: int
     id: str | None = None
     answer: str | None = None
 
     def data(self) -> dict[str, Value]:
-        """Write it as an entry has it."""
-        told: dict[str, Value] = {"httpStatus": self.http_status}
-        return told | ({"answer": self.answer} if self.answer is not None else {})
+        """Return it as an entry's data."""
+        data: dict[str, Value] = {"httpStatus": self.http_status}
+        return data | ({"answer": self.answer} if self.answer is not None else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a template's entries amount to, for the version that was looked at last. The latency is in milliseconds.
+    """A template's approval, for the version that was fetched last.
 
-    `carrier_ready` is true once the registration was answered, or CXone told of it by an event, which also makes it
-    `carrier_confirmed`.
+    The latency is in milliseconds. `carrier_ready` is true once CXone has answered the registration, or has sent an
+    event about it. Such an event also makes the approval `carrier_confirmed`.
     """
 
     template_id: str
@@ -97,10 +100,9 @@ class Approval:
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Approval":
-        """Return an approval's state, read from a template's entries, of which there is at least one.
+        """Return the approval that a template's entries record; there must be at least one entry.
 
-        CXone's events may be anywhere among them. Entries that somebody tampered with are read as far as they make
-        sense.
+        CXone's events may be anywhere among them. Of tampered entries, the valid parts are read.
         """
         fetched = [entry for entry in entries if entry.type == EntryType.FETCHED and text_at(entry.data, "version")]
         version = text_at(fetched[-1].data, "version") if fetched else None
@@ -129,34 +131,37 @@ class Approval:
 
 
 def registered_since(entries: Sequence[Entry], doubtful: Sequence[Entry]) -> Entry | None:
-    """Find the event by which CXone tells of a registration whose answer we missed.
+    """Return the event that confirms a registration whose answer was lost; None if there is none.
 
-    The event's own time counts; one from before the first doubtful try is about an earlier registration. One that may
-    be about another version proves nothing: a second registration does less harm than none.
+    The event's own time counts. An event from before the first doubtful try is about an earlier registration. An event
+    that may be about another version proves nothing: a second registration does less harm than none.
     """
     if not doubtful:
         return None
     version, since = text_at(doubtful[0].data, "version"), doubtful[0].timestamp
-    events = (entry for entry in entries if _tells(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
+    events = (entry for entry in entries if _is_event(entry, REGISTERED_EVENT) and _happened_at(entry) >= since)
     return next((event for event in events if set(_tried(entries, _happened_at(event))) == {version}), None)
 
 
 def _status(entries: Iterable[Entry], approved: Entry | None, validated: Entry | None) -> ApprovalStatus:
     if validated and not validated.data.get("valid") and (not approved or validated.sequence > approved.sequence):
         return ApprovalStatus.INVALID
-    if approved or (validated is None and any(_tells(entry, APPROVED_EVENT) for entry in entries)):
+    if approved or (validated is None and any(_is_event(entry, APPROVED_EVENT) for entry in entries)):
         return ApprovalStatus.APPROVED
     return ApprovalStatus.PENDING
 
 
 def _is_confirmed(entries: Sequence[Entry], version: str | None, since: str) -> bool:
-    """Whether an event tells of a version's registration; it is taken to be about the one last tried before."""
-    events = (_happened_at(entry) for entry in entries if _tells(entry, REGISTERED_EVENT))
+    """Whether an event confirms a version's registration.
+
+    It counts for the version last tried before it.
+    """
+    events = (_happened_at(entry) for entry in entries if _is_event(entry, REGISTERED_EVENT))
     return any(_tried(entries, at)[-1:] in ([], [version]) for at in events if at >= since)
 
 
 def _tried(entries: Iterable[Entry], until: str) -> list[str | None]:
-    """Name the versions that may have been registered until then, in the order of their tries."""
+    """Return the versions that may have been registered by `until`, in the order of their tries."""
     tries: dict[str | None, str | None] = {}
     for entry in entries:
         owner = text_at(entry.data, "owner")
@@ -173,7 +178,7 @@ def _happened_at(event: Entry) -> str:
     return text_at(event.data, "instant") or ""
 
 
-def _tells(entry: Entry, event: str) -> bool:
+def _is_event(entry: Entry, event: str) -> bool:
     return entry.type == EntryType.TEMPLATE_EVENT and entry.data.get("event") == event
 
 

@@ -1,6 +1,9 @@
-"""What somebody has to come back to: kept in a sparse index of the ledger, so that it is found without a scan.
+"""Matters that a person or a later job must handle.
 
-An entry can't be changed, so it stays in the index when the matter is settled: whoever looks there reads the subject.
+A sparse index of the ledger finds them without a scan.
+
+An entry cannot be changed, so it stays in the index after its matter is settled. A reader of the index therefore reads
+the subject too.
 """
 
 from enum import StrEnum
@@ -12,10 +15,10 @@ UNSETTLED_KEY = "unsettled"
 class Attention(StrEnum):
     """Why an entry is in the index."""
 
-    UNKNOWN = "unknown"  # a message of which nobody knows whether it went out
-    UNMATCHED = "unmatched"  # a delivery event of a message that nobody knows
-    REVIEW = "review"  # an event for people to look at
+    UNKNOWN = "unknown"  # a message that may or may not have been sent
+    UNMATCHED = "unmatched"  # a delivery event that matches no message
+    REVIEW = "review"  # an event for a person to review
 
     def as_index(self) -> dict[str, str]:
-        """Give the index key of such an entry."""
+        """Return the index key of such an entry."""
         return {UNSETTLED_KEY: self.value}

@@ -1,4 +1,4 @@
-"""Audit trails in pages: an answer of Lambda's has at most 6 MB, and a function has seconds to read a chain."""
+"""Audit trails in pages: a response has at most 6 MB, and a function has seconds to read a chain."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,20 +7,20 @@ from typing import Any, Protocol
 from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, MessagingError
 
-# The most entries, and bytes, of a page: quotes count twice in Lambda's answer.
+# The most entries, and bytes, of a page: quotes count twice in a Lambda response.
 PAGE = 200
 _PAGE_BYTES = 2_500_000
 
 _LONGEST_NUMBER = 12
-_BETWEEN_LOOKS = 500
-# Left for the answer.
+_BETWEEN_CHECKS = 500
+# The time that is reserved for the answer.
 _SPARE_SECONDS = 3.0
 
 
 def in_time(entries: Iterable[Entry], left: "TimeLeft | None") -> Iterator[Entry]:
-    """Return entries while there is time. Raises `audit_too_long`."""
+    """Yield entries while time is left. Raises `MessagingError` with `audit_too_long`."""
     for number, entry in enumerate(entries, start=1):
-        if left and number % _BETWEEN_LOOKS == 0 and left.left < _SPARE_SECONDS:
+        if left and number % _BETWEEN_CHECKS == 0 and left.left < _SPARE_SECONDS:
             detail = "the audit trail is too long to be read by one request; the audit command reads it"
             raise MessagingError(Code.AUDIT_TOO_LONG, detail)
         yield entry
@@ -36,7 +36,10 @@ class TimeLeft(Protocol):
 
 
 class AuditPage:
-    """The entries after a sequence, or the first ones; `next_after` is the sequence before the next page, if any."""
+    """The entries after a sequence, or the first entries.
+
+    `next_after` is set if another page follows it.
+    """
 
     def __init__(self, after: int | None = None) -> None:
         self.entries: list[Entry] = []
@@ -64,7 +67,10 @@ class AuditPage:
 
 
 def page_after(text: str | None) -> int | None:
-    """Return the sequence after which a page begins. Raises `malformed_request`."""
+    """Return the sequence after which a page begins, or None.
+
+    Raises `MessagingError` (`malformed_request`).
+    """
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
@@ -73,6 +79,6 @@ def page_after(text: str | None) -> int | None:
 
 
 def audit_page(entries: Sequence[Entry], next_after: int | None) -> dict[str, Any]:
-    """Return the fields of an answer that show a page of an audit trail."""
+    """Return the fields of an answer that contain a page of an audit trail."""
     more = {} if next_after is None else {"auditTruncated": True, "auditNextAfter": next_after}
     return {**more, "audit": [entry.attributes() for entry in entries]}

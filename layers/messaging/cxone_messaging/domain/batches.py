@@ -1,4 +1,7 @@
-"""Bulk sends: the records on the queue, which are anybody's to put there, and the batches that some belong to."""
+"""Bulk sends: the records on the queue, and the batches that some belong to.
+
+Any producer may put records on the queue.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,22 +12,25 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value
 from cxone_messaging.domain.messages import Message, Status, final_event
 from cxone_messaging.domain.sms import SmsRequest
 
-# The ledger's index of a batch is keyed by these: its id, and as much of an entry as a status takes.
+# The keys of the ledger's batch index: the batch's id, and the parts of an entry that a status needs.
 BATCH_KEY, BATCH_STATE_KEY = "batchId", "batchState"
-# Behind the instant of an event that is signed. A word may be any text, and so says nothing of that.
+# This marker follows the instant of a signed event. It cannot be part of the word, which may be any text.
 _SIGNED = " signed"
 
 
 @dataclass(frozen=True, slots=True)
 class BulkRecord:
-    """One message on the bulk queue; `reference` is its idempotency key, `batch_id` the batch that it counts in."""
+    """One message on the bulk queue.
+
+    `reference` is its idempotency key, `batch_id` the batch that it counts in.
+    """
 
     reference: str
     request: SmsRequest
     batch_id: str | None = None
 
     def body(self) -> dict[str, str]:
-        """Write the record as it stands on the queue."""
+        """Return the record's JSON fields on the queue."""
         fields = {
             "reference": self.reference,
             "to": self.request.to,
@@ -37,18 +43,21 @@ class BulkRecord:
 
 
 def batches_of(entries: Iterable[Entry]) -> list[str]:
-    """Name the batches that a message counts in; the first is the one that its own entries count in."""
+    """Return the batches that a message counts in.
+
+    The first is the batch of the message's own entries.
+    """
     counting = (entry for entry in entries if BATCH_KEY in entry.index and entry.type != EntryType.REFUSED)
     return list(dict.fromkeys(entry.index[BATCH_KEY] for entry in counting))
 
 
 def batch_of(entries: Iterable[Entry]) -> str | None:
-    """Name the batch that a message's own entries count in."""
+    """Return the batch that a message's own entries count in, or None."""
     return next(iter(batches_of(entries)), None)
 
 
 def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]) -> dict[str, str]:  # noqa: A002
-    """Make the index keys that let a batch's messages be counted by status without reading them one by one."""
+    """Return the index keys by which a batch counts its messages by status without reading each one."""
     if batch_id is None:
         return {}
     state = type.value
@@ -58,7 +67,7 @@ def batch_index(batch_id: str | None, type: EntryType, data: Mapping[str, Value]
 
 
 def current_state_keys(batch_id: str, entries: Sequence[Entry]) -> dict[str, str]:
-    """Make the index keys that let a batch count a message as all of its entries have it."""
+    """Return the index keys by which a batch counts a message with the state that all its entries give it."""
     final = final_event(entries)
     if final:
         return batch_index(batch_id, EntryType.DELIVERY, final.data)
@@ -66,7 +75,7 @@ def current_state_keys(batch_id: str, entries: Sequence[Entry]) -> dict[str, str
 
 
 def is_counted(batch_id: str, entries: Sequence[Entry]) -> bool:
-    """Whether a batch counts a message as all of its entries have it, going by those that bear the batch's keys."""
+    """Whether the entries with the batch's keys give a message the same status as all of its entries."""
     in_batch = [
         entry_in_batch(entry.subject, entry.sequence, entry.index.get(BATCH_STATE_KEY, ""))
         for entry in entries
@@ -76,7 +85,7 @@ def is_counted(batch_id: str, entries: Sequence[Entry]) -> bool:
 
 
 def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
-    """Make of an index's keys as much of an entry as a message's status is folded from."""
+    """Return a partial entry from its index keys: enough to fold a message's status."""
     type_, _, event = state.partition("|")
     instant, _, word = event.partition("|")
     data: dict[str, Value] = {"instant": instant.removesuffix(_SIGNED), "word": word} if event else {}
@@ -86,7 +95,10 @@ def entry_in_batch(subject: str, sequence: int, state: str) -> Entry:
 
 
 def count_by_status(entries: Iterable[Entry], total: int) -> dict[str, int]:
-    """Count a batch's messages by status; those without any entry are still queued. The counts add up to `total`."""
+    """Return the number of a batch's messages by status.
+
+    Messages without an entry count as queued. The counts add up to `total`.
+    """
     messages: dict[str, list[Entry]] = {}
     for entry in entries:
         messages.setdefault(entry.subject, []).append(entry)

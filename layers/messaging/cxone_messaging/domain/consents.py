@@ -9,10 +9,10 @@ from cxone_messaging.domain.entries import Entry, Value
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.times import parse_time
 
-# No message leaves the bulk queue later than so many seconds after its recipient's consent was read.
+# No message leaves the bulk queue later than this many seconds after its recipient's consent was read.
 FRESH_SECONDS = 2.0
-# So many seconds after an opt-out can be read, no sender goes by the consent before it any more, and messages that left
-# are with CXone.
+# This many seconds after an opt-out can be read, no sender uses the earlier consent any more, and every message that
+# has left is with CXone.
 IN_FORCE_SECONDS = FRESH_SECONDS + 0.5
 # How far our clock and CXone's may differ.
 _CLOCK_SKEW = timedelta(seconds=5)
@@ -27,9 +27,10 @@ class ConsentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A recipient's consent in force. `sequence` is its entry in the ledger under `consent#<recipient hash>`.
+    """A recipient's consent in force.
 
-    `source` says where it was given (a form, a keyword, a clerk), `campaign_id` for which campaign.
+    `sequence` is its entry in the ledger under `consent#<recipient hash>`. `source` is where the recipient decided (a
+    form, a keyword, a clerk), `campaign_id` for which campaign.
     """
 
     recipient_hash: str
@@ -41,7 +42,10 @@ class Consent:
     sequence: int
 
     def evidence(self) -> dict[str, Value]:
-        """Return why a message was allowed, for its entry; `sequence` identifies the consent's own entry."""
+        """Return why a message was allowed, for its entry.
+
+        `sequence` identifies the consent's own entry.
+        """
         return {
             "status": self.status.value,
             "source": self.source,
@@ -51,7 +55,7 @@ class Consent:
 
 
 def refusal(consent: Consent | None) -> FieldError | None:
-    """Return why nothing may be sent under this consent, or None where the recipient is opted in."""
+    """Return why no message may be sent under this consent, or None if the recipient is opted in."""
     if consent is None:
         return FieldError.by_code(Code.NOT_OPTED_IN, "to")
     match consent.status:
@@ -61,13 +65,13 @@ def refusal(consent: Consent | None) -> FieldError | None:
             return FieldError.by_code(Code.OPTED_OUT, "to")
 
 
-def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -> bool:
-    """Whether an event's consent is older than another one: then it is recorded, but not in force.
+def is_superseded(status: ConsentStatus, instant: str, entries: Sequence[Entry]) -> bool:
+    """Whether another consent is newer than an event's: then the event's is recorded, but not in force.
 
-    Events have one clock, CXone's: in whatever order they come, the latest time counts; of equal times, the opt-out.
-    Consents from our API have our clock's time, and CXone's times may be of another zone. So an opt-out counts whatever
-    our API recorded before, and an opt-in only where it is not older than an opt-out from the API. Doubt ends in not
-    sending.
+    All events have times of one clock, CXone's. In whatever order they arrive, the latest time counts; of equal times,
+    the opt-out. Consents from our API have our clock's time, and CXone's times may be of another zone. So an opt-out
+    counts whatever our API recorded before. An opt-in counts only if it is not older than an opt-out from the API. In
+    doubt, no message is sent.
     """
 
     def is_later(entry: Entry) -> bool:
@@ -77,12 +81,12 @@ def is_superseded(status: ConsentStatus, instant: str, known: Sequence[Entry]) -
             return other > instant or (may_outdo and other == instant)
         return may_outdo and parse_time(entry.timestamp) - _CLOCK_SKEW > parse_time(instant)
 
-    return any(is_later(entry) for entry in known if not entry.data.get("passedOver"))
+    return any(is_later(entry) for entry in entries if not entry.data.get("passedOver"))
 
 
-def is_in_force_everywhere(known: Sequence[Entry]) -> bool:
+def is_in_force_everywhere(entries: Sequence[Entry]) -> bool:
     """Whether an event's opt-out is already in force for every sender."""
-    entry = last_in_force(known)
+    entry = last_in_force(entries)
     return entry is not None and entry.data.get("status") == ConsentStatus.OPTED_OUT and "eventId" in entry.data
 
 
@@ -100,6 +104,6 @@ def consent_in(entry: Entry) -> Consent:
     )
 
 
-def last_in_force(known: Sequence[Entry]) -> Entry | None:
-    """Return the last of a recipient's entries that was not superseded; None where there is none."""
-    return next((each for each in reversed(known) if not each.data.get("passedOver")), None)
+def last_in_force(entries: Sequence[Entry]) -> Entry | None:
+    """Return the last of a recipient's entries that was not superseded, or None."""
+    return next((each for each in reversed(entries) if not each.data.get("passedOver")), None)

@@ -1,4 +1,4 @@
-"""Delivery events: what CXone tells us happened to a message, and which word beats which."""
+"""Delivery events: CXone's reports about a message, and which status word outranks which."""
 
 import json
 from collections.abc import Mapping
@@ -12,34 +12,34 @@ from cxone_messaging.domain.times import format_time, parse_time
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
 FINAL_WORDS = FAILED_WORDS | {DELIVERED_WORD}
-# So many characters an id of CXone's may have: it stands in the ledger for good, and in log lines.
+# The most characters of a CXone id: the ledger keeps it for good, and log lines contain it.
 CXONE_ID_LIMIT = 128
 
 # A double holds every integer up to this one; a larger number with a fraction part may not be the one that CXone wrote.
 _EXACT = 2.0**53
 
-# In the data of an event's entry, and true there, where CXone's signature proves what the event says of its message.
+# In the data of an event's entry, and true there, if CXone's signature proves what the event says about its message.
 SIGNED_KEY = "signed"
 
-# A signed event may be dated this far ahead of its receipt: a clock that gives the time of its own zone without naming
-# the zone is ahead by up to 14 hours, and orders its events well all the same.
+# A signed event may be dated this far ahead of its receipt. A clock that shows its own zone's time without naming the
+# zone is ahead by up to 14 hours, and still orders its events correctly.
 AHEAD = timedelta(days=1)
-# Two clocks that are set right may be this far apart. An event on its URL's word alone may be dated no further ahead.
+# Two clocks that are set right may be this far apart. An event that only its URL proves may be dated no further ahead.
 SKEW = timedelta(minutes=5)
 
 
 def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = AHEAD) -> str:
-    """Give an event's own time in this project's form; one without a zone is taken as UTC.
+    """Return an event's own time in this project's form; a time without a zone counts as UTC.
 
-    What is dated further `ahead` of its receipt is taken to have happened when it came, or it would outrank whatever
-    comes in all the time until then. Raises `ValueError` where the text is no instant.
+    An event dated further `ahead` of its receipt gets the time of its receipt. Otherwise it would outrank all events
+    that arrive until its date. Raises `ValueError` if the text is no instant.
     """
-    told = parse_time(timestamp)
-    return format_time(received_at if told > received_at + ahead else told)
+    happened_at = parse_time(timestamp)
+    return format_time(received_at if happened_at > received_at + ahead else happened_at)
 
 
 def cxone_id(value: object) -> str | None:
-    """Return an id of CXone's that stands in JSON as a text or a whole number; None for whatever is no id.
+    """Return a CXone id that JSON contains as a text or a whole number; None for any other value.
 
     A number is its digits: 12345 and 12345.0 are "12345". An id has 1 to `CXONE_ID_LIMIT` characters, all of them
     printable ASCII.
@@ -63,7 +63,10 @@ def cxone_id(value: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEvent:
-    """One event as it came; `status` is an open set of words in any letter case, `timestamp` the event's own time."""
+    """One event as received.
+
+    `status` is any word in any letter case, `timestamp` the event's own time.
+    """
 
     cxone_message_id: str
     status: str
@@ -78,23 +81,25 @@ class DeliveryEvent:
 
     @property
     def identity(self) -> str:
-        """A name that two deliveries of the same event share, and two different events don't.
+        """An id that two deliveries of the same event share, and two different events do not.
 
-        The recipient's number is left out: it is the same for all of a message's events, and must not be hashed bare.
+        The recipient's number is left out. It is the same for all of a message's events, and must not be hashed without
+        the pepper.
         """
-        told = [self.cxone_message_id, self.status, self.timestamp, self.error]
-        return sha256(json.dumps(told).encode()).hexdigest()
+        fields = [self.cxone_message_id, self.status, self.timestamp, self.error]
+        return sha256(json.dumps(fields).encode()).hexdigest()
 
 
 def is_signed(data: Mapping[str, Value]) -> bool:
-    """Whether an entry's data says that a signature proves the event; otherwise only its callback URL does."""
+    """Whether a signature proves the event in an entry's data; otherwise only its callback URL does."""
     return data.get(SIGNED_KEY) is True
 
 
 def rank(data: Mapping[str, Value]) -> tuple[bool, str, str]:
-    """Return what orders a message's events: the greatest final word counts, and what is not final comes first.
+    """Return the rank of a message's event; the final event of the highest rank counts.
 
-    A signed word comes after every word on a URL alone, because a URL's holder may be anybody; then the time decides.
+    Events without a final word rank lowest. A signed word outranks every word that only a URL proves, because anybody
+    may hold a URL. Then the time decides.
     """
     word = text_at(data, "word")
     return (is_signed(data), text_at(data, "instant") or "", word) if word in FINAL_WORDS else (False, "", "")

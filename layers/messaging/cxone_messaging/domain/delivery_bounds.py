@@ -1,8 +1,8 @@
-"""What a delivery event must bring to be an entry, and how many such entries a chain may have.
+"""Which delivery events become entries, and how many such entries a chain may have.
 
-The holder of a message's callback URL may post events without end, and an entry is for good. So an event is an entry if
-it says something new. Signed events have room of their own, which no URL's holder can fill, and a URL's word keeps no
-signed word out that settles a message. The words that settle a message have room of their own, too.
+The holder of a message's callback URL may post events without end, and an entry is permanent. So only an event with new
+content becomes an entry. Signed events have their own room, which no holder of a URL can fill. A word that only a URL
+proves keeps no signed final word out. Final words also have their own room.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,28 +10,28 @@ from collections.abc import Mapping, Sequence
 from cxone_messaging.domain.delivery import FINAL_WORDS, is_signed, rank
 from cxone_messaging.domain.entries import Entry, EntryType, Value, text_at
 
-# Entries of events on a URL's word alone, and of signed ones: each beside the first of each final word.
+# The most entries of events that only a URL proves, and of signed events: each beside the first of each final word.
 URL_LIMIT, SIGNED_LIMIT = 20, 20
-# So many entries of events a chain has at most.
+# The most entries of events in a chain.
 MOST_DELIVERIES = URL_LIMIT + SIGNED_LIMIT + 2 * len(FINAL_WORDS)
 
-# An event's own texts share so many bytes, so that its entry takes less than 1 KB in DynamoDB: names, hashes, the
-# longest id of ours and the longest keys of indexes take the rest.
+# An event's own texts share this many bytes, so that its entry takes less than 1 KB in DynamoDB. Names, hashes, our
+# longest id and the longest index keys take the rest.
 _TEXT_BYTES = 460
 _STATUS_BYTES, _TOLD_CHARACTERS, _ERROR_CHARACTERS = 32, 40, 200
 
 
 def deliveries_in(entries: Sequence[Entry]) -> list[Entry]:
-    """Choose the entries of delivery events."""
+    """Return the entries of delivery events."""
     return [entry for entry in entries if entry.type == EntryType.DELIVERY]
 
 
 def is_worth_an_entry(entries: Sequence[Entry], data: Mapping[str, Value], *, brings_id: bool = False) -> bool:
     """Whether an event with such `data` becomes an entry of a chain with these entries.
 
-    It does if its word and error are new, if it `brings_id`, by which the message is found, or if it is final and no
-    final word so far outranks it. So the state of a message is what all of its events would make of it, in any order,
-    while there is room. The first of each final word has room of its own.
+    It does if its word and error are new, or if it `brings_id`, by which the message is found. It also does if its word
+    is final and no final word so far outranks it. So, while there is room, a message's state is the state that all of
+    its events give it, in any order. The first of each final word has its own room.
     """
     word, signed = text_at(data, "word"), is_signed(data)
     events = [event for event in deliveries_in(entries) if _counts_for(data, event.data)]
@@ -42,12 +42,12 @@ def is_worth_an_entry(entries: Sequence[Entry], data: Mapping[str, Value], *, br
         return False
     # Events of one id that name different recipients may belong to different messages.
     alike = [event for event in events if event.data.get("recipientHash") == data.get("recipientHash")]
-    is_new = all(_said(event.data) != _said(data) for event in alike)
+    is_new = all(_content(event.data) != _content(data) for event in alike)
     return is_new or brings_id or (word in FINAL_WORDS and all(rank(data) >= rank(event.data) for event in alike))
 
 
-def is_entered(entries: Sequence[Entry], data: Mapping[str, Value]) -> bool:
-    """Whether one of these entries is about the event with such `data`, and is signed if that is."""
+def is_recorded(entries: Sequence[Entry], data: Mapping[str, Value]) -> bool:
+    """Whether one of these entries records the event with such `data`, signed if the event is signed."""
     return any(
         entry.data.get("eventId") == data["eventId"] and (is_signed(entry.data) or not is_signed(data))
         for entry in entries
@@ -55,11 +55,11 @@ def is_entered(entries: Sequence[Entry], data: Mapping[str, Value]) -> bool:
 
 
 def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
-    """Cut the texts of an event's entry so that the entry stays under 1 KB."""
+    """Return an event's data with its texts cut, so that its entry stays under 1 KB."""
     cut = {**data, "status": _cut(str(data["status"]), _STATUS_BYTES), "word": _cut(str(data["word"]), _STATUS_BYTES)}
     if "told" in cut:
         cut["told"] = _cut(str(cut["told"]), _TOLD_CHARACTERS)
-    # The id stands in the entry's index, too, and the word in the batch's.
+    # The entry's index contains the id too, and the batch's index the word.
     taken = 2 * len(str(cut["cxoneMessageId"])) + sum(
         len(str(cut.get(name, "")).encode()) for name in ("status", "word", "word", "told")
     )
@@ -68,18 +68,19 @@ def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
     return cut
 
 
-def _counts_for(data: Mapping[str, Value], said: Mapping[str, Value]) -> bool:
-    """Whether what was `said` counts when an event with such `data` comes: to a signed final word, only what is signed.
+def _counts_for(data: Mapping[str, Value], earlier: Mapping[str, Value]) -> bool:
+    """Whether an `earlier` event counts for an event with such `data`.
 
-    A word that settles nothing says the same with a signature and without.
+    For a signed final word, only signed events count. A word that is not final means the same with a signature and
+    without.
     """
-    return is_signed(said) or not is_signed(data) or text_at(data, "word") not in FINAL_WORDS
+    return is_signed(earlier) or not is_signed(data) or text_at(data, "word") not in FINAL_WORDS
 
 
-def _said(data: Mapping[str, Value]) -> tuple[Value, Value]:
+def _content(data: Mapping[str, Value]) -> tuple[Value, Value]:
     return data.get("status"), data.get("error")
 
 
 def _cut(text: str, size: int) -> str:
-    """Cut a text to at most so many bytes of UTF-8."""
+    """Return a text cut to at most `size` bytes of UTF-8."""
     return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")

@@ -1,7 +1,7 @@
-"""Ledger entries and the chain that makes a change to any of them show.
+"""Ledger entries and their hash chain, which reveals a change to any of them.
 
 An entry's `hash` is the SHA-256 of its canonical JSON without the hash itself: sorted keys, no spaces, UTF-8 and not
-escaped to ASCII. Its `previousHash` is the hash of the entry before, so one changed entry breaks all that follow.
+escaped to ASCII. Its `previousHash` is the hash of the entry before it, so one changed entry breaks all later ones.
 """
 
 import json
@@ -53,7 +53,10 @@ class EntryType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact about one subject. `index` holds the attributes that the table's sparse indexes are keyed by."""
+    """One fact about one subject.
+
+    `index` holds the attributes that the table's sparse indexes are keyed by.
+    """
 
     subject: str
     sequence: int
@@ -75,7 +78,7 @@ class Entry:
         data: Mapping[str, Value],
         index: Mapping[str, str] | None = None,
     ) -> Self:
-        """Make the entry that comes after `previous`, or a subject's first one."""
+        """Return the entry after `previous`, or a subject's first entry."""
         unsealed = cls(
             subject=subject,
             sequence=previous.sequence + 1 if previous else 1,
@@ -90,10 +93,10 @@ class Entry:
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Value]) -> Self:
-        """Read an entry from its stored attributes; whatever else stands beside the fixed ones is an index key.
+        """Return the entry with these stored attributes.
 
-        Attributes that are missing or of another type, which nobody here writes, give an entry without a hash: it can
-        be shown, and breaks its chain.
+        Every attribute beside the fixed ones is an index key. This code never writes attributes of another type, nor
+        leaves any out. Such an entry gets no hash: it can be shown, and breaks its chain.
         """
         rest = dict(attributes)
         sequence, data = rest.pop("sequence", None), rest.pop("data", None)
@@ -115,7 +118,7 @@ class Entry:
         return day_of(self.timestamp)
 
     def attributes(self) -> dict[str, Value]:
-        """Give the entry as it is stored."""
+        """Return the entry's stored attributes."""
         return {
             **self.index,
             "subject": self.subject,
@@ -128,7 +131,10 @@ class Entry:
         }
 
     def computed_hash(self) -> str:
-        """Hash what the entry says now, which is its `hash` unless somebody changed it."""
+        """Return the hash of the entry's present content.
+
+        It equals `hash` unless the entry was changed.
+        """
         sealed = self.attributes()
         del sealed["hash"]
         canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -137,14 +143,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an entry is to say; its place in the chain is found when it is appended."""
+    """The content of a future entry; its place in the chain is found when it is appended."""
 
     type: EntryType
     data: Mapping[str, Value]
     index: Mapping[str, str] | None = None
 
     def following(self, entries: Sequence[Entry], subject: str, at: datetime) -> Entry:
-        """Make the entry that comes after a subject's others; the first one on a day bears it, as an index key."""
+        """Return the entry after a subject's `entries`.
+
+        The first entry on a day has the day as an index key.
+        """
         previous = entries[-1] if entries else None
         timestamp = format_time(at)
         day = day_of(timestamp)
@@ -160,10 +169,10 @@ class Draft:
 
 
 def first_broken(subject: str, entries: Iterable[Entry]) -> int | None:
-    """Verify a subject's whole chain; the sequence at which it breaks first, or None when it holds.
+    """Return the sequence at which a subject's whole chain breaks first, or None if it is intact.
 
-    A changed entry, a gap, a swap, an insertion and an entry of another subject all break it. That the last entries
-    were cut off can't be seen from the chain alone; a checkpoint shows it.
+    A changed entry, a gap, a swap, an insertion and an entry of another subject all break it. The chain alone does not
+    show that its last entries were removed; a checkpoint does.
     """
     previous_hash = FIRST_PREVIOUS_HASH
     for position, entry in enumerate(entries, start=1):
@@ -180,9 +189,10 @@ def first_broken(subject: str, entries: Iterable[Entry]) -> int | None:
 
 
 def unbroken(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the entries before the first gap in a chain's sequences; all of them where there is none.
+    """Return the entries before the first gap in a chain's sequences.
 
-    What is below the next sequence, such as a fraction, stands where no append does, and is left out.
+    Without a gap, these are all entries. An entry below the next sequence, such as a fraction, is left out: no append
+    writes there.
     """
     if all(entry.sequence == place for place, entry in enumerate(entries, start=1)):
         return entries
@@ -197,12 +207,12 @@ def unbroken(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def text_at(data: Mapping[str, Value], key: str) -> str | None:
-    """Read a text of an entry's data; None where it is absent or, since somebody tampered with it, none."""
+    """Return a text of an entry's data; None if it is absent or, after tampering, not a text."""
     value = data.get(key)
     return value if isinstance(value, str) else None
 
 
 def number_at(data: Mapping[str, Value], key: str) -> int | None:
-    """Read a number of an entry's data; None where it is absent or, since somebody tampered with it, none."""
+    """Return a number of an entry's data; None if it is absent or, after tampering, not a number."""
     value = data.get(key)
     return value if isinstance(value, int) else None

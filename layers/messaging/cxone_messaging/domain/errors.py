@@ -1,4 +1,7 @@
-"""What can be wrong with a request, as codes that callers may branch on. Texts may change, codes may not."""
+"""The errors of a request, as codes that callers may branch on.
+
+Texts may change, codes may not.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Self
 
 
 class Code(StrEnum):
-    """The codes of our API's errors, whole problems first, then what `errors` lists inside `validation_failed`."""
+    """The codes of our API's errors: problems first, then the codes in `errors` of `validation_failed`."""
 
     MALFORMED_REQUEST = "malformed_request"
     IDEMPOTENCY_KEY_REQUIRED = "idempotency_key_required"
@@ -46,8 +49,8 @@ class Code(StrEnum):
     TEMPLATE_OPT_OUT_MISSING = "template_opt_out_missing"
 
 
-# What is wrong with a message, where no more than the code is known.
-_WORDS = {
+# The texts for the faults of a message of which only the code is known.
+_TEXTS = {
     Code.INVALID_RECIPIENT: "a phone number is an optional plus sign and all digits of a number that can exist",
     Code.NOT_OPTED_IN: "the recipient has not opted in",
     Code.OPTED_OUT: "the recipient has opted out",
@@ -63,7 +66,10 @@ _CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and n
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field; the message says what to change and never quotes a number or a text."""
+    """One fault of one field.
+
+    The message says what to change and never quotes a number or a text.
+    """
 
     code: Code
     field: str
@@ -71,16 +77,16 @@ class FieldError:
 
     @classmethod
     def by_code(cls, code: Code, field: str) -> Self:
-        """Say of a message that breaks a rule what can be said by the rule's code and the field alone."""
+        """Return the error of a broken rule, with the text that follows from its code and the field alone."""
         is_name = code is Code.INVALID_CHARACTERS and field == "campaignId"
-        return cls(code, field, _CAMPAIGN_FAULT if is_name else _WORDS[code])
+        return cls(code, field, _CAMPAIGN_FAULT if is_name else _TEXTS[code])
 
 
 class MessagingError(Exception):
-    """A request that can't be fulfilled, with the code that says why.
+    """A request that cannot be fulfilled; `code` is the reason.
 
-    `message_id` is set where a message has been recorded; `retry_after` is in whole seconds, where waiting helps;
-    `replayed` tells that this is an earlier request's answer. The detail is for people and holds no personal data.
+    `message_id` is set if a message has been recorded. `retry_after` is in whole seconds, if waiting helps. `replayed`
+    means that this is an earlier request's answer. The detail is for people and contains no personal data.
     """
 
     def __init__(
@@ -102,7 +108,7 @@ class MessagingError(Exception):
         self.replayed = replayed
 
     def about(self, message_id: str) -> "MessagingError":
-        """Give the same error, of a message that has been recorded."""
+        """Return the same error for a message that has been recorded."""
         return MessagingError(
             self.code,
             self.detail,
@@ -114,9 +120,9 @@ class MessagingError(Exception):
 
 
 class CxoneCallError(MessagingError):
-    """A call of CXone's that didn't succeed.
+    """A call to CXone that did not succeed.
 
-    `http_status` is None where there was no answer; `in_doubt` says that CXone may have done what was asked.
+    `http_status` is None without an answer. `in_doubt` means that CXone may have carried out the request.
     """
 
     def __init__(
@@ -134,4 +140,7 @@ class CxoneCallError(MessagingError):
 
 
 class StorageError(Exception):
-    """One of our own stores could not be read or written; whether a write went through is not known."""
+    """One of our own stores could not be read or written.
+
+    A failed write may still have succeeded.
+    """

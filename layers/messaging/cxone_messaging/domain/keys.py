@@ -1,13 +1,13 @@
-"""What can key an HMAC."""
+"""The rule for a secret that keys an HMAC."""
 
-# Half of what the template has Secrets Manager generate. As hex they are 128 bits.
+# Half the length that the template makes Secrets Manager generate. As hex they are 128 bits.
 _FEWEST_CHARACTERS = 32
 
 
 def key_fault(key: object) -> str | None:
-    """Return what keeps a secret's value from being a key, in words that go on from its name; None if it can be one.
+    """Return why a secret's value cannot be a key, as a phrase that follows its name; None if it can.
 
-    Nothing of the value is quoted.
+    The phrase quotes no part of the value.
     """
     if not isinstance(key, str):
         return "is not a text"

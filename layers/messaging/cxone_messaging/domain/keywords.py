@@ -1,12 +1,12 @@
-"""The words by which a recipient says stop, start or help, and the errors by which a carrier says so for them.
+"""A recipient's words for stop, start and help, and a carrier's errors that mean an opt-out.
 
-Opting out is made easy, opting in is not: who is taken wrongly for opted out gets nothing until they say START, who is
-taken wrongly for opted in gets what they refused.
+Opting out is easy, opting in is not. A recipient who is wrongly opted out gets no messages until they reply START. A
+recipient who is wrongly opted in gets messages that they refused.
 
 The words are those of FCC 24-24 (47 CFR 64.1200(a)(10), in force since April 2025), of CTIA's Messaging Principles and
-of Twilio's and AWS's lists. How strictly carriers read them differs: Twilio takes the word alone, AWS whatever begins
-with it, and the FCC "any reasonable means". Taken here is a text that holds an opt-out word and nothing beside it but
-words that don't change its sense.
+of Twilio's and AWS's lists. Carriers differ in how strictly they read them: Twilio accepts the word alone, AWS any text
+that begins with it, and the FCC "any reasonable means". This module accepts a text with an opt-out word, if all its
+other words do not change its sense.
 """
 
 import re
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class Keyword(StrEnum):
-    """What a recipient's text asks for; `other` is for people to read."""
+    """The request in a recipient's text; a person must read `other`."""
 
     OPT_OUT = "opt_out"
     OPT_IN = "opt_in"
@@ -23,9 +23,9 @@ class Keyword(StrEnum):
     OTHER = "other"
 
 
-# Words that ask for nothing else, whatever of `_OF_MESSAGES` stands around them.
+# Words that always mean an opt-out, whichever words of `_OF_MESSAGES` surround them.
 _PLAIN = frozenset({"stop", "stopall", "unsubscribe", "optout", "arret", "arrete", "arretez"})
-# Words that may be about an appointment or an order as well: only courtesies and `me` may stand around them.
+# Words that may also be about an appointment or an order: only courtesies and `me` may surround them.
 _AMBIGUOUS = frozenset({"cancel", "end", "quit", "revoke", "remove"})
 _OPT_IN = frozenset({"start", "unstop"})
 _HELP = frozenset({"help", "info"})
@@ -38,9 +38,9 @@ _OF_MESSAGES_TEXT = """
 _COURTESIES = frozenset(_COURTESIES_TEXT.split())
 _OF_MESSAGES = _COURTESIES | frozenset(_OF_MESSAGES_TEXT.split())
 
-# Errors of a failed delivery that mean an opt-out. CXone's own are not documented; these are Twilio's 21610, Telnyx's
-# 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" may mean a filter, "opt-out"
-# a text that lacks one.
+# Errors of a failed delivery that mean an opt-out. CXone's own errors are not documented. These are Twilio's 21610,
+# Telnyx's 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" may mean a filter,
+# and "opt-out" a text that lacks one.
 _REFUSAL_CODES = frozenset({"21610", "40300", "4775"})
 _REFUSAL_WORDS = re.compile(
     r"^opt ?out$|\b(opted ?out|unsubscribed|(user|recipient|subscriber|customer) opt ?out"
@@ -51,7 +51,7 @@ _TEXT_LIMIT = 1000
 
 
 def keyword_in(text: str) -> Keyword:
-    """Tell what a recipient's text asks for."""
+    """Return the request in a recipient's text."""
     words = _words(text)
     if not words:
         return Keyword.OTHER
@@ -67,20 +67,20 @@ def keyword_in(text: str) -> Keyword:
 
 
 def means_opted_out(error: str) -> bool:
-    """Tell whether a failed delivery's error says that the recipient has opted out."""
+    """Whether a failed delivery's error means that the recipient has opted out."""
     plain = _plain(error)
     return not _REFUSAL_CODES.isdisjoint(plain.split()) or _REFUSAL_WORDS.search(plain) is not None
 
 
 def _words(text: str) -> frozenset[str]:
-    # In two words or with a hyphen it is the same word.
+    # The same word may be written as two words or with a hyphen.
     joined = re.sub(r"\bopt out\b", "optout", re.sub(r"\bstop all\b", "stopall", _plain(text)))
     return frozenset(joined.split())
 
 
 def _plain(text: str) -> str:
-    """Give a text's words alone: no accents, letter case, punctuation, symbols or invisible characters."""
+    """Return a text's words alone: no accents, letter case, punctuation, symbols or invisible characters."""
     letters = unicodedata.normalize("NFKD", text[:_TEXT_LIMIT]).casefold()
-    # Marks, invisible characters and apostrophes vanish; whatever else is no letter or digit parts words.
+    # Marks, invisible characters and apostrophes are removed; any other character but a letter or digit ends a word.
     kept = (each for each in letters if unicodedata.category(each) not in {"Mn", "Cf"} and each not in "'\u2019")
     return " ".join("".join(each if each.isalnum() else " " for each in kept).split())

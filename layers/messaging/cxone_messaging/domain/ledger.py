@@ -1,4 +1,7 @@
-"""The ledger as use cases see it: an append-only table of chained entries. There is no way to change or remove one."""
+"""The ledger as use cases see it: an append-only table of chained entries.
+
+It has no way to change or remove an entry.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
@@ -13,7 +16,10 @@ CXONE_MESSAGE_KEY = "cxoneMessageId"
 
 
 class Insertion(Enum):
-    """What became of one of several inserts; `FAILED` where the entry is not in, or nobody can find out."""
+    """The result of one of several inserts.
+
+    `FAILED` means that the entry is not, or perhaps not, stored.
+    """
 
     INSERTED = auto()
     TAKEN = auto()
@@ -21,13 +27,14 @@ class Insertion(Enum):
 
 
 class SequenceTakenError(Exception):
-    """Another entry stands at this sequence already."""
+    """Another entry already has this sequence."""
 
 
 class BrokenChainError(StorageError):
-    """A chain has a gap in its sequences, which no append of ours leaves: nothing is appended to it.
+    """A chain has a gap in its sequences.
 
-    `subject` is the chain's, `kept` its entries before the gap.
+    Our appends leave no gaps, so no entry is appended to such a chain. `subject` is the chain's subject, `kept` its
+    entries before the gap.
     """
 
     def __init__(self, subject: str, kept: Sequence[Entry]) -> None:
@@ -40,41 +47,51 @@ class Ledger(Protocol):
     """An append-only table of chained entries."""
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`, or `StorageError` where it is not in or nobody can find out."""
+        """Append an entry.
+
+        Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored.
+        """
         ...
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, and return what became of each. Never raises."""
+        """Append entries of different subjects, and return the result of each. Never raises."""
         ...
 
     def read(self, subject: str) -> list[Entry]:
-        """Read all of a subject's entries in their order, those just written included."""
+        """Return all of a subject's entries in their order, including the entries just written."""
         ...
 
     def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
-        """Give a subject's entries one by one, in their order or the newest first, those just written included.
+        """Yield a subject's entries, in their order or the newest first, including the entries just written.
 
-        So many as a `page` has are read at once, when the first of them is asked for. Raises `StorageError` then.
+        One call reads `page` entries when the iterator reaches the first of them; `StorageError` is raised then.
         """
         ...
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
-        """Read a batch's messages' entries, as much of each as their status takes; the newest may be missing."""
+        """Return the entries of a batch's messages, reduced to what a status needs.
+
+        The newest may be missing.
+        """
         ...
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Find the subject whose entries bear CXone's id; the newest may not be found for a moment.
+        """Return the subject whose entries contain CXone's id, or None.
 
-        Of several, it is the one whose sender got the id from CXone.
+        The newest may be missing for a moment. Of several subjects, the result is the one whose sender got the id from
+        CXone.
         """
         ...
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        """Name in their order, each once, the subjects with an entry of a day, those after one; the newest may miss."""
+        """Yield the subjects after `after` with an entry of `day`, sorted, each once.
+
+        The newest may be missing.
+        """
         ...
 
     def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
-        """Name the subjects of entries that are in the index for that reason, of an interval, the newest first."""
+        """Yield the subjects that were flagged with `why` between `since` and `until`, the newest first."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""A message: what was asked, the rules it must keep before it is sent, and what has become of it.
+"""A message: its request and its status.
 
-The ledger is the message: its state is the fold of its entries, whoever reads them and in whatever order its delivery
-events came.
+The ledger is the message: its state is the fold of its entries. Every reader finds the same state, in whatever order
+its delivery events arrived.
 """
 
 from collections import deque
@@ -14,18 +14,19 @@ from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, i
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
-# How many requests a try took, in the entry of a message that may be tried again; absent where it was one.
+# How many requests a try took, in the entry of a message that may be tried again; absent if it was one.
 POSTS_KEY = "posts"
-# Of a long chain, so many of its sender's first entries are held, and so many of the last.
+# A digest of a long chain keeps this many of its sender's first entries, and this many of the last.
 _KEPT = 500
-# Entries in a message's chain that are there for batches which did not bring it.
+# Entries in a message's chain that only serve the counts of other batches, and say nothing about the message.
 BATCH_NOTES = frozenset({EntryType.COUNTED, EntryType.REFUSED})
 
 
 class Status(StrEnum):
-    """Where a message stands; `queued` where a batch holds it and no sender has taken it yet.
+    """The status of a message.
 
-    `delivered` and `failed` are final; `unknown` is settled by a delivery event only.
+    `queued` while a batch contains it and no sender has claimed it yet. `delivered` and `failed` are final; only a
+    delivery event changes `unknown`.
     """
 
     QUEUED = "queued"
@@ -40,10 +41,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a message's entries amount to. Latencies are in milliseconds, instants as the ledger writes them.
+    """A message's state, folded from its entries.
 
-    `attempts` counts its tries; `tried_at` is when the last one ended, where another one may follow, and `posts` how
-    many requests that one took.
+    Latencies are in milliseconds, instants in the ledger's form. `attempts` counts its tries. `tried_at` is when the
+    last try ended, if another may follow; `posts` is how many requests the last try took.
     """
 
     message_id: str
@@ -66,11 +67,11 @@ class Message:
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Message":
-        """Return a message's state, read from its entries, of which there is at least one.
+        """Return the message's state that its entries record; there must be at least one entry.
 
-        A delivery event proves that CXone took the message, whatever was recorded before. Of several final words,
-        `final_event` says which one counts; words that are not final never move a message back. Entries that
-        somebody tampered with are read as far as they make sense, so that they can be shown.
+        A delivery event proves that CXone accepted the message, whatever was recorded before. Of several final events,
+        `final_event` counts; words that are not final never move a message back. Of tampered entries, the valid parts
+        are read, so that they can be shown.
         """
         message_id = subjects.id_in(entries[0].subject)
         # The bookkeeping of other batches says nothing about the message.
@@ -80,24 +81,24 @@ class Message:
         final = final_event(events)
         sending = [entry for entry in sent if entry.type == EntryType.SENDING]
         dispatched = next((entry for entry in sent if entry.type == EntryType.DISPATCHED), None)
-        # `sending`, or `rejected` where the message broke a rule when its turn came on the bulk queue.
-        asked: Mapping[str, Value] = sent[0].data if sent else {}
+        # The entry is `sending`, or `rejected` if the message broke a rule when a worker took it from the bulk queue.
+        request: Mapping[str, Value] = sent[0].data if sent else {}
         began = dispatched or (sending[-1] if sending else None)
-        status, error = _standing(sent[-1] if sent else None, final, heard_of=bool(events))
+        status, error = _status(sent[-1] if sent else None, final, has_events=bool(events))
         return cls(
             message_id=message_id,
             status=status,
-            recipient=text_at(asked, "recipient"),
-            campaign_id=text_at(asked, "campaignId"),
-            encoding=text_at(asked, "encoding"),
-            segments=number_at(asked, "segments"),
+            recipient=text_at(request, "recipient"),
+            campaign_id=text_at(request, "campaignId"),
+            encoding=text_at(request, "encoding"),
+            segments=number_at(request, "segments"),
             cxone_message_id=_cxone_message_id(entries, dispatched),
             created_at=entries[0].timestamp,
             updated_at=entries[-1].timestamp,
             dispatch_latency_ms=number_at(dispatched.data, "latencyMs") if dispatched else None,
             delivery_latency_ms=_latency_ms(began, final) if final and began else None,
             error=error,
-            fingerprint=text_at(asked, "fingerprint"),
+            fingerprint=text_at(request, "fingerprint"),
             deadline=text_at(sending[-1].data, "deadline") if sending else None,
             attempts=len(sending),
             tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
@@ -106,7 +107,10 @@ class Message:
 
 
 class Digest:
-    """As much of a long chain as `fold` reads, in bounded memory: delivery events that change nothing are left out."""
+    """The part of a long chain that `Message.of` reads, in bounded memory.
+
+    Events that change nothing are left out.
+    """
 
     def __init__(self) -> None:
         self._kept: list[Entry] = []
@@ -116,7 +120,7 @@ class Digest:
         self._newest: Entry | None = None
 
     def take(self, entry: Entry) -> None:
-        """Take in the next entry."""
+        """Add the next entry."""
         if entry.type in BATCH_NOTES:
             return
         self._newest = entry
@@ -132,21 +136,21 @@ class Digest:
         self._final = final_event([each for each in (self._final, entry) if each])
 
     def entries(self) -> list[Entry]:
-        """Give the entries, in their order."""
+        """Return the entries that were kept, in their order."""
         rest = [each for each in (self._first_event, self._final, self._newest) if each]
         chosen = {id(each): each for each in (*self._kept, *self._last, *rest)}
         return sorted(chosen.values(), key=lambda entry: entry.sequence)
 
 
 def _cxone_message_id(entries: Sequence[Entry], dispatched: Entry | None) -> str | None:
-    """Return CXone's id as the sender got it, else as the first signed event has it, else as the first event does."""
+    """Return the CXone id that the sender got, else the first signed event's, else the first event's."""
     signed = [entry for entry in entries if entry.type == EntryType.DELIVERY and is_signed(entry.data)]
-    known = [*([dispatched] if dispatched else []), *signed, *entries]
-    return next((id_ for entry in known if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
+    by_certainty = [*([dispatched] if dispatched else []), *signed, *entries]
+    return next((id_ for entry in by_certainty if (id_ := text_at(entry.data, "cxoneMessageId"))), None)
 
 
 def final_event(entries: Sequence[Entry]) -> Entry | None:
-    """Find the delivery event that counts: of those with a final word the one of the highest rank."""
+    """Return the delivery event that counts: the highest-ranked event with a final word, or None."""
     return max(
         (e for e in entries if e.type == EntryType.DELIVERY and text_at(e.data, "word") in FINAL_WORDS),
         key=lambda event: rank(event.data),
@@ -154,18 +158,21 @@ def final_event(entries: Sequence[Entry]) -> Entry | None:
     )
 
 
-def _standing(last: Entry | None, final: Entry | None, *, heard_of: bool) -> tuple[Status, str | None]:
+def _status(last: Entry | None, final: Entry | None, *, has_events: bool) -> tuple[Status, str | None]:
     if final:
         if final.data["word"] == DELIVERED_WORD:
             return Status.DELIVERED, None
         return Status.FAILED, text_at(final.data, "word")
-    if heard_of or last is None:
+    if has_events or last is None:
         return Status.DISPATCHED, None
     return Status(last.type) if last.type in Status else Status.UNKNOWN, text_at(last.data, "error")
 
 
 def _latency_ms(began: Entry, final: Entry) -> int | None:
-    """Measure up to the event's own time, or until it came where that is dated too far ahead to be a time at all."""
+    """Return the time until the final event's own date.
+
+    If that date is implausibly far ahead, this is the time until the event's receipt.
+    """
     try:
         happened_at = plausible_instant(text_at(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
         return milliseconds_between(began.timestamp, happened_at)

@@ -1,6 +1,6 @@
-"""Names that others give: which of them the ledger keeps for good, and how log lines name ids.
+"""Names from outside: which of them the ledger may keep, and how log lines show ids.
 
-The ledger can't forget, and logs are read by many, so neither may hold anybody's phone number under another heading.
+The ledger is permanent, and many people read logs, so neither may contain a phone number under another heading.
 """
 
 import re
@@ -11,14 +11,14 @@ from cxone_messaging.domain.written_numbers import holds_number, mask_numbers_in
 NAME_LIMIT = 128
 
 _ID = re.compile(r"[A-Za-z0-9._:-]+")
-# So few that thousands of phone numbers share each value, and enough to follow one id through a day's lines.
+# Few enough that thousands of phone numbers share each value, and enough to follow one id through a day's lines.
 _HASH_DIGITS = 6
 
 
 def name_fault(name: str) -> str | None:
-    """Return what is wrong with a campaign's or an operator's name, in words that go on from its field's; None if fine.
+    """Return why a campaign's or operator's name is invalid, as a phrase after its field's name, or None.
 
-    Nothing of the name is quoted.
+    The phrase quotes no part of the name.
     """
     if len(name) > NAME_LIMIT:
         return f"has at most {NAME_LIMIT} characters"
@@ -30,7 +30,10 @@ def name_fault(name: str) -> str | None:
 
 
 def loggable(id_: str) -> str:
-    """Return an id where it looks like one; otherwise, or where it might be a phone number, a short hash of it."""
+    """Return an id for a log line.
+
+    If it looks like no id, or may be a phone number, the result is a short hash of it.
+    """
     if len(id_) <= NAME_LIMIT and _ID.fullmatch(id_) and mask_numbers_in(id_) == id_:
         return id_
     return "#" + sha256(id_.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]

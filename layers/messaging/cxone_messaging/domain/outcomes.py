@@ -1,4 +1,7 @@
-"""How CXone can answer a send. Only `NotAccepted` may ever be tried again: the others may have gone out."""
+"""The outcomes of a send.
+
+Only `NotAccepted` may be retried: after any other outcome the message may have been sent.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,9 +16,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """CXone refused the message for good, or we did at the last moment.
+    """CXone rejected the message permanently, or we did at the last moment.
 
-    `reason` is ours, and quotes of an answer nothing but its codes; `http_status` is None where CXone was not asked.
+    `reason` is our text, and quotes only the codes of an answer. `http_status` is None if no request was sent.
     """
 
     code: Literal["cxone_rejected", "cxone_auth_failed", "opted_out", "not_opted_in"]
@@ -25,10 +28,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted:
-    """CXone certainly did not take the message: throttled, unavailable, never reached, or never `tried`.
+    """CXone certainly did not accept the message: throttled, unavailable, never reached, or never `tried`.
 
-    `retry_after` is in seconds, where it is known; `http_status` is None when there was no answer. `posts` counts the
-    requests that it took: a second one with a new token, where the first token was refused.
+    `retry_after` is in seconds, if known; `http_status` is None without an answer. `posts` counts the requests of the
+    try: two if the first token was refused.
     """
 
     code: Literal["rate_limited", "cxone_unavailable", "cxone_auth_failed"]
@@ -41,7 +44,7 @@ class NotAccepted:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """The request was written but no clear answer came: the message may or may not have gone out."""
+    """The request was written but no clear answer arrived: the message may or may not have been sent."""
 
     reason: str
     http_status: int | None = None
@@ -49,7 +52,7 @@ class OutcomeUnknown:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """CXone took nothing, since it no longer knows our token: the message may be sent once more with a new one."""
+    """CXone refused our token, and did not accept the message: it may be sent again with a new token."""
 
 
 type SendOutcome = Accepted | Rejected | NotAccepted | OutcomeUnknown | TokenRefused

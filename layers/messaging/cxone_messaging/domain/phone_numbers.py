@@ -1,4 +1,4 @@
-"""Phone numbers: which ones are accepted, the one form they have afterwards, and how they are shown."""
+"""Phone numbers: which texts are accepted, their one form, and how they are shown."""
 
 import re
 from dataclasses import dataclass
@@ -14,25 +14,28 @@ _SHOWN_DIGITS = 4
 
 
 class InvalidPhoneNumberError(ValueError):
-    """A text is no phone number that a message can go to; the error's own text never holds any of it."""
+    """A text is no phone number that a message can go to.
+
+    The error's own text contains no part of it.
+    """
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneNumber:
     """A phone number in its one form, `e164`: a plus sign and 2 to 15 digits. Made by `parse`.
 
-    Digits are never rewritten: `+440...` passes, since libphonenumber overlooks a trunk zero, but stays another number
-    than the one without. Its `repr`, and so its `str`, is masked; who needs the number itself asks for `e164`.
+    Digits are never rewritten. `+440...` passes, because libphonenumber ignores a trunk zero, but it stays a different
+    number from the one without the zero. `repr`, and so `str`, is masked; `e164` is the full number.
     """
 
     e164: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a number written with or without its plus sign, and nothing else around or between its digits.
+        """Return the number of a text: digits with or without a plus sign, and no other character.
 
-        Accepted is what matches `^\\+?[1-9]\\d{1,14}$` and libphonenumber calls possible: a known country calling code
-        and a length that exists there. Raises `InvalidPhoneNumberError`.
+        The text must match `^\\+?[1-9]\\d{1,14}$`, and libphonenumber must call the number possible: a known country
+        calling code and a length that exists there. Raises `InvalidPhoneNumberError`.
         """
         if not _PATTERN.fullmatch(text):
             raise InvalidPhoneNumberError(
@@ -45,7 +48,7 @@ class PhoneNumber:
 
     @property
     def masked(self) -> str:
-        """The number with its last four digits alone, fewer if those were more than half: `+*******4567`."""
+        """The number with only its last four digits shown, at most half of them: `+*******4567`."""
         digits = len(self.e164) - 1
         hidden = digits - min(_SHOWN_DIGITS, digits // 2)
         return "+" + "*" * hidden + self.e164[1 + hidden :]
@@ -55,8 +58,8 @@ class PhoneNumber:
 
 
 def _is_possible(e164: str) -> bool:
-    # Imported at the first number: it takes longer than the rest of the domain together, and not every function
-    # that knows phone numbers parses one.
+    # Imported at the first number: the import takes longer than the rest of the domain together, and not every function
+    # that imports this module parses a number.
     from phonenumbers import phonenumberutil  # noqa: PLC0415
 
     return phonenumberutil.is_possible_number_string(e164, phonenumberutil.UNKNOWN_REGION)

@@ -1,48 +1,50 @@
-"""The account's schedule at one moment: when the next slot is free, until when all wait, whether the circuit is open.
+"""The account's schedule at one moment: the next free slot, the end of a hold, the circuit breaker.
 
-Slots follow GCRA (the virtual scheduling form of ITU-T I.371): the schedule knows the next free one, and who takes
-slots moves that on, and sends each message at its slot's time. A 429 holds everybody back for the wait that CXone
-asked for. Failures in a row open the circuit; then nobody gets a slot but, after a while, one probe.
+Slots follow GCRA (the virtual scheduling form of ITU-T I.371). The schedule contains the next free slot. A sender that
+reserves slots moves it on, and sends each message at its slot's time. A 429 holds all senders back for the wait that
+CXone requires. Failures in a row open the circuit. Then no sender gets a slot, except one probe after a while.
 
-Instants of the schedule are whole microseconds since 1970, so that a slot's length keeps its fractions; those of
+Instants of the schedule are whole microseconds since 1970, so that a slot's length keeps its fractions. Instants of
 slots, which senders see, are Unix seconds.
 """
 
 from dataclasses import dataclass, replace
 
 MICRO = 1_000_000
-# Five failures in a row mean an outage; the documents ask for 5 to 10 s before the next try, and an outage that lasts
-# is tried less and less often, since each probe is somebody's message.
+# Five failures in a row mean an outage. The documents require 5 to 10 s before the next try. During a long outage the
+# probes become rarer, because each probe is a real message.
 FAILURES_TO_OPEN = 5
 MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS = 5.0, 10.0, 60.0
-# A probe that says nothing for this long has died: longer than any send may take.
+# A probe without a report for this long has died: any send takes less time.
 PROBE_SECONDS = 30.0
-# The longest wait that a 429 may ask for: more is a mistake of the other side that must not stop us for good.
+# The longest wait that CXone may impose, in seconds; also the longest hold that any worker may write. A longer
+# `Retry-After` is a mistake of CXone's that must not stop us for good.
 MAX_HOLD_SECONDS = 900.0
-# How long all wait at least after a 429: the window that CXone counts requests in. 429s without a success in between
-# double that, up to half a minute.
+# The shortest wait of all senders after a 429: the window in which CXone counts requests. Each further 429 without a
+# success in between doubles it, up to half a minute.
 THROTTLE_SECONDS, MAX_THROTTLE_SECONDS, MAX_HOLDS = 1.0, 30.0, 5
-# How far two right clocks can be apart: each may be off by two seconds.
+# How far two right clocks may differ: each may be off by two seconds.
 DIFFERENCE_SECONDS = 4.0
-# Senders reserve at most five seconds ahead; more than twice that, and a chunk of slots, is nobody's reservation.
+# Senders reserve at most five seconds ahead. No reservation lies further ahead than twice that and a chunk of slots.
 _FURTHEST_SECONDS, _CHUNK = 10.0, 25
-# Rounding, and stamps that overtake each other, are no fault.
+# Rounding, and stamps that overtake each other, are no errors.
 _SLACK_SECONDS = 1.0
-# Clocks that differed once are expected to differ for so long.
+# Clocks that differed once are expected to differ for this long.
 _DIFFERED_SECONDS = 900.0
-# A backlog this short is not worth preserving where two clocks differ.
+# A backlog this short is not worth preserving if two clocks differ.
 _BACKLOG = 30_000
-# More than reach any longest wait; a thousand, of what fails on and on, would be no float any more.
+# Fewer doublings reach every longest wait. A thousand, after endless failures, would exceed a float.
 _MOST_DOUBLINGS = 16
-# Who uses a slot this long after reserving it looks again first: others may have met a 429 or an outage meanwhile.
+# A sender that uses a slot this long after reserving it reads the schedule again first. Other senders may have found a
+# 429 or an outage meanwhile.
 _LOOK_AGAIN_SECONDS = 0.02
-# Who comes this late to a slot would push into others' time: the slot is let go.
+# A sender that is this late for its slot would use other senders' time, so it drops the slot.
 _MISSED_SECONDS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the account may send, and how much of that to aim at: the rest absorbs jitter on the way."""
+    """How fast the account may send, and which share of that to use: the rest absorbs jitter."""
 
     requests_per_second: float
     utilisation: float
@@ -57,8 +59,8 @@ class Pace:
 class Slots:
     """Consecutive slots, the first at `start` (Unix seconds).
 
-    `start` and `reserved_at` are of the clock of the machine that reserved them. `failures` is how many there were in a
-    row before, `holds` how many 429s; `probe` names the one probe that an open circuit lets through.
+    `start` and `reserved_at` are times of the clock of the machine that reserved the slots. `failures` counts the
+    failures in a row before, `holds` the 429s. `probe` identifies the one probe that an open circuit allows.
     """
 
     start: float
@@ -69,16 +71,16 @@ class Slots:
     holds: int = 0
 
     def is_missed(self, now: float) -> bool:
-        """Whether it is too late for the first of them."""
+        """Whether it is too late for the first slot."""
         return now - self.start > _MISSED_SECONDS
 
     def is_fresh(self, now: float) -> bool:
-        """Whether they were reserved so lately that nobody needs to look at the schedule again."""
+        """Whether the slots were reserved so lately that the schedule need not be read again."""
         return abs(now - self.reserved_at) < _LOOK_AGAIN_SECONDS
 
 
 class NoSlotError(Exception):
-    """Nothing may be sent now; `retry_after` is in seconds."""
+    """No message may be sent now; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"in {retry_after:.1f} s")
@@ -94,20 +96,20 @@ class CircuitOpenError(NoSlotError):
 
 
 class ClockWrongError(NoSlotError):
-    """This machine's clock is off by more than two seconds: it must not reserve anything."""
+    """This machine's clock is off by more than two seconds, so it must not reserve slots."""
 
 
 class SlotMissedError(Exception):
-    """The slot's time has passed; another one may be reserved."""
+    """The slot's time has passed; the sender may reserve another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the next slot is free, until when all are held back, and how the circuit is; 0 where that never was.
+    """The next free slot, the end of the last hold, and the circuit breaker.
 
-    `stamped_at` is the writer's time. `held_from` is when the last hold was written, `holds` how many there were
-    without a success in between. `failed_by` names the last reports of failures. `differed_at` is when a sender last
-    found that clocks differ.
+    A field is 0 if its event never happened. `stamped_at` is the writer's time. `held_from` is when the last hold was
+    written, `holds` counts the holds without a success in between. `failed_by` identifies the last reports of failures.
+    `differed_at` is when a sender last found that clocks differ.
     """
 
     next_slot: int = 0
@@ -128,11 +130,11 @@ class Schedule:
         return self.failures >= FAILURES_TO_OPEN
 
     def may_probe(self, now: int) -> bool:
-        """Whether it is time to try again with one message."""
+        """Whether it is time for a probe with one message."""
         return self.is_open and self._closed_until <= now
 
     def refuse_reserving(self, now: int, horizon: float) -> None:
-        """Raise `NoSlotError` where no slot begins within `horizon` seconds, nor may one probe."""
+        """Raise `NoSlotError` if no slot begins within `horizon` seconds, and no probe is due."""
         if self.is_open and not self.may_probe(now):
             raise CircuitOpenError((self._closed_until - now) / MICRO)
         wait = (self.next_slot - now) / MICRO
@@ -140,7 +142,7 @@ class Schedule:
             raise RateUsedUpError(wait - horizon)
 
     def refuse_using(self, now: int) -> None:
-        """Raise `NoSlotError` where slots that were taken earlier are void."""
+        """Raise `NoSlotError` if slots that were reserved earlier must not be used."""
         if self.is_open:
             raise CircuitOpenError(max(0.0, (self._closed_until - now) / MICRO))
         if self.held_until > now:
@@ -149,8 +151,9 @@ class Schedule:
     def plausible(self, now: int, latest: int, horizon: float, slot: int) -> "Schedule":
         """Return the schedule without instants that no sender can have written by the rules.
 
-        `latest` is the latest stamp that can be true. What bears a later one counts as written just now; what is
-        further ahead than its own rule allows counts as run out. `horizon` is in seconds, `slot` in microseconds.
+        `latest` is the latest stamp that can be true. A schedule with a later stamp counts as written just now. An
+        instant further ahead than its own rule allows counts as passed. `horizon` is in seconds, `slot` in
+        microseconds.
         """
         lead = self.stamped_at - now if self.stamped_at > latest else 0
         reference = max(now, self.stamped_at - lead)
@@ -172,14 +175,14 @@ class Schedule:
 
     @property
     def clocks_differ(self) -> bool:
-        """Whether a sender lately found another one's clock ahead of its own."""
+        """Whether a sender lately found another sender's clock ahead of its own."""
         return self.differed_at > 0 and self.differed_at > self.stamped_at - round(_DIFFERED_SECONDS * MICRO)
 
     def backlog_from(self, now: int, *, in_doubt: bool) -> int:
-        """Return when the next slot is free for a sender that can't tell how old the stamp is.
+        """Return when the next slot is free for a sender that does not know how old the stamp is.
 
-        Its own clock may be ahead of the writer's. Then the slots that were taken when the stamp was made count as
-        still to be used: where all have passed by its clock, which costs little, and wherever it is `in_doubt`.
+        Its own clock may be ahead of the writer's. Then the slots that were taken when the stamp was made count as not
+        yet used. This applies if all of them have passed by its clock, which costs little, and always if `in_doubt`.
         """
         backlog = self.next_slot - self.stamped_at
         old = self.stamped_at <= now - round(DIFFERENCE_SECONDS * MICRO)
@@ -193,18 +196,24 @@ class Schedule:
 
 
 def open_seconds(failures: int, first: float) -> float:
-    """For how long the circuit is open after so many failures in a row, if that was `first` seconds at first."""
+    """Return how long the circuit stays open after `failures` in a row.
+
+    `first` is how long it stays open the first time. Both are in seconds.
+    """
     return backoff(first, max(0, failures - FAILURES_TO_OPEN), MAX_OPEN_SECONDS)
 
 
 def backoff(first: float, doublings: int, longest: float) -> float:
-    """For how long to wait, if that was `first` seconds and has been doubled so often since; `longest` at most."""
+    """Return `first` seconds, doubled `doublings` times, but at most `longest`."""
     return min(longest, first * 2.0 ** min(doublings, _MOST_DOUBLINGS))
 
 
 def hold_seconds(retry_after: float | None, holds: int = 0) -> float:
-    """For how long a 429 holds everybody back, after so many others without a success in between.
+    """Return how long a 429 holds all senders back, in seconds.
 
-    At least for the second that CXone counts in, also where `retry_after` (seconds) is 0; at most for 15 minutes.
+    `holds` is the number of 429s before it without a success in between.
+
+    The result is at least the second in which CXone counts requests, even if `retry_after` (seconds) is 0. It is at
+    most 15 minutes.
     """
     return min(max(retry_after or 0.0, backoff(THROTTLE_SECONDS, holds, MAX_THROTTLE_SECONDS)), MAX_HOLD_SECONDS)

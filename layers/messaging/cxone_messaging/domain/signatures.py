@@ -1,11 +1,11 @@
-"""How an event proves that it is CXone's: a signed callback URL or a signed body.
+"""How an event proves that it is from CXone: a signed callback URL or a signed body.
 
-The two have a secret each, and what a signature of a URL covers begins with its purpose. So no signature of a body is
-one of a URL, even where both secrets are the same.
+Each has its own secret, and the signed text of a URL begins with its purpose. So no signature of a body is valid for a
+URL, even if both secrets are the same.
 
-Two schemes for a body: CXone's own headers, whose key is the secret's hex text as ASCII bytes, and Standard Webhooks,
-whose key is the 32 bytes that the hex encodes. During a rotation the previous secret still counts. Comparisons take the
-same time whatever is compared.
+A body has two schemes: CXone's own headers, whose key is the secret's hex text as ASCII bytes, and Standard Webhooks,
+whose key is the 32 bytes that the hex encodes. During a rotation the previous secret is still valid. A comparison
+takes the same time for all values.
 """
 
 import base64
@@ -16,7 +16,7 @@ from hashlib import sha256
 
 TOLERANCE_SECONDS = 300
 
-# What the signature of a callback URL is good for; the message's id follows.
+# The purpose of a callback URL's signature; the message's id follows.
 _CALLBACK_PURPOSE = "callback-url:/webhooks/cxone/sms:"
 _MESSAGE_ID = re.compile(r"msg_[0-9a-f]{32}")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -33,35 +33,38 @@ _STANDARD_SIGNATURES = "webhook-signature"
 _STANDARD_VERSION = "v1,"
 _STANDARD_HEADERS = frozenset({_STANDARD_ID, _STANDARD_TIMESTAMP, _STANDARD_SIGNATURES})
 
-# What is longer, or more, is none of CXone's: it is refused before anything is computed from it. A rotation takes two
-# signatures, and no timestamp of this century has more than eleven digits.
+# CXone sends no longer values, and no more of them. Such a request is refused before anything is computed from it. A
+# rotation needs two signatures, and no timestamp of this century has more than eleven digits.
 _VALUE_LIMIT = 512
 _SIGNATURES_LIMIT = 8
 _TIMESTAMP_DIGITS = 11
 
 
 def sign_reference(secret: str, message_id: str) -> str:
-    """Return the signature of a message's callback URL, 64 hex digits. `secret` is the callback secret."""
+    """Return the signature of a message's callback URL, 64 hex digits.
+
+    `secret` is the callback secret.
+    """
     return _sign(secret, (_CALLBACK_PURPOSE + message_id).encode())
 
 
 def could_be_signed(reference: str, signature: str) -> bool:
-    """Whether a callback URL names a message's id, and nothing else, beside 64 hex digits.
+    """Whether a callback URL consists of a message's id and 64 hex digits.
 
-    Any other URL is none of ours, and nothing is computed from it.
+    Any other URL is not ours, and nothing is computed from it.
     """
     return bool(_MESSAGE_ID.fullmatch(reference) and _HEX_DIGEST.fullmatch(signature))
 
 
 def reference_is_signed(secrets: Sequence[str], reference: str, signature: str) -> bool:
-    """Whether a callback URL is one that a sender signed. `secrets` are the values of the callback secret."""
+    """Whether a sender signed a callback URL. `secrets` are the values of the callback secret."""
     if not could_be_signed(reference, signature):
         return False
     return _matches([sign_reference(secret, reference) for secret in secrets], [signature])
 
 
 def carries_signature(headers: Mapping[str, str]) -> bool:
-    """Whether a request claims a signed body; a claim that is wrong is refused even when its URL is good.
+    """Whether a request claims a signed body; a wrong claim is refused even if the URL is valid.
 
     Header names are expected in lower case.
     """
@@ -69,14 +72,14 @@ def carries_signature(headers: Mapping[str, str]) -> bool:
 
 
 def is_within_limits(headers: Mapping[str, str]) -> bool:
-    """Whether the headers that a signature is made of are few and short enough to be looked into."""
+    """Whether the headers of a signature are few and short enough to be examined."""
     claimed = [headers[name] for name in _CXONE_HEADERS | _STANDARD_HEADERS if name in headers]
     signatures = headers.get(_STANDARD_SIGNATURES, "").count(" ") + 1
     return max(map(len, claimed), default=0) <= _VALUE_LIMIT and signatures <= _SIGNATURES_LIMIT
 
 
 def body_is_signed(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether the raw body is signed in each scheme that the headers claim, and in one at least.
+    """Whether the raw body is signed in each scheme that the headers claim, and in at least one.
 
     `now` is in Unix seconds; a timestamp may be five minutes off.
     """
@@ -88,7 +91,10 @@ def body_is_signed(secrets: Sequence[str], headers: Mapping[str, str], body: byt
 
 
 def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """`X-CXone-Signature` over the body, or over `<timestamp>.<body>` where there is an `X-CXone-Timestamp`."""
+    """Whether `X-CXone-Signature` signs the body.
+
+    If `X-CXone-Timestamp` is present, the signed text is `<timestamp>.<body>`.
+    """
     timestamp = headers.get(_BODY_TIMESTAMP)
     signed = body
     if timestamp is not None:
@@ -102,7 +108,10 @@ def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body
 
 
 def _is_signed_by_standard(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """`webhook-signature` over `<id>.<timestamp>.<body>`: several, apart by spaces, of which one must be right."""
+    """Whether one of the signatures in `webhook-signature` signs `<id>.<timestamp>.<body>`.
+
+    The header separates them by spaces.
+    """
     id_, timestamp = headers.get(_STANDARD_ID, ""), headers.get(_STANDARD_TIMESTAMP, "")
     if not id_ or not _is_recent(timestamp, now):
         return False
@@ -116,7 +125,7 @@ def _is_signed_by_standard(secrets: Sequence[str], headers: Mapping[str, str], b
 
 
 def _standard_key(secret: str) -> bytes:
-    """Give the bytes that a secret's hex encodes; none where it is no hex, which then signs nothing in this scheme."""
+    """Return the bytes that a secret's hex encodes; empty if it is not hex, and then signs nothing here."""
     try:
         return bytes.fromhex(secret)
     except ValueError:
@@ -134,7 +143,7 @@ def _sign(secret: str, signed: bytes) -> str:
 
 
 def _matches(expected: Sequence[str], given: Sequence[str]) -> bool:
-    # As bytes: compare_digest refuses text beyond ASCII. All are compared, so time tells nothing of which one fits.
+    # As bytes: compare_digest refuses text beyond ASCII. All are compared, so the time does not reveal which one fits.
     claimed = [each.encode("utf-8", "surrogatepass") for each in given]
     matches = [hmac.compare_digest(each.encode(), claim) for each in expected for claim in claimed]
     return any(matches)

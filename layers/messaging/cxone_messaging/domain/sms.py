@@ -1,4 +1,4 @@
-"""An SMS as a caller asks for it, and the rules that it must keep before it is sent."""
+"""An SMS as a caller requests it, and the rules that it must keep before it is sent."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _NOT_CARRIED = frozenset("\0\ufffe\uffff")
 
 @dataclass(frozen=True, slots=True)
 class SmsRequest:
-    """One SMS as the caller asked for it, before any default is filled in."""
+    """One SMS as the caller requests it, before defaults are filled in."""
 
     to: str = ""
     text: str = ""
@@ -22,7 +22,7 @@ class SmsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sms:
-    """An SMS that keeps every rule that can be checked without asking anybody."""
+    """An SMS that keeps every rule that can be checked without I/O."""
 
     to: PhoneNumber
     text: str
@@ -33,7 +33,7 @@ class Sms:
 
 @dataclass(frozen=True, slots=True)
 class SmsRules:
-    """What a request is checked against, and what stands in where it says nothing."""
+    """The limits of a request, and the defaults of its optional fields."""
 
     default_campaign_id: str
     default_sender: str
@@ -42,7 +42,7 @@ class SmsRules:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request after its check: every violation, and as much of the message as could be read."""
+    """A request after its check: every violation, and the parts of the message that are valid."""
 
     errors: tuple[FieldError, ...]
     to: PhoneNumber | None
@@ -60,14 +60,14 @@ def character_fault(text: str) -> str | None:
 
 
 def check(request: SmsRequest, rules: SmsRules) -> Checked:
-    """Check a request against all rules at once, so that a caller can mend everything in one go."""
+    """Return the check of a request against all rules, so that a caller can fix all faults at once."""
     errors: list[FieldError] = []
     to: PhoneNumber | None = None
     try:
         to = PhoneNumber.parse(request.to)
     except InvalidPhoneNumberError as error:
         errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
-    # What was named but is blank is a slip of the caller's, and not a wish for the default.
+    # A blank name is the caller's mistake, and not a request for the default.
     campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
     if not campaign_id.strip():
         errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
@@ -87,8 +87,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         except segments.InvalidCharacterError as error:
             errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
     if size and size.segments > rules.max_segments:
-        told = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
-        errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", told))
+        fault = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
+        errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", fault))
     if errors or to is None or size is None:
         return Checked(tuple(errors), to, size, None)
     return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))

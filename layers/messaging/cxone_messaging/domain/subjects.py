@@ -1,4 +1,7 @@
-"""Subjects: the names of the ledger's chains, `<kind>#<id>`. A subject's entries are one hash chain."""
+"""Subjects: the names of the ledger's chains, `<kind>#<id>`.
+
+A subject's entries are one hash chain.
+"""
 
 from datetime import date
 from hashlib import sha256
@@ -8,7 +11,7 @@ CHECKPOINT = "checkpoint#"
 
 
 def message(message_id: str) -> str:
-    """Return the subject of one message: its sends, its receipts."""
+    """Return the subject of one message, for its sends and receipts."""
     return _MESSAGE + message_id
 
 
@@ -23,17 +26,17 @@ def is_message(subject: str) -> bool:
 
 
 def batch(batch_id: str) -> str:
-    """Return the subject of a batch: what was submitted, how far it is queued."""
+    """Return the subject of a batch, for its submission and the progress of its queueing."""
     return f"batch#{batch_id}"
 
 
 def consent(recipient_hash: str) -> str:
-    """Return the subject of a recipient's consent: every opt-in and opt-out."""
+    """Return the subject of a recipient's consent, for every opt-in and opt-out."""
     return f"consent#{recipient_hash}"
 
 
 def template(template_id: str) -> str:
-    """Return the subject of a template: the steps of its approval, the carriers' news."""
+    """Return the subject of a template, for the steps of its approval and the carriers' events."""
     return f"template#{template_id}"
 
 
@@ -48,7 +51,7 @@ def checkpoint(day: date) -> str:
 
 
 def delivery(cxone_message_id: str) -> str:
-    """Return the subject of early receipts: those of a CXone id that no message has yet."""
+    """Return the subject of early receipts: receipts with a CXone id that no message has yet."""
     return _DELIVERY + cxone_message_id
 
 
@@ -63,5 +66,5 @@ def inbound(event_id: str) -> str:
 
 
 def event(event_id: str) -> str:
-    """Return the subject of an event that a person has to look at."""
+    """Return the subject of an event that a person must review."""
     return f"event#{event_id}"

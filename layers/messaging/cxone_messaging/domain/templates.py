@@ -1,7 +1,7 @@
-"""Messaging templates, and what carriers demand of them: rules that block an approval, advice that doesn't.
+"""Messaging templates, the rules that block an approval, and the advice that does not.
 
-The rules are CXone's documents' own, all in `RULES`; the advice comes from the carriers' guidelines (CTIA), all in
-`ADVICE`. Each tells what to change. Content is counted as it is sent, in septets (TS 23.038), not in bytes.
+The rules are from CXone's documents, all in `RULES`. The advice is from the carriers' guidelines (CTIA), all in
+`ADVICE`. The text of each says what to change. Content is counted as it is sent, in septets (TS 23.038), not in bytes.
 """
 
 import re
@@ -18,18 +18,18 @@ from cxone_messaging.domain.errors import Code, FieldError
 APPROVED = "APPROVED"
 
 MAX_SEPTETS = 160
-# Content that is not GSM-7 has no septets; it is too long beyond as many characters.
+# Content that is not GSM-7 has no septets, so its limit counts characters.
 MAX_CHARACTERS = 160
 SHORT_CODE = re.compile(r"[0-9]{5,6}")
 # In any letter case.
 OPT_OUT_WORDINGS = ("Reply STOP", "STOP to opt out", "Text STOP to unsubscribe")
 
-# FCC 2025, CTIA: what recipients may answer with; written in capitals, these shout at nobody.
+# FCC 2025, CTIA: the words that recipients may reply with. In capitals, they do not count as shouting.
 OPT_OUT_WORDS = frozenset(
     {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "REMOVE", "ARRET", "HELP", "START"}
 )
 LONGEST_ABBREVIATION = 3
-# Carriers block links whose target they can't see, and that anybody may have made.
+# Carriers block links that anybody may have made and that hide their target.
 PUBLIC_SHORTENERS = (
     "bit.ly", "tinyurl.com", "t.co", "goo.gl", "ow.ly", "is.gd", "v.gd", "buff.ly", "cutt.ly", "rb.gy", "shorturl.at",
     "tiny.cc", "t.ly", "lnkd.in", "rebrand.ly", "bl.ink", "s.id", "soo.gd", "tr.im", "adf.ly",
@@ -48,9 +48,10 @@ _NAMED_CHARACTERS, _NAMED_PLACES = 10, 5
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template as CXone has it; `document` is all that it said, and goes back as it came.
+    """A template as CXone returned it.
 
-    `updated_at` is CXone's own text, `etag` None where it gave none.
+    `document` is the whole answer, and is sent back unchanged. `updated_at` is CXone's own text; `etag` is None if the
+    answer had none.
     """
 
     id: str
@@ -63,22 +64,22 @@ class Template:
 
     @property
     def is_approved(self) -> bool:
-        """Whether CXone has it approved."""
+        """Whether CXone reports it as approved."""
         return self.status.upper() == APPROVED
 
     @property
     def version(self) -> str:
-        """A name for what carriers judge, the content and its sender: 64 hex digits."""
+        """The hash of the content and its sender, which carriers judge: 64 hex digits."""
         return sha256(dumps([self.content, self.from_address]).encode()).hexdigest()
 
     @property
     def state(self) -> tuple[str | None, ...]:
-        """What tells that it was changed since it was fetched."""
+        """The values that show whether the template has changed since it was fetched."""
         return (self.version, self.status, self.updated_at, self.etag)
 
 
 class AdviceCode(StrEnum):
-    """Codes of what is advised, and blocks nothing."""
+    """The codes of advice, which blocks no approval."""
 
     SHORTCODE_UNASSIGNED = "template_shortcode_unassigned"
     LINK_SHORTENER = "template_link_shortener"
@@ -88,19 +89,19 @@ class AdviceCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing that carriers frown at; the message says what to change."""
+    """One piece of advice about what carriers dislike; the message says what to change."""
 
     code: str
     message: str
 
 
 def is_template_id(text: str) -> bool:
-    """Whether a text can be a template's id: what may stand in a URL's path as it is, and is no way up in it."""
+    """Whether a text can be a template's id: safe in a URL's path without escapes, and no way up in it."""
     return _ID.fullmatch(text) is not None
 
 
 def size_of(template: Template) -> segments.SegmentCount | None:
-    """Count what the content takes, or None where it holds what no encoding can carry."""
+    """Return the size of the content, or None if it has a character that no encoding can carry."""
     try:
         return segments.count(template.content)
     except segments.InvalidCharacterError:
@@ -108,13 +109,13 @@ def size_of(template: Template) -> segments.SegmentCount | None:
 
 
 def violations(template: Template) -> tuple[FieldError, ...]:
-    """Find all that keeps a template from being approved."""
+    """Return all rules that a template breaks, and that block its approval."""
     found = ((code, field, check(template)) for code, field, check in RULES)
     return tuple(FieldError(code, field, message) for code, field, message in found if message)
 
 
 def advice(template: Template) -> tuple[Advice, ...]:
-    """Find all that carriers frown at."""
+    """Return all advice that applies to a template."""
     found = ((code, check(template)) for code, check in ADVICE)
     return tuple(Advice(code.value, message) for code, message in found if message)
 
@@ -122,12 +123,12 @@ def advice(template: Template) -> tuple[Advice, ...]:
 def _length(template: Template) -> str | None:
     if segments.non_gsm7(template.content):
         over = len(template.content) - MAX_CHARACTERS
-        told = f"the content has {len(template.content)} characters, at most {MAX_CHARACTERS} fit"
+        fault = f"the content has {len(template.content)} characters, at most {MAX_CHARACTERS} fit"
     else:
         units = segments.count(template.content).units
         over = units - MAX_SEPTETS
-        told = f"the content takes {units} septets, at most {MAX_SEPTETS} fit"
-    return f"{told}: shorten it by {over}" if over > 0 else None
+        fault = f"the content takes {units} septets, at most {MAX_SEPTETS} fit"
+    return f"{fault}: shorten it by {over}" if over > 0 else None
 
 
 def _alphabet(template: Template) -> str | None:

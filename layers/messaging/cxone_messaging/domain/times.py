@@ -8,28 +8,28 @@ _LEAP_SECOND = re.compile(r"^(.{10}.\d\d:\d\d):60")
 
 
 def format_time(instant: datetime) -> str:
-    """Write an instant; equal widths make the texts sort as the instants do."""
+    """Return an instant's text; equal widths make the texts sort as the instants do."""
     # Not strftime: its %Y writes the year 1, Go's zero time, with one digit.
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """Read an RFC 3339 instant; one without a zone is taken as UTC, a leap second as the one before it.
+    """Return the instant of an RFC 3339 text; without a zone it is in UTC. Raises `ValueError`.
 
-    Raises `ValueError`.
+    A leap second counts as the second before it.
     """
     instant = datetime.fromisoformat(_LEAP_SECOND.sub(r"\1:59", text.upper()))
     try:
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError as error:  # year 1 or 9999 with an offset
-        raise ValueError("the instant lies outside the calendar") from error
+        raise ValueError("the instant is outside the calendar") from error
 
 
 def day_of(written: str) -> str:
-    """Give the date, in UTC, of an instant that is written in this project's form: `2026-11-22`."""
+    """Return the UTC date of an instant in this project's form: `2026-11-22`."""
     return written.partition("T")[0]
 
 
 def milliseconds_between(start: str, end: str) -> int:
-    """Whole milliseconds from one written instant to another, and 0 where clocks disagree about their order."""
+    """Return the whole milliseconds between two instants, and 0 if clocks disagree about their order."""
     return max(0, (parse_time(end) - parse_time(start)) // timedelta(milliseconds=1))

@@ -1,7 +1,8 @@
-"""Find what might be a phone number in a text, however its digits are written and whatever stands between them.
+"""Find possible phone numbers in a text, however their digits are written and separated.
 
-A text is read as a person would read it: digits of all scripts are digits, percent-encoding and the escapes of JSON and
-HTML stand for what they encode, and only a letter ends a run of digits. Each search takes time linear in the text.
+A text is read as a person would read it. Digits of all scripts are digits. Percent-encoding and the escapes of JSON and
+HTML count as the characters that they encode. Only a letter ends a run of digits. Each search takes time linear in the
+text.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 # Shorter runs are ids, codes and counts.
 _FEWEST_DIGITS = 7
 _MOST_DIGITS = 15
-# What a name may hold without a plus sign before it: counters and dates have as many.
+# A name may contain fewer digits than this without a plus sign: counters and dates have that many.
 _FEWEST_IN_NAMES = 10
 
 # One or more encoded bytes, perhaps encoded again; a JSON escape; an HTML one.
@@ -33,20 +34,23 @@ _TIME_BEGINS = len("T10:")
 _DIGITS_OF_A_ZONE = 4
 _INSTANT = re.compile(_DATE.pattern + r" \d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[+-]\d\d:?\d\d)?", re.ASCII)
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?::[0-5]\d){1,2}(?:\.\d{1,9})?(?:[+-]\d\d:?\d\d)?", re.ASCII)
-# UUIDs, ULIDs and hex ids, our own prefixes included: by chance they hold long runs of digits.
+# UUIDs, ULIDs and hex ids, our own prefixes included: they may contain long runs of digits by chance.
 _ID = re.compile(
     r"(?<![^\W_])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{24}"
     r"|(?-i:01[0-9A-HJKMNP-TV-Z]{24}))(?![^\W_])",
     re.IGNORECASE,
 )
-# Letters that show nothing or a dash: fillers of Hangul, the Hangul and the Chinese stroke.
+# Letters that look empty or like a dash: fillers of Hangul, the Hangul and the Chinese stroke.
 _SEPARATING_LETTERS = frozenset("\u115f\u1160\u1173\u3161\u3164\uffa0\u4e00")
 _PLUS_SIGNS = frozenset("+\u2795")
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Digits with no letter between them, from `start` to `end` of the text. `after_plus` counts those after a plus."""
+    """Digits without a letter between them, from `start` to `end`.
+
+    `after_plus` counts the digits after a plus sign.
+    """
 
     start: int
     end: int
@@ -56,7 +60,7 @@ class _Run:
 
 
 def mask_numbers_in(text: str) -> str:
-    """Return a text with `***` in the place of whatever looks like a phone number: seven digits or more.
+    """Return a text with `***` in place of each possible phone number: seven digits or more.
 
     Dates, instants and random ids stay.
     """
@@ -68,7 +72,7 @@ def mask_numbers_in(text: str) -> str:
 
 
 def holds_number(name: str) -> bool:
-    """Whether a name holds a phone number: seven digits after a plus sign, or ten to fifteen digits.
+    """Whether a name contains a phone number: seven digits after a plus sign, or ten to fifteen digits.
 
     Zeros in front are not counted. More than fifteen digits in one group are an id.
     """
@@ -117,7 +121,10 @@ def _run(groups: Sequence[re.Match[str]], places: Sequence[tuple[int, int]] | No
 def _apart(
     groups: Sequence[re.Match[str]], plain: str, part: re.Match[str]
 ) -> Iterator[tuple[Sequence[re.Match[str]], int]]:
-    """Yield the groups of each number, and where its plus sign is or -1: one begins where enough digits stand apart."""
+    """Yield the groups of each number, and the place of its plus sign or -1.
+
+    A plus sign begins a new number if enough digits precede and follow it.
+    """
     left = sum(len(group[0]) for group in groups)
     number: list[re.Match[str]] = []
     counted, begins = 0, part.start()
@@ -148,15 +155,15 @@ def _is_time(text: str, run: _Run) -> bool:
 
 
 def _is_random(id_: str) -> bool:
-    """Whether what has an id's form is more than a phone number with zeros in front."""
+    """Whether a text in an id's form is more than a phone number with zeros in front."""
     digits = id_.replace("-", "").lstrip("0")
     return not digits.isdecimal() or len(digits) > _MOST_DIGITS
 
 
 def _plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
-    """Return a text of ASCII digits, letters, plus signs and separators, and where each of its characters comes from.
+    """Return a text as ASCII digits, letters, plus signs and separators, and the origin of each character.
 
-    The places are None where each character stands for itself.
+    The origins are None if each character is its own plain form.
     """
     if text.isascii() and not ("%" in text or "\\" in text or "&" in text):
         return text, None
@@ -165,10 +172,10 @@ def _plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
     at = 0
     for match in _ESCAPE.finditer(text):
         _add(text, at, match.start(), plain, places)
-        # What is encoded never ends a run: `%55` may be a percent sign before two digits, too.
-        told = _unescaped(match).replace("a", " ") or " "
-        plain += told
-        places += [match.span()] * len(told)
+        # An encoded letter never ends a run: `%55` may also be a percent sign before two digits.
+        plain_form = _unescaped(match).replace("a", " ") or " "
+        plain += plain_form
+        places += [match.span()] * len(plain_form)
         at = match.end()
     _add(text, at, len(text), plain, places)
     return "".join(plain), places
@@ -176,9 +183,9 @@ def _plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 def _add(text: str, start: int, end: int, plain: list[str], places: list[tuple[int, int]]) -> None:
     for at in range(start, end):
-        told = _character(text[at])
-        plain += told
-        places += [(at, at + 1)] * len(told)
+        plain_form = _character(text[at])
+        plain += plain_form
+        places += [(at, at + 1)] * len(plain_form)
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -187,7 +194,7 @@ def _unescaped(match: re.Match[str]) -> str:
         decoded = bytes.fromhex(encoded.replace("%", "")).decode("utf-8", "replace")
         read = "".join(map(_character, decoded))
         digits = sum(map(str.isdecimal, encoded))
-        # Where all of it is digits they count: more of them are masked rather than fewer.
+        # If all of the code is digits, they count: it is better to mask too many digits than too few.
         return encoded if digits == len(encoded) // 3 * 2 and not _DIGITS.search(read) else read
     if match["word"]:
         return "+" if match["word"].lower() == "plus" else " "
@@ -197,21 +204,21 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _character(character: str) -> str:
-    """Return what a character is: ASCII digits, `a` for a letter, a plus sign, or a space for all else."""
+    """Return a character's plain form: ASCII digits, `a` for a letter, a plus sign, or a space."""
     if character.isascii():
         return "a" if character.isalpha() else character
-    # Not every function meets a text beyond ASCII.
+    # Few functions process a text beyond ASCII, so the import waits for the first one.
     import unicodedata  # noqa: PLC0415
 
-    told = ""
+    plain_form = ""
     for each in unicodedata.normalize("NFKC", character):
         value = unicodedata.numeric(each, -1)
         if each in _SEPARATING_LETTERS or unicodedata.category(each) == "Lm":
-            told += " "
+            plain_form += " "
         elif each.isalpha():
-            told += "a"
+            plain_form += "a"
         elif value >= 0 and value.is_integer():
-            told += str(int(value))
+            plain_form += str(int(value))
         else:
-            told += "+" if each in _PLUS_SIGNS else " "
-    return told
+            plain_form += "+" if each in _PLUS_SIGNS else " "
+    return plain_form

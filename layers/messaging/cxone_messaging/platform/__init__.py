@@ -1,1 +1,1 @@
-"""The runtime that everything stands on: settings, clock, telemetry, AWS clients, HTTP requests and answers."""
+"""The runtime: settings, clock, telemetry, AWS clients, HTTP requests and answers."""

@@ -1,6 +1,7 @@
 """AWS clients: one session for all of a function's clients, bounded in time and in retries.
 
-Of botocore alone: boto3 adds resources and transfers, which nobody here uses, and a tenth to a cold start.
+The clients are botocore's: boto3 adds resources and transfers, which this code does not use, and a tenth to a cold
+start.
 """
 
 from functools import cache
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-# Both services answer in milliseconds; a call that takes seconds is better made again while the caller still waits.
+# The services answer in milliseconds. A call that takes seconds is better repeated while the caller still waits.
 _CONFIG = Config(
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=32,
-    # Otherwise botocore writes its own anew for every call, a tenth of what a call costs in CPU.
+    # Otherwise botocore builds its own for every call, which takes a tenth of a call's CPU.
     user_agent="cxone-messaging",
-    # The services check parameters too, and the types did before: another tenth.
+    # The services check parameters too, and the type checker has already done so: another tenth.
     parameter_validation=False,
 )
 
@@ -34,17 +35,17 @@ def _session() -> Session:
 
 @cache
 def dynamodb() -> "DynamoDBClient":
-    """Give the DynamoDB client."""
+    """Return the DynamoDB client."""
     return cast("DynamoDBClient", _session().create_client("dynamodb", config=_CONFIG))
 
 
 @cache
 def secrets_manager() -> "SecretsManagerClient":
-    """Give the Secrets Manager client."""
+    """Return the Secrets Manager client."""
     return cast("SecretsManagerClient", _session().create_client("secretsmanager", config=_CONFIG))
 
 
 @cache
 def sqs() -> "SQSClient":
-    """Give the SQS client."""
+    """Return the SQS client."""
     return cast("SQSClient", _session().create_client("sqs", config=_CONFIG))

@@ -1,16 +1,16 @@
-"""JSON that comes in from outside, as pydantic models: ours are strict about names, other people's about types only."""
+"""JSON from outside, as pydantic models: ours are strict about names and types, CXone's about types."""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
 class Body(BaseModel):
-    """A request's JSON object: camelCase names, no unknown ones, and no type but the one asked for."""
+    """A request's JSON object: camelCase names, no unknown names, and exactly the declared types."""
 
     model_config = ConfigDict(alias_generator=to_camel, strict=True, extra="forbid", frozen=True)
 
 
 class WireBody(BaseModel):
-    """A JSON object that somebody else designed: their names, and room for fields they may add."""
+    """A JSON object of CXone's design: its own names, and unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)

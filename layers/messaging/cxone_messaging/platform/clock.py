@@ -1,10 +1,10 @@
-"""Time, as an argument: code that needs it takes a `Clock`, so that tests can pass one of their own."""
+"""Time, as an argument: code that needs it has a `Clock` parameter, so that tests can pass their own."""
 
 import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-# How far two machines' clocks may differ before one takes a living owner's entry for a dead one's.
+# How far two machines' clocks may differ before one machine treats a living owner as dead.
 CLOCK_SKEW_SECONDS = 5.0
 
 
@@ -16,11 +16,11 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some instant; never set back."""
+        """Return the stopwatch's reading in seconds; it is never set back."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
         ...
 
 
@@ -32,11 +32,11 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds since some instant; never set back."""
+        """Return the stopwatch's reading in seconds; it is never set back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
         time.sleep(seconds)
 
 

@@ -1,4 +1,4 @@
-"""The end of the time for a piece of work: made once, and passed down."""
+"""The end of the time for an operation: made once, and passed down."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -10,8 +10,8 @@ from cxone_messaging.platform.clock import Clock
 class Deadline:
     """An instant on the stopwatch (`stopwatch_at`) and in the time of day (`at`, Unix seconds).
 
-    It has passed as soon as either has, because each misses something: a stopwatch may stand still while Lambda
-    freezes an execution environment, and the time of day may be set back.
+    It has passed as soon as either has, because neither is reliable alone: a stopwatch may stop while Lambda freezes an
+    execution environment, and the time of day may be set back.
     """
 
     clock: Clock
@@ -39,9 +39,9 @@ class Deadline:
         return self.left <= 0
 
     def less(self, seconds: float) -> Self:
-        """Return a deadline that much earlier."""
+        """Return a deadline that is `seconds` earlier."""
         return replace(self, stopwatch_at=self.stopwatch_at - seconds, at=self.at - seconds)
 
     def within(self, seconds: float) -> Self:
-        """Return this deadline, or the one `seconds` from now where that is earlier."""
+        """Return the earlier of this deadline and `seconds` from now."""
         return self.less(max(0.0, self.left - seconds))

@@ -1,7 +1,9 @@
-"""From API Gateway's proxy events (REST API, and HTTP API in format 2.0) to answers: routing, size limits, JSON bodies.
+"""From API Gateway's proxy events to answers: routing, size limits, JSON bodies.
 
-No web framework: a function has up to three routes, and a resolver's import is a tenth of a cold start's work
-(docs/decisions.md).
+The events are those of a REST API, and of an HTTP API in format 2.0.
+
+There is no web framework: a function has up to three routes, and the import of a resolver is a tenth of a cold start's
+work (docs/decisions.md).
 """
 
 import base64
@@ -42,18 +44,27 @@ class HttpRequest:
     ids: dict[str, str] = field(default_factory=dict)
 
     def log_ids(self, **ids: str) -> None:
-        """Add ids to the request's log line; a text that does not look like an id is replaced by a short hash."""
+        """Add ids to the request's log line.
+
+        A text that does not look like an id is replaced by a short hash.
+        """
         self.ids.update({name: loggable(id_) for name, id_ in ids.items()})
 
     def idempotency_key(self) -> str | None:
-        """Return the caller's key for this request. Raises `malformed_request` where it is empty or too long."""
+        """Return the caller's key for this request, or None.
+
+        Raises `malformed_request` if it is empty or too long.
+        """
         key = self.headers.get("idempotency-key")
         if key is not None and not 0 < len(key) <= KEY_LIMIT:
             raise MessagingError(Code.MALFORMED_REQUEST, f"an Idempotency-Key has 1 to {KEY_LIMIT} characters")
         return key
 
     def parse[B: BaseModel](self, model: type[B]) -> B:
-        """Return the body as a model. Raises `malformed_request`, which names each field but quotes none."""
+        """Return the body as a model.
+
+        Raises `malformed_request`, which names each field but quotes none.
+        """
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -70,7 +81,7 @@ type Route = Callable[[HttpRequest], HttpResponse]
 
 
 class HttpApi:
-    """A Lambda handler made of a function's routes, keyed `METHOD /resource/{parameter}` as the template has them."""
+    """A Lambda handler of a function's routes; their keys are `METHOD /resource/{parameter}`."""
 
     def __init__(
         self,
@@ -100,7 +111,8 @@ class HttpApi:
         except MessagingError as error:
             response = problem(error)
         except Exception as error:
-            # The error's own text may quote personal data, so its type and its frames must do. Ours quote nothing.
+            # The error's own text may quote personal data, so only its type and frames are logged. The texts of our own
+            # `StorageError` quote none.
             frames = traceback.format_tb(error.__traceback__)
             why: dict[str, Any] = {"why": str(error)} if isinstance(error, StorageError) else {}
             self._logger.error("unhandled error", error=type(error).__name__, frames=frames, **why, **ids)  # noqa: TRY400
@@ -122,7 +134,7 @@ class HttpApi:
     def _answer(self, route: str, event: dict[str, Any], context: Any, ids: dict[str, str]) -> HttpResponse:
         handle = self._routes.get(route)
         if handle is None:
-            raise MessagingError(Code.ROUTE_NOT_FOUND, "no route of this function")
+            raise MessagingError(Code.ROUTE_NOT_FOUND, "this function does not serve the route")
         parameters = event.get("pathParameters") or {}
         return handle(
             HttpRequest(
@@ -139,7 +151,7 @@ class HttpApi:
 
 def _body(event: dict[str, Any], limit: int) -> bytes:
     text = event.get("body") or ""
-    # Base64 takes four characters for three bytes: what is longer is over the limit before it is decoded.
+    # Base64 takes four characters for three bytes: a longer text exceeds the limit before it is decoded.
     if len(text) > limit * 4 // 3 + 4:
         raise _too_large(limit)
     if event.get("isBase64Encoded"):

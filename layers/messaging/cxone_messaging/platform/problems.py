@@ -1,4 +1,4 @@
-"""Answers, and errors as answers: each code's status and title, as `application/problem+json` (RFC 9457)."""
+"""Answers, and errors as `application/problem+json` (RFC 9457): each code's status and title."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class HttpResponse:
     content_type: str = "application/json"
 
     def as_event(self) -> dict[str, Any]:
-        """Return the answer as API Gateway takes it."""
+        """Return the answer in the form that API Gateway expects."""
         return {
             "statusCode": int(self.status),
             "headers": {"Content-Type": self.content_type, "Cache-Control": "no-store", **self.headers},
@@ -74,5 +74,5 @@ def problem(error: MessagingError) -> HttpResponse:
 
 
 def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str]]:
-    """Return violations as our API lists them."""
+    """Return violations in the form of our API."""
     return [{"code": each.code.value, "field": each.field, "message": each.message} for each in errors]

@@ -1,6 +1,7 @@
-"""A function's settings, read from environment variables. Each handler has its model; the template sets just these.
+"""A function's settings, read from environment variables.
 
-They are read when a function first needs them, never at import: the package imports without any variable.
+Each handler has its model; the template sets exactly these. A function reads its settings at their first use, never at
+import. So the package imports without any variable.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# Nothing here reaches another machine.
+# URLs with these hosts reach no other machine.
 _LOCAL = r"127\.0\.0\.1|localhost|\[::1\]"
 _BASE_URL = re.compile(
     rf"(?:https://{_LABEL}(?:\.{_LABEL})*|http://(?:{_LOCAL}))(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%+-]+)*/?"
@@ -20,12 +21,12 @@ _SENDER = re.compile(r"\+?[0-9]{3,15}")
 _IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
 
 
-# The template's parameters have the same patterns. A variable set in another way is checked too; an error names the
-# variable and quotes no value.
+# The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
+# names the variable and quotes no value.
 def _base_url(url: str) -> str:
     if not _BASE_URL.fullmatch(url):
         raise ValueError("must be https://host[:port][/path] without user, query or fragment")
-    return url.rstrip("/")  # paths are joined to it, and begin with a slash
+    return url.rstrip("/")  # the paths that are appended begin with a slash
 
 
 def _sender(number: str) -> str:
@@ -46,13 +47,16 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 class Settings(BaseModel):
-    """Settings come from variables of the same names in capitals; an empty variable counts as not set."""
+    """Settings come from variables of the same names in capitals.
+
+    An empty variable counts as not set.
+    """
 
     model_config = ConfigDict(
         frozen=True,
         hide_input_in_errors=True,
         alias_generator=str.upper,
-        defer_build=True,  # a function reads one of these models only
+        defer_build=True,  # a function reads only one of these models
     )
 
     @classmethod

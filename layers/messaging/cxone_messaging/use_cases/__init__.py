@@ -1,1 +1,4 @@
-"""What the bundle does, one module a use case; handlers call these and nothing else."""
+"""The use cases, in a folder for each capability.
+
+The modules beside the folders serve several of them.
+"""

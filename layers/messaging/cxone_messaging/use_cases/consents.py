@@ -1,7 +1,7 @@
-"""Record a recipient's opt-in or opt-out: first an entry in the ledger, then the item that senders read.
+"""Record a recipient's opt-in or opt-out: first in the ledger, then in the item that senders read.
 
-An opt-out that an event brings is stored the other way round: it is in force before its entry is written, so that
-nothing goes out after that entry.
+An opt-out from an event is stored in the other order: it is in force before its entry is written, so that no message
+leaves after that entry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,10 @@ class ConsentFromApi:
 
 @dataclass(frozen=True, slots=True)
 class ConsentFromEvent:
-    """An opt-in or opt-out that an event brings. `event_id` identifies the event, `instant` is the event's own time."""
+    """An opt-in or opt-out from an event.
+
+    `event_id` identifies the event, `instant` is the event's own time.
+    """
 
     status: ConsentStatus
     source: str
@@ -51,7 +54,10 @@ class ConsentFromEvent:
 
 
 class ManageConsents:
-    """Records and shows consents. A recipient has one consent, the latest; the ledger keeps all earlier ones."""
+    """Records and finds consents.
+
+    A recipient has one consent, the latest; the ledger keeps all earlier ones.
+    """
 
     def __init__(self, *, journal: Journal, consents: ConsentStore, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self._journal = journal
@@ -60,7 +66,10 @@ class ManageConsents:
         self._clock = clock
 
     def record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
-        """Record a consent from the API. Raises `StorageError`: it may not be in force, and must be sent again."""
+        """Record a consent from the API, and return it.
+
+        After a `StorageError` the caller must repeat the request.
+        """
         recipient_hash = self._pseudonyms.recipient_hash(number)
         data = _data(recipient_hash, number.masked, consent.status, mask_numbers_in(consent.source))
         if consent.campaign_id is not None:
@@ -69,25 +78,28 @@ class ManageConsents:
         try:
             own, before_gap = self._journal.append(subject, lambda _: draft).new, False
         except BrokenChainError:
-            # Nothing of ours leaves a gap, so somebody has tampered with the chain. An opt-out is not lost for that.
+            # Our appends leave no gap, so somebody has tampered with the chain. That must not lose an opt-out.
             if consent.status is not ConsentStatus.OPTED_OUT:
                 raise
             own, before_gap = self._journal.append(subject, lambda _: draft, before_gap=True).new, True
         if own is None:
             raise AssertionError("a consent from the API is always appended")
-        # No other writer's entry is put in force, even where it follows this one.
+        # No other writer's entry is put in force here, even if it follows this entry.
         stored = consent_in(own)
         self._consents.store(stored, regardless=before_gap)
         return stored
 
     def record_event(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
-        """Record a consent from an event; return whether it was new. Raises `StorageError`, as `record` does."""
+        """Record a consent from an event; return whether it was new.
+
+        Raises `StorageError`, as `record` does.
+        """
         return self.record_event_by_hash(self._pseudonyms.recipient_hash(number), number.masked, consent)
 
     def record_event_by_hash(self, recipient_hash: str, masked: str, consent: ConsentFromEvent) -> bool:
-        """Record an event's consent of a recipient who is known only by the ledger's hash; return whether it was new.
+        """Record an event's consent for a recipient known only by hash; return whether it was new.
 
-        An opt-out takes `IN_FORCE_SECONDS`. A repeated event has its entry already; that entry is put in force again,
+        An opt-out takes `IN_FORCE_SECONDS`. A repeated event already has its entry. That entry is put in force again,
         because the first run may have ended before that.
         """
         subject = subjects.consent(recipient_hash)
@@ -131,9 +143,10 @@ class ManageConsents:
         *,
         before_gap: bool,
     ) -> Entry:
-        """Append an event's consent behind `known`. Raises `SequenceTakenError` where another entry came first.
+        """Append an event's consent after the entries `known`.
 
-        An opt-out is stored first, and waits until no sender goes by the consent before it any more.
+        Raises `SequenceTakenError` if another entry is first. An opt-out is stored first, and waits until no sender
+        uses the earlier consent any more.
         """
         if is_superseded(consent.status, consent.instant, known):
             draft = Draft(EntryType.CONSENT, {**data, "passedOver": True})
@@ -149,8 +162,8 @@ class ManageConsents:
     def _put_in_force(self, own: Entry, known: Sequence[Entry], *, before_gap: bool) -> None:
         """Put an event's own entry in force, unless it was superseded.
 
-        An opt-in is not put in force after a later consent. An opt-out is offered to the store all the same: the store
-        has the later consent already, or the opt-out was never in force.
+        An opt-in is not put in force after a later consent. An opt-out is always passed to the store: either the store
+        already has the later consent, or the opt-out was never in force.
         """
         if own.data.get("passedOver"):
             return
@@ -160,7 +173,10 @@ class ManageConsents:
 
 
 def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:
-    """Return the entry that records this event's consent; an entry with only the event's id may be another writer's."""
+    """Return the entry that records this event's consent.
+
+    An entry with only the event's id may be another writer's.
+    """
     fields = ("eventId", "recipientHash", "status")
     return next(
         (

@@ -1,4 +1,4 @@
-"""Append to the ledger's chains: each append is decided by what is in the chain already.
+"""Append to the ledger's chains: the entries of a chain decide about each append.
 
 An insert at a taken sequence fails. The writer then reads the chain again and decides again. So one condition serves
 the hash chain, deduplication and fencing.
@@ -14,7 +14,7 @@ from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import BrokenChainError, Ledger, SequenceTakenError
 from cxone_messaging.platform.clock import Clock, instant
 
-# All entries of a message, as a rule: its receipts, and as many of its senders and batches.
+# As a rule, all entries of a message: its receipts, and as many entries of its senders and batches.
 WINDOW = 2 * MOST_DELIVERIES
 # A lost race means that another writer's append succeeded. This many in a row mean a fault, not contention.
 _MOST_RACES_LOST = 100
@@ -26,7 +26,7 @@ type Decide = Callable[[Sequence[Entry]], Draft | None]
 
 
 class Appended(NamedTuple):
-    """A subject's entries after an append, and the appended entry; None where `decide` returned None."""
+    """A subject's entries after an append, and the appended entry; None if `decide` returned None."""
 
     entries: list[Entry]
     new: Entry | None
@@ -44,7 +44,10 @@ class Journal:
         return self.ledger.read(subject)
 
     def entry(self, draft: Draft, subject: str, after: Sequence[Entry] = ()) -> Entry:
-        """Return the entry that a draft becomes behind `after`, dated now. Nothing is written."""
+        """Return the entry that a draft becomes after the entries `after`, dated now.
+
+        Nothing is written.
+        """
         return draft.following(after, subject, instant(self._clock.now()))
 
     def append(
@@ -53,9 +56,9 @@ class Journal:
         """Append the draft that `decide` returns for the subject's entries.
 
         `decide` is called again with newer entries whenever another writer was first; None appends nothing.
-        `known` are entries that the caller has read, which saves a read while nobody else appends.
+        `known` are entries that the caller has read, which saves a read while no other writer appends.
 
-        A chain with a gap in its sequences takes no entry: `BrokenChainError`. With `before_gap` it does, and the
+        A chain with a gap in its sequences accepts no entry: `BrokenChainError`. With `before_gap` it does, and the
         entries before the gap count as the whole chain. Raises `StorageError`.
         """
         entries = list(self.ledger.read(subject) if known is None else known)
@@ -87,9 +90,9 @@ class Journal:
         return list(islice(self.ledger.walk(subject, backwards=True, page=WINDOW), WINDOW))[::-1]
 
     def read_for_event(self, subject: str) -> list[Entry]:
-        """Return what an event needs of a chain: all of it, or both ends where it has no room for more events.
+        """Return the entries that an event needs: the whole chain, or both ends if it has no room for events.
 
-        Events alone do not make a chain so long: senders and batches may, and events did before they were bounded.
+        Events alone do not make a chain so long. Senders and batches may, and events did before they were bounded.
         Raises `StorageError`.
         """
         end = self.newest(subject)
@@ -101,9 +104,9 @@ class Journal:
         return [entry for entry in self.oldest(subject) if entry.sequence < end[0].sequence] + end
 
     def append_to_ends(self, subject: str, decide: Decide, ends: list[Entry]) -> Appended:
-        """Append as `append` does, knowing only the ends of a long chain; returns the new ends.
+        """Append as `append` does, but with only the ends of a long chain; return the new ends.
 
-        Raises `BrokenChainError` where either end has a gap, and `StorageError`.
+        Raises `BrokenChainError` if either end has a gap, and `StorageError`.
         """
         is_reread = False
         for _ in range(_MOST_EVENT_RACES_LOST):
@@ -113,7 +116,7 @@ class Journal:
             if _has_gap(ends):
                 if is_reread:
                     raise BrokenChainError(subject, unbroken(ends))
-                # A query is no snapshot, so that a gap may only seem to be there.
+                # A query is no snapshot, so it may show a gap that does not exist.
                 ends, is_reread = self.read_for_event(subject), True
                 continue
             entry = self.entry(draft, subject, ends)
@@ -132,7 +135,7 @@ def is_ends_only(entries: Sequence[Entry]) -> bool:
 
 
 def _has_gap(ends: Sequence[Entry]) -> bool:
-    """Whether a sequence is missing, or there twice, in the first or in the last entries of a chain."""
+    """Whether a sequence is missing, or repeated, in the first or the last entries of a chain."""
     first, last = ends[:WINDOW], ends[-WINDOW:]
     follow = all(entry.sequence == last[0].sequence + place for place, entry in enumerate(last))
     return not follow or unbroken(first) is not first

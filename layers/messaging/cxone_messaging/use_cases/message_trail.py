@@ -1,8 +1,8 @@
-"""What any writer may add to a message's chain: overdue sends, delivery events, and its status for batches.
+"""Entries that any writer may add to a message's chain: overdue sends, receipts, counts of batches.
 
 An entry counts in one batch, because an index has one key. A message's own entries count in the batch that brought it.
-For each other batch that asks for the same message, a further entry in the message's chain says its status, and
-another one whenever that has changed. Ordinarily no other batch exists, and nothing is written or read.
+For each other batch that requests the same message, a further entry in the message's chain records its status. Another
+one follows whenever the status has changed. Ordinarily no other batch exists, and nothing is written or read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batch_of, batches_of, current_state_keys, is_counted
 from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, has_id, index_key, strays_for_claimer
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SIGNED_KEY, is_signed
-from cxone_messaging.domain.delivery_bounds import is_entered, is_worth_an_entry
+from cxone_messaging.domain.delivery_bounds import is_recorded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -25,7 +25,7 @@ from cxone_messaging.use_cases.journal import Appended, Decide, Journal, is_ends
 
 
 class MessageTrail:
-    """Writes what follows from a message's entries."""
+    """Writes the entries that follow from a message's entries."""
 
     def __init__(self, journal: Journal, clock: Clock, telemetry: Telemetry) -> None:
         self.journal = journal
@@ -38,10 +38,10 @@ class MessageTrail:
         return message.status is Status.SENDING and (message.deadline or "") < now
 
     def mark_overdue_unknown(self, subject: str, entries: list[Entry]) -> list[Entry]:
-        """Record `unknown` for a message whose deadline passed. Other messages are left alone, without an AWS call.
+        """Record `unknown` for a message whose deadline has passed; return the message's entries.
 
-        Returns the message's entries. A chain with a gap takes none: its message stays as it is, so that it does not
-        hold up others. Raises `StorageError`.
+        Other messages are left alone, without an AWS call. A chain with a gap accepts no entry: its message stays
+        unchanged, so that it does not hold up other messages. Raises `StorageError`.
         """
 
         def unknown(known: Sequence[Entry]) -> Draft | None:
@@ -64,8 +64,8 @@ class MessageTrail:
     def count_in_batches(self, subject: str, entries: list[Entry], batch_id: str | None = None) -> list[Entry]:
         """Make all batches of a message count its current status, and from now on `batch_id` among them.
 
-        `entries` are all of the message's. Returns them with what was added. Call it after each append that may have
-        changed the status; calling it again completes a run that broke off. Raises `StorageError`.
+        `entries` are all entries of the message. Returns them with the added ones. Call it after each append that may
+        have changed the status; another call completes a run that broke off. Raises `StorageError`.
         """
         for each in dict.fromkeys([*batches_of(entries), *([batch_id] if batch_id else [])]):
             entries = self.journal.append(subject, partial(_counted, each), known=entries).entries
@@ -74,8 +74,8 @@ class MessageTrail:
     def count_as_refused(self, subject: str, entries: list[Entry], batch_id: str | None) -> None:
         """Count a message as rejected in its batch because its reference belongs to another message.
 
-        The entry is in the chain of the message that has the reference, and says nothing about that one. A batch that
-        counts that one continues to: it has one message of the reference. Raises `StorageError`.
+        The entry is in the chain of the message that has the reference, and says nothing about that message. A batch
+        that counts that message keeps counting it: it has one message of the reference. Raises `StorageError`.
         """
 
         def refused(known: Sequence[Entry]) -> Draft | None:
@@ -90,14 +90,18 @@ class MessageTrail:
     def record_receipt(
         self, subject: str, data: Mapping[str, Value], *, known: Sequence[Entry] | None = None, at_url: bool = False
     ) -> Appended:
-        """Append a delivery event to a message's chain, unless it says nothing new or the chain has no room for it.
+        """Append a delivery event to a message's chain, unless it has no new content or the chain has no room.
 
-        `at_url` says that the event's callback URL names the message. Raises `StorageError`.
+        `at_url` means that the event's callback URL names the message. Raises `StorageError`.
         """
         ledger = self.journal.ledger
 
         def draft(known: Sequence[Entry]) -> Draft | None:
-            index = batch_index(batch_of(known), EntryType.DELIVERY, data) if known and _may_move(known, data) else {}
+            index = (
+                batch_index(batch_of(known), EntryType.DELIVERY, data)
+                if known and _may_change_status(known, data)
+                else {}
+            )
             key = {}
             if at_url:
                 # The message's sender may be dead, or may not have received the answer with this id.
@@ -110,33 +114,33 @@ class MessageTrail:
         if appended.new:
             self._measure(str(data["word"]), appended.entries)
         if is_ends_only(appended.entries):
-            return appended  # batches count its final words by the entries themselves
+            return appended  # batches count its final events by the entries themselves
         # After a duplicate too: the first receipt may have broken off here.
         return appended._replace(entries=self.count_in_batches(subject, appended.entries))
 
     def append_receipt(
         self, subject: str, decide: Decide, data: Mapping[str, Value], known: Sequence[Entry] | None = None
     ) -> Appended:
-        """Append what `decide` returns, unless the event has an entry; reads only the ends of a long chain."""
+        """Append the draft of `decide`, unless the event has an entry; read only the ends of a long chain."""
         entries = self.journal.read_for_event(subject) if known is None else list(known)
 
-        def unless_entered(known: Sequence[Entry]) -> Draft | None:
-            return None if is_entered(known, data) else decide(known)
+        def unless_recorded(known: Sequence[Entry]) -> Draft | None:
+            return None if is_recorded(known, data) else decide(known)
 
         if not is_ends_only(entries):
-            return self.journal.append(subject, unless_entered, known=entries)
+            return self.journal.append(subject, unless_recorded, known=entries)
         try:
-            return self.journal.append_to_ends(subject, unless_entered, entries)
+            return self.journal.append_to_ends(subject, unless_recorded, entries)
         except BrokenChainError:
-            # The ledger counts the gaps that it reads, but it does not read the ends.
+            # The ledger counts the gaps in whole chains, but this read only the ends.
             self._telemetry.add(Metric.BROKEN_CHAINS)
             raise
 
     def join_early_receipts(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
-        """Record under a message the events that came before it, by its id at CXone; return the message's entries.
+        """Record under a message the events with its CXone id that were early; return the message's entries.
 
-        The events stay in their own chain too, and so do those that cannot be the message's. A message that only
-        claims the id gets them after `WAIT`, with no more weight than its URL. Raises `StorageError`.
+        All events stay in their own chain too. A message that only claims the id gets them after `WAIT`, with no more
+        weight than its URL. Raises `StorageError`.
         """
         receipts: Sequence[Entry] = self.journal.oldest(subjects.delivery(cxone_message_id))
         left_out = {RECIPIENT_HASH_KEY}
@@ -146,7 +150,7 @@ class MessageTrail:
             left_out.add(SIGNED_KEY)
         for receipt in receipts:
             data = {name: value for name, value in receipt.data.items() if name not in left_out}
-            if not is_entered(entries, data):
+            if not is_recorded(entries, data):
                 entries = self.record_receipt(subject, data, known=entries).entries
         # An earlier run may have recorded the last event and died before batches counted it.
         return self.count_in_batches(subject, entries)
@@ -164,10 +168,10 @@ class MessageTrail:
             self._telemetry.add(Metric.DELIVERY_LATENCY, latency_ms)
 
 
-def _may_move(known: Sequence[Entry], data: Mapping[str, Value]) -> bool:
+def _may_change_status(known: Sequence[Entry], data: Mapping[str, Value]) -> bool:
     """Whether an event changes its message's status, or may outrank another event later."""
-    unmoved = {Status.DISPATCHED, Status.DELIVERED, Status.FAILED}
-    return data["word"] in FINAL_WORDS or Message.of(known).status not in unmoved
+    unchanged = {Status.DISPATCHED, Status.DELIVERED, Status.FAILED}
+    return data["word"] in FINAL_WORDS or Message.of(known).status not in unchanged
 
 
 def _counted(batch_id: str, known: Sequence[Entry]) -> Draft | None:

@@ -1,4 +1,4 @@
-"""Show a message: its state, and the entries that the state was read from, page by page, all of them verified."""
+"""Read a message: its state, and the entries behind the state, page by page, all of them verified."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from cxone_messaging.domain.messages import Digest, Message
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.message_trail import MessageTrail
 
-# A longer chain is not held in memory, and nothing is appended to it here. Posting events makes none so long.
+# A longer chain is not kept in memory, and nothing is appended to it here. Posted events alone make no chain so long.
 _LONG = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedMessage:
-    """A message with a page of its audit trail; `next_after` is the sequence before the next page, if there is one.
+    """A message with a page of its audit trail.
 
-    `verified` says that no entry was changed, put in, moved or taken out between, in any page.
+    `next_after` is the sequence before the next page, if any. `verified` means that no entry of any page was changed,
+    inserted, moved or removed.
     """
 
     message: Message
@@ -30,16 +31,16 @@ class AuditedMessage:
 
 
 class ReadMessage:
-    """Shows messages."""
+    """Reads messages."""
 
     def __init__(self, trail: MessageTrail) -> None:
         self._trail = trail
         self._ledger = trail.journal.ledger
 
     def __call__(self, message_id: str, after: int | None = None, deadline: Deadline | None = None) -> AuditedMessage:
-        """Read a message, and the page of its entries that follows a sequence.
+        """Return a message, and the page of its entries after the sequence `after`.
 
-        Raises `message_not_found`, `audit_too_long` where the deadline comes first, and `StorageError`.
+        Raises `message_not_found`, `audit_too_long` if the deadline comes first, and `StorageError`.
         """
         subject = subjects.message(message_id)
         walked = in_time(self._ledger.walk(subject), deadline)
@@ -48,10 +49,10 @@ class ReadMessage:
             raise MessagingError(Code.MESSAGE_NOT_FOUND, "no message has this id")
         if len(entries) > _LONG:
             return self._read_long(message_id, chain(entries, walked), after)
-        # A chain that does not hold is shown as it is: nothing is appended to a chain that somebody has tampered with.
+        # A broken chain is shown as it is: nothing is appended to a chain that somebody has tampered with.
         verified = first_broken(subject, entries) is None
         if not verified:
-            # This read counts a gap. Where only the first query saw one, there is none.
+            # This read counts a gap. If only the first query showed a gap, there is none.
             entries = self._ledger.read(subject)
             verified = first_broken(subject, entries) is None
         if verified:
@@ -75,5 +76,5 @@ class ReadMessage:
         through = through_page()
         verified = first_broken(subjects.message(message_id), through) is None
         for _ in through:
-            pass  # behind the first fault
+            pass  # read the entries after the first broken one too
         return AuditedMessage(Message.of(digest.entries()), page.entries, verified, page.next_after)

@@ -1,4 +1,4 @@
-"""CXone's messaging administration API: its URLs, scopes, payloads and answers, all of them and only here.
+"""CXone's messaging administration API: only this module has its URLs, scopes and payloads.
 
 No independent public source confirms this API (README). Its documents do not say whether the calls after an approval
 take an `Idempotency-Key`; the client sends one, because it does no harm. Another API can be supported by a second
@@ -42,7 +42,7 @@ _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
 class TemplateGateway(Protocol):
     """CXone's operations on templates. After its deadline no byte of a request leaves.
 
-    All raise `CxoneCallError`, or `MessagingError` where no request is sent. `key` identifies a request, so that CXone
+    All raise `CxoneCallError`, or `MessagingError` if no request is sent. `key` identifies a request, so that CXone
     can recognise a repeated one.
     """
 
@@ -51,7 +51,10 @@ class TemplateGateway(Protocol):
         ...
 
     def approve(self, template: Template, deadline: Deadline) -> Receipt:
-        """Approve a template as it was fetched; `template_conflict` if it has changed since, or is held."""
+        """Approve a template as it was fetched.
+
+        Raises `template_conflict` if it has changed since, or if another user holds it.
+        """
         ...
 
     def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
@@ -100,7 +103,10 @@ class CxoneAdmin:
         )
 
     def approve(self, template: Template, deadline: Deadline) -> Receipt:
-        """Approve a template as it was fetched; `template_conflict` if it has changed since, or is held."""
+        """Approve a template as it was fetched.
+
+        Raises `template_conflict` if it has changed since, or if another user holds it.
+        """
         headers = {"If-Match": template.etag} if template.etag else {}
         body = {**template.document, "status": APPROVED}
         return _receipt(self._call("PUT", _path(template.id), WRITE, deadline, body, headers))
@@ -146,7 +152,7 @@ class CxoneAdmin:
         document: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request and return the answer; retry once with a new token, and after each 429 while time is left."""
+        """Return the answer to a request; retry once with a new token, and after each 429 in time."""
         wait = self._rng.uniform(*_FIRST_WAIT_SECONDS)
         was_refused = False
         while True:
@@ -239,7 +245,10 @@ def _unavailable(detail: str, status: int | None = None, *, in_doubt: bool = Fal
 
 
 def _receipt(answer: Answer) -> Receipt:
-    """Return the status, id and body that an audit needs. The status alone means success, whatever the body is."""
+    """Return the status, id and body that an audit needs.
+
+    The status alone means success, whatever the body is.
+    """
     document = _object(answer.body)
     id_ = document.get("id")
     valid_id = id_ if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable() else None

@@ -85,7 +85,10 @@ class _FinalResponse(http.client.HTTPResponse):
 
 
 class _Connecting(HTTPConnection):
-    """Looks up the name and connects within one timeout; checks the connection before it writes a body."""
+    """Looks up the name and connects within one timeout.
+
+    Checks the connection before it writes a body.
+    """
 
     resolver: Resolver
     idle_since: tuple[float, float] | None = None  # by the stopwatch and by the time of day
@@ -112,7 +115,10 @@ class _Connecting(HTTPConnection):
             raise NewConnectionError(self, "no address accepts connections") from error
 
     def _first_that_answers(self, addresses: Sequence[Address], until: float) -> socket.socket:
-        """Connect to one of a name's addresses; each gets a share of the time, so that dead ones leave time."""
+        """Connect to one of a name's addresses.
+
+        Each gets a share of the time, so that dead ones leave time.
+        """
         failure = OSError("the name has no address")
         for number, address in enumerate(addresses):
             left = until - time.monotonic()
@@ -206,10 +212,16 @@ class BoundedAdapter(HTTPAdapter):
 
     @override
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: the context verifies. It holds the certificates, so no connection reads them again."""
+        """Do nothing: the context verifies.
+
+        It holds the certificates, so no connection reads them again.
+        """
 
     def _context(self, verify: Any) -> ssl.SSLContext:
-        """Return the TLS context that verifies against a bundle; True means the bundle of the package."""
+        """Return the TLS context that verifies against a bundle.
+
+        True means the bundle of the package.
+        """
         context = self._contexts.get(verify)
         if context is None:
             context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)

@@ -148,7 +148,10 @@ def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
 
 
 def _values(text: str) -> list[str]:
-    """Return the values of a repeated header, which HTTP joins by commas; a date contains a comma itself."""
+    """Return the values of a repeated header, which HTTP joins by commas.
+
+    A date contains a comma itself.
+    """
     return [each.strip() for each in _BETWEEN_VALUES.split(text)]
 
 
@@ -160,7 +163,10 @@ def _wait(text: str, reference: float) -> float | None:
 
 
 def _date(text: str) -> float | None:
-    """Return an HTTP date in Unix seconds, None if it is invalid; a date without a zone is in UTC."""
+    """Return an HTTP date in Unix seconds, None if it is invalid.
+
+    A date without a zone is in UTC.
+    """
     try:
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,7 @@
-"""The addresses of host names: looked up in a thread, cached for a minute, the last one that worked first."""
+"""The addresses of host names: looked up in a thread, cached for a minute.
+
+The last address that worked is the first.
+"""
 
 import socket
 import threading
@@ -36,7 +39,10 @@ class Resolver:
         self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
 
     def addresses(self, host: str, port: int, seconds: float) -> list[Address]:
-        """Return a name's addresses, the last one that worked first. Raises `OSError`, `TimeoutError` included."""
+        """Return a name's addresses, the last one that worked first.
+
+        Raises `OSError`, `TimeoutError` included.
+        """
         looked_up_at, cached = self._cache.get((host, port), (float("-inf"), []))
         age = self._clock.monotonic() - looked_up_at
         if age < _FRESH_SECONDS:

@@ -1,4 +1,7 @@
-"""The token that all workers share, stored as a secret. Invalid content counts as no token, and is replaced."""
+"""The token that all workers share, stored as a secret.
+
+Invalid content counts as no token, and is replaced.
+"""
 
 import json
 import re

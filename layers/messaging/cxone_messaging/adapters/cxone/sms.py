@@ -39,7 +39,10 @@ class SmsGateway(Protocol):
     """Sends an SMS through CXone."""
 
     def prepare(self, seconds: float) -> None:
-        """Fetch a token if none is current, and wait at most `seconds` for it. Raises `MessagingError`."""
+        """Fetch a token if none is current, and wait at most `seconds` for it.
+
+        Raises `MessagingError`.
+        """
         ...
 
     def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
@@ -64,7 +67,10 @@ class CxoneSms:
         self._timeout_seconds = timeout_seconds
 
     def prepare(self, seconds: float) -> None:
-        """Fetch a token if none is current, and wait at most `seconds` for it. Raises `MessagingError`."""
+        """Fetch a token if none is current, and wait at most `seconds` for it.
+
+        Raises `MessagingError`.
+        """
         self._tokens.get(seconds)
 
     def send(
@@ -155,7 +161,7 @@ def _explanation(answer: bytes, sms: Sms) -> str:
 
 
 def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield each object that may describe an error: the answer itself, its `error`, and the items of `errors`."""
+    """Yield each object that may describe an error: the answer, its `error`, the items of `errors`."""
     yield document
     listed = document.get("errors")
     for each in (document.get("error"), *(listed if isinstance(listed, list) else ())):

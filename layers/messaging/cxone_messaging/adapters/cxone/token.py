@@ -46,10 +46,11 @@ class TokenEndpoint:
         self._clock = clock or SystemClock()
 
     def __call__(self, seconds: float) -> FetchedToken:
-        """Return a new token; it takes at most `seconds` to read the credentials and to fetch the token.
+        """Return a new token.
 
-        Raises `MessagingError` with `cxone_auth_failed` or `cxone_unavailable`; its `retry_after` is set only if CXone
-        requests a wait. Raises `StorageError` if the credentials cannot be read.
+        It takes at most `seconds` to read the credentials and to fetch the token. Raises `MessagingError` with
+        `cxone_auth_failed` or `cxone_unavailable`; its `retry_after` is set only if CXone requests a wait. Raises
+        `StorageError` if the credentials cannot be read.
         """
         deadline = Deadline.after(self._clock, seconds)
         client_id, client_secret = self._credentials()
@@ -79,7 +80,10 @@ class TokenEndpoint:
 
 
 def _token(answer: Answer) -> FetchedToken:
-    """Return the token of an answer with status 200. No error quotes the answer, because it may hold a token."""
+    """Return the token of an answer with status 200.
+
+    No error quotes the answer, because it may hold a token.
+    """
     try:
         # A whole number may have more digits than Python converts to an int. `json.loads` skips a byte order mark.
         document = json.loads(answer.body, parse_int=float)

@@ -1,4 +1,6 @@
-"""One CXone token for the whole fleet: from memory, else the shared one in Secrets Manager, else a new one.
+"""One CXone token for the whole fleet.
+
+A process uses the token in its memory, else the shared one in Secrets Manager, else it fetches a new one.
 
 The owner of the lease fetches. The other workers use the token that still works; without one they wait for the new
 token. Each token has a generation, so that a refused token is discarded once, and its successor is kept.
@@ -59,7 +61,10 @@ type FetchToken = Callable[[float], FetchedToken]
 
 
 class TokenCache:
-    """The token of one API family, safe to share between threads. `fetch` gets the seconds that it may take."""
+    """The token of one API family, safe to share between threads.
+
+    `fetch` gets the seconds that it may take.
+    """
 
     def __init__(
         self,
@@ -117,9 +122,10 @@ class TokenCache:
         return token if token and self._works(token) else None
 
     def mark_accepted(self, token: Token) -> None:
-        """Record that CXone accepted a token: if CXone refuses it later, it has expired, and a new token helps.
+        """Record that CXone accepted a token.
 
-        If earlier refused tokens hold the fleet back, this also records in the lease that this token works.
+        If CXone refuses it later, it has expired, and a new token helps. If earlier refused tokens hold the fleet back,
+        this also records in the lease that this token works.
         """
         with self._marks:
             if token.generation > self._accepted:
@@ -235,7 +241,10 @@ class TokenCache:
         return 1 if is_old else grant.failures + 1
 
     def _fetched(self, grant: Grant, seconds: float) -> Token:
-        """Return a new token. After any error of the fetch, the lease is released, and holds the fleet back."""
+        """Return a new token.
+
+        After any error of the fetch, the lease is released, and holds the fleet back.
+        """
         started = self._clock.now()
         try:
             fetched = self._fetch(seconds)

@@ -1,1 +1,1 @@
-"""The three tables: the ledger, the consents, and the state that sender processes share (schedule, leases)."""
+"""The three tables: the ledger, the consents, and the senders' shared state (schedule, leases)."""

@@ -1,4 +1,4 @@
-"""Consents: one small item a recipient with the ledger's latest decision, quick to read before each send."""
+"""Consents: one small item a recipient with the latest decision, quick to read before each send."""
 
 import random
 from collections.abc import Collection, Sequence

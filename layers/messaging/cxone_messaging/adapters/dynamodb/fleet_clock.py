@@ -1,8 +1,8 @@
-"""The fleet's time: one time that all senders share, although each has its own clock. A hybrid logical clock.
+"""The fleet's time: one time that all senders share, although each has its own clock.
 
-Every write of the schedule contains a stamp: its writer's time. A sender that reads a stamp ahead of its own time
-adopts the stamp from then on. So all senders come to follow the clock that is furthest ahead. The server's time limits
-how far ahead that can be. While it is unknown, the limit is how far two right clocks may differ.
+A hybrid logical clock. Every write of the schedule contains a stamp: its writer's time. A sender that reads a stamp
+ahead of its own time adopts the stamp from then on. So all senders come to follow the clock that is furthest ahead. The
+server's time limits how far ahead that can be. While it is unknown, the limit is how far two right clocks may differ.
 
 A sender cannot know how old a stamp is, unless the stamp was made since the sender last read the schedule. A sender
 that joins the fleet, or has found that clocks differ, is therefore unsure. It becomes sure once it has read the
@@ -27,7 +27,10 @@ _READ_SECONDS, _RARE_READ_SECONDS, _FREQUENT_SECONDS = 0.037, 0.1, 0.3
 
 
 class FleetClock:
-    """The fleet's time as this sender knows it. Instants are the schedule's: whole microseconds since 1970."""
+    """The fleet's time as this sender knows it.
+
+    Instants are the schedule's: whole microseconds since 1970.
+    """
 
     def __init__(self, clock: Clock, check: ClockCheck) -> None:
         self._clock = clock
@@ -105,7 +108,10 @@ class FleetClock:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether this sender's time may differ noticeably from the fleet's; another read can clarify that."""
+        """Whether this sender's time may differ noticeably from the fleet's.
+
+        Another read can clarify that.
+        """
         return self._unsure > TOLERANCE and self._clock.monotonic() - self._unsure_from < _UNSURE_SECONDS
 
     @property
@@ -130,10 +136,10 @@ class FleetClock:
     def observe(
         self, stamp: int, requested_at: float, *, own_lead: float | None = None, in_doubt: bool = False
     ) -> None:
-        """Learn from the stamp of the item that was requested at `requested_at`; adopt it if it is ahead.
+        """Learn from the stamp of the item that was requested at `requested_at`.
 
-        If the stamp is this sender's own, `own_lead` is the lead that the sender made it with. `in_doubt` means that
-        clocks are known to differ, so that no sender can be sure of its own clock.
+        Adopt it if it is ahead. If the stamp is this sender's own, `own_lead` is the lead that the sender made it with.
+        `in_doubt` means that clocks are known to differ, so that no sender can be sure of its own clock.
         """
         stopwatch, now = self._clock.monotonic(), self._clock.now()
         had_joined, is_own = self.joined, own_lead is not None

@@ -57,11 +57,17 @@ class Governor(Protocol):
         ...
 
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Return `count` consecutive slots; the first begins within `horizon` seconds. Raises `NoSlotError`."""
+        """Return `count` consecutive slots; the first begins within `horizon` seconds.
+
+        Raises `NoSlotError`.
+        """
         ...
 
     def check(self, slots: Slots) -> None:
-        """Check after the wait that slots may still be used. Raises `NoSlotError` and `SlotMissedError`."""
+        """Check after the wait that slots may still be used.
+
+        Raises `NoSlotError` and `SlotMissedError`.
+        """
         ...
 
     def succeeded(self, slots: Slots) -> None:
@@ -82,7 +88,10 @@ class Governor(Protocol):
 
 
 class DynamoGovernor:
-    """The schedule as one item in DynamoDB. One `check` in a process collects all readings of DynamoDB's time."""
+    """The schedule as one item in DynamoDB.
+
+    One `check` in a process collects all readings of DynamoDB's time.
+    """
 
     def __init__(
         self,
@@ -104,10 +113,11 @@ class DynamoGovernor:
         self._item = ScheduleItem(client, table, self._slot, clock, self._check)
 
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Return `count` consecutive slots; the first begins within `horizon` seconds. Raises `NoSlotError`.
+        """Return `count` consecutive slots; the first begins within `horizon` seconds.
 
-        A probe is one slot, whatever the `count`. This takes one write if this sender's view of the schedule is
-        current, and one more each time that it is not. A sender whose clock is wrong gets `ClockWrongError`.
+        Raises `NoSlotError`. A probe is one slot, whatever the `count`. This takes one write if this sender's view of
+        the schedule is current, and one more each time that it is not. A sender whose clock is wrong gets
+        `ClockWrongError`.
         """
         is_long = count * self._slot > 2 * TOLERANCE
         for _ in range(_MAX_RACES_LOST):
@@ -163,7 +173,10 @@ class DynamoGovernor:
         self._answered(slots, ", holdsInARow" if slots.holds and self._item.seen.holds else "")
 
     def failed(self, slots: Slots) -> None:
-        """Report that CXone was unavailable or sent no clear answer; it counts once, even if the SDK retries."""
+        """Report that CXone was unavailable or sent no clear answer.
+
+        It counts once, even if the SDK retries.
+        """
         pause = open_seconds(slots.failures + 1, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS))
         if slots.probe:
             if self._report_as_probe(
@@ -234,7 +247,10 @@ class DynamoGovernor:
         self._report(hold, lambda _: True)
 
     def release(self, slots: Slots) -> None:
-        """Report that slots were not used; this frees a probe, and unused slots of other kinds just pass."""
+        """Report that slots were not used.
+
+        This frees a probe, and unused slots of other kinds just pass.
+        """
         if slots.probe:
             self._report_as_probe(slots, "", "REMOVE probeUntil, probeOwner")
 
@@ -259,7 +275,10 @@ class DynamoGovernor:
         return self._report(write, lambda seen: seen.probe_owner == slots.probe)
 
     def _report(self, write: Callable[[], Schedule], still_applies: Callable[[Schedule], bool]) -> Schedule | None:
-        """Write a report; retry while the item has changed but `still_applies`. Return None if it does not."""
+        """Write a report; retry while the item has changed but `still_applies`.
+
+        Return None if it does not.
+        """
         if not self._item.time.joined:
             self._item.join(self._item.read())
         for _ in range(_MAX_RACES_LOST):

@@ -1,4 +1,4 @@
-"""The lease for a token's refresh: one worker of the fleet fetches at a time, and none for a while after a failure."""
+"""The lease for a token's refresh: one worker fetches at a time, and none for a while after a failure."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -70,9 +70,9 @@ class RefreshLease(Protocol):
         ...
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it. Raises `StorageError`.
+        """Record that a generation could not be shared, so that no worker waits for it.
 
-        Nothing is recorded if a newer generation is being fetched.
+        Raises `StorageError`. Nothing is recorded if a newer generation is being fetched.
         """
         ...
 
@@ -130,7 +130,10 @@ class DynamoRefreshLease:
         return True
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it. Raises `StorageError`."""
+        """Record that a generation could not be shared, so that no worker waits for it.
+
+        Raises `StorageError`.
+        """
         now = self._corrected(now)
         released_at = _milliseconds(now - JUST_RELEASED_SECONDS) - 1
         with suppress(_ConditionError):
@@ -237,7 +240,10 @@ class DynamoRefreshLease:
 
 
 class _ConditionError(Exception):
-    """An update's condition failed; `item` is the current item, empty if the service did not return it."""
+    """An update's condition failed.
+
+    `item` is the current item, empty if the service did not return it.
+    """
 
     def __init__(self, item: Mapping[str, Any]) -> None:
         super().__init__()

@@ -64,7 +64,10 @@ class DynamoLedger(Ledger):
         self._telemetry = telemetry
 
     def insert(self, entry: Entry) -> None:
-        """Append an entry. Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored."""
+        """Append an entry.
+
+        Raises `SequenceTakenError`; `StorageError` if it is not, or perhaps not, stored.
+        """
         try:
             self._client.execute_statement(**self._statement(entry))
         except self._client.exceptions.DuplicateItemException as error:
@@ -79,10 +82,10 @@ class DynamoLedger(Ledger):
                     raise StorageError("the ledger could not be written") from error
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
-        """Append entries of different subjects, 25 in one call, and return the result of each. Never raises.
+        """Append entries of different subjects, 25 in one call, and return the result of each.
 
-        The result of one entry does not affect the other entries. An entry whose answer was lost is read, and inserted
-        again if it is missing. 25 entries take at most a few seconds more than the SDK's own tries.
+        Never raises. The result of one entry does not affect the other entries. An entry whose answer was lost is read,
+        and inserted again if it is missing. 25 entries take at most a few seconds more than the SDK's own tries.
         """
         results: list[Insertion] = []
         for first in range(0, len(entries), _INSERT_LIMIT):
@@ -116,7 +119,10 @@ class DynamoLedger(Ledger):
         return (Entry.from_attributes(attributes_of(item)) for item in items)
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
-        """Return the entries of a batch's messages, reduced to what a status needs; the newest may be missing."""
+        """Return the entries of a batch's messages, reduced to what a status needs.
+
+        The newest may be missing.
+        """
         items = self._query(
             IndexName=BATCH_INDEX,
             KeyConditionExpression=f"{BATCH_KEY} = :id",
@@ -128,9 +134,10 @@ class DynamoLedger(Ledger):
         ]
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
-        """Return the subject whose entries contain CXone's id, or None; the newest may be missing for a moment.
+        """Return the subject whose entries contain CXone's id, or None.
 
-        Of several subjects, the result is the one whose sender got the id from CXone.
+        The newest may be missing for a moment. Of several subjects, the result is the one whose sender got the id from
+        CXone.
         """
         items = self._query(
             IndexName=CXONE_MESSAGE_INDEX,
@@ -143,9 +150,9 @@ class DynamoLedger(Ledger):
         return subjects[0] if subjects else None
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        """Yield the subjects after `after` with an entry of `day`, sorted, each once; the newest may be missing.
+        """Yield the subjects after `after` with an entry of `day`, sorted, each once.
 
-        Each page is read when the iterator reaches it, and `StorageError` is raised then.
+        The newest may be missing. Each page is read when the iterator reaches it, and `StorageError` is raised then.
         """
         after_one = {":after": {"S": after}} if after else {}
         items = self._query(
@@ -176,7 +183,10 @@ class DynamoLedger(Ledger):
         return sent_as(islice(self.walk(subject, page=_END), _END), cxone_message_id)
 
     def _query(self, **request: Any) -> Iterator[Any]:
-        """Yield the items of a query; each page is read, and may raise `StorageError`, when it is reached."""
+        """Yield the items of a query.
+
+        Each page is read, and may raise `StorageError`, when it is reached.
+        """
         # botocore's paginator would do the same, and cost a cold start's first answer 6 ms.
         try:
             while True:
@@ -239,7 +249,10 @@ class DynamoLedger(Ledger):
         }
 
     def _find(self, entry: Entry) -> Insertion | None:
-        """Return whether this or another entry has the sequence; None if no entry has. Raises `StorageError`."""
+        """Return whether this or another entry has the sequence; None if no entry has.
+
+        Raises `StorageError`.
+        """
         newest_first = self.walk(entry.subject, backwards=True, page=_END)
         found = next((stored for stored in newest_first if stored.sequence <= entry.sequence), None)
         if found is None or found.sequence < entry.sequence:

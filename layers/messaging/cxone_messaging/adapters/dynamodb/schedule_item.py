@@ -1,4 +1,7 @@
-"""The item of the Coordination table that holds the schedule; all senders read and write it by one time."""
+"""The item of the Coordination table that holds the schedule.
+
+All senders read and write it by one time.
+"""
 
 import contextlib
 from collections.abc import Mapping
@@ -28,7 +31,10 @@ class ConditionError(Exception):
 
 
 class ScheduleItem:
-    """The schedule's item; `seen` is its last known state, `slot` a slot's length in microseconds."""
+    """The schedule's item.
+
+    `seen` is its last known state, `slot` a slot's length in microseconds.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, slot: int, clock: Clock, check: ClockCheck) -> None:
         self._client = client
@@ -89,7 +95,10 @@ class ScheduleItem:
         return self._observe(answer, answer["Attributes"], requested_at, own_lead=lead)
 
     def join(self, seen: Schedule) -> None:
-        """Follow the fleet's time from now on. If this clock is ahead of it, move the taken slots ahead too."""
+        """Follow the fleet's time from now on.
+
+        If this clock is ahead of it, move the taken slots ahead too.
+        """
         for _ in range(_MAX_RACES_LOST):
             in_doubt = seen.clocks_differ or abs(self._check.skew) > TOLERANCE / MICRO
             next_slot = seen.backlog_from(self.time.now(), in_doubt=in_doubt)
@@ -126,7 +135,10 @@ class ScheduleItem:
     def _observe(
         self, answer: Any, item: Mapping[str, Any], requested_at: float, *, own_lead: float | None = None
     ) -> Schedule:
-        """Return the schedule in an answer of DynamoDB's; learn the server's and the fleet's time from both."""
+        """Return the schedule in an answer of DynamoDB's.
+
+        Learn the server's and the fleet's time from both.
+        """
         self._check.observe_answer(answer, requested_at)
         seen = self.seen = _read(item)
         stamp = seen.stamped_at if seen.stamped_at <= self.time.latest_plausible else 0

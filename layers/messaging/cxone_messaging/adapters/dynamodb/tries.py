@@ -1,4 +1,4 @@
-"""How often, and for how long, an adapter retries a call to a store that was throttled or whose answer was lost."""
+"""How often, and for how long, an adapter retries a throttled call or a lost answer."""
 
 import random
 from collections.abc import Iterator
@@ -14,7 +14,10 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 
 
 class Tries:
-    """The tries of one operation; iterate over them. A growing pause with jitter precedes each but the first."""
+    """The tries of one operation; iterate over them.
+
+    A growing pause with jitter precedes each but the first.
+    """
 
     def __init__(self, clock: Clock, rng: random.Random, most: int = MOST_TRIES) -> None:
         self._clock = clock
@@ -23,7 +26,10 @@ class Tries:
         self._give_up_at: float | None = None
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the numbers of the tries, from 0; they end after `most` tries, or when the time is up."""
+        """Yield the numbers of the tries, from 0.
+
+        They end after `most` tries, or when the time is up.
+        """
         yield 0
         for number in range(1, self._most):
             if not self.has_time():
@@ -33,7 +39,10 @@ class Tries:
             yield number
 
     def has_time(self) -> bool:
-        """Return whether another call may begin. The first use of this, after a failure, starts the time."""
+        """Return whether another call may begin.
+
+        The first use of this, after a failure, starts the time.
+        """
         now = self._clock.monotonic()
         if self._give_up_at is None:
             self._give_up_at = now + PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""DynamoDB's types of the values in entries: written and read without decimals, so that hashes stay the same."""
+"""DynamoDB's types of the values in entries, without decimals, so that hashes stay the same."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,10 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def attributes_of(item: Mapping[str, Any]) -> dict[str, Value]:
-    """Return an item of DynamoDB's as plain values; a value that no entry of ours holds breaks the entry's hash."""
+    """Return an item of DynamoDB's as plain values.
+
+    A value that no entry of ours holds breaks the entry's hash.
+    """
     return {name: read(attribute) for name, attribute in item.items()}
 
 

@@ -1,7 +1,8 @@
-"""Approve a template: fetch, validate, approve, register, subscribe, publish; each finished step is an entry.
+"""Approve a template: fetch, validate, approve, register, subscribe, publish.
 
-A repeated request does what is left. CXone's template shows whether it is approved; the ledger shows the other steps.
-The approval itself needs no claim: CXone takes it once for each version (`If-Match`, `meta.updated_at`).
+Each finished step is an entry. A repeated request does the remaining steps. CXone's template shows whether it is
+approved; the ledger shows the other steps. The approval itself needs no claim: CXone accepts it once for each version
+(`If-Match`, `meta.updated_at`).
 """
 
 import random
@@ -25,9 +26,9 @@ from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import checked_id
 from cxone_messaging.use_cases.journal import Journal
 
-# How often a template that changes, or is held by somebody, is tried before that is reported.
+# How often a template that changes, or that another user holds, is tried before that is reported.
 _PUTS = 4
-# After a conflict without any change, which is somebody's lock; doubling, with jitter.
+# The pause after a conflict without any change, which means another user's lock; doubling, with jitter.
 _FIRST_BACKOFF_SECONDS = 0.5
 # Codes of warnings.
 _SUBSCRIPTION_FAILED = "subscription_failed"
@@ -37,7 +38,7 @@ _REGISTERED_OTHERWISE = "registered_otherwise"
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A request to approve; the operator is the person who answers for it."""
+    """A request to approve; the operator is the person that answers for it."""
 
     registration: Registration
     operator: str | None = None
@@ -76,10 +77,10 @@ class ApproveTemplate:
         self._rng = rng
 
     def __call__(self, template_id: str, request: ApprovalRequest, deadline: Deadline) -> Approved:
-        """Approve a template, or do the steps that are left. `deadline` is the invocation's.
+        """Approve a template, or do the remaining steps. `deadline` is the invocation's.
 
         Raises `MessagingError`: `validation_failed` with all violations, `template_not_found`, `template_conflict`,
-        `registration_failed`, `in_progress`, those of calling CXone; and `StorageError`.
+        `registration_failed`, `in_progress`, and the codes of a failed call to CXone. Also raises `StorageError`.
         """
         subject = subjects.template(checked_id(template_id))
         attempt = Attempt(uuid.uuid4().hex, self._operator(request), deadline.less(OUTCOME_SECONDS))
@@ -89,7 +90,7 @@ class ApproveTemplate:
         run.entries, registration = registered.entries, registered.entry
         warnings = [
             *advice(template),
-            *self._differs(registration, request.registration),
+            *self._difference(registration, request.registration),
             *self._warned(_SUBSCRIPTION_FAILED, lambda: self._subscribe_url(run, template)),
             *self._warned(_AUDIT_FAILED, lambda: self._publish(run, template, registration)),
         ]
@@ -202,11 +203,11 @@ class ApproveTemplate:
             return [Advice(code, f"{error.detail}; the next request tries again")]
         return []
 
-    def _differs(self, registered: Entry, wanted: Registration) -> list[Advice]:
-        known = Registration.of(registered.data)
-        if known in {None, wanted}:
+    def _difference(self, registered: Entry, requested: Registration) -> list[Advice]:
+        if Registration.of(registered.data) in {None, requested}:
             return []
-        return [Advice(_REGISTERED_OTHERWISE, "it stays registered under another campaign, class or language")]
+        detail = "the template stays registered with another campaign name, message class or opt-in language"
+        return [Advice(_REGISTERED_OTHERWISE, detail)]
 
     def _record(
         self,
@@ -236,7 +237,10 @@ class ApproveTemplate:
 
 @dataclass(slots=True)
 class _Run:
-    """A request in progress; `entries` are the template's as far as known, `started` is its first validation."""
+    """A request in progress.
+
+    `entries` are the template's known entries, `started` is its first validation.
+    """
 
     template_id: str
     subject: str

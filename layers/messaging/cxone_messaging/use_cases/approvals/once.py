@@ -15,7 +15,7 @@ from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, instant, m
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.journal import Journal
 
-# Left of a request's time to record the result of a call.
+# The part of a request's time that is reserved for recording the result of a call.
 OUTCOME_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 1.0
 
@@ -29,7 +29,7 @@ class Attempt:
     deadline: Deadline
 
     def stamp(self, version: str) -> dict[str, Value]:
-        """Return what each of its entries about a version contains: who did it, and for which operator."""
+        """Return the data in each of its entries about a version: version, request and operator."""
         return {"version": version, "operator": self.operator, "owner": self.owner}
 
 
@@ -61,7 +61,7 @@ class StepCall:
 
 
 class Once:
-    """Does steps once, whatever number of requests asks for them."""
+    """Does each step once, however many requests need it."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
@@ -70,8 +70,7 @@ class Once:
     def run(self, step: StepCall, attempt: Attempt) -> StepResult:
         """Do a step, or return the result of the request that did it.
 
-        Raises what the call raises, `in_progress` where another request has the claim until the deadline, and
-        `StorageError`.
+        Raises the call's errors, `in_progress` if another request has the claim until the deadline, and `StorageError`.
         """
         before, entries = self._claim(step, attempt)
         if before.done:
@@ -91,7 +90,7 @@ class Once:
         self._append(step, attempt, step.known, EntryType.STEP_FAILED, self._failure(step, error, None))
 
     def _claim(self, step: StepCall, attempt: Attempt) -> tuple[StepState, list[Entry]]:
-        """Claim a step. Returns its state before the claim, or as it is where it is done, and the subject's entries."""
+        """Claim a step; return its state before the claim, or its present state if done, and the entries."""
         pause = _FIRST_PAUSE_SECONDS
         before = StepState(None, None, ())
 
@@ -119,7 +118,8 @@ class Once:
                 return before, entries
             known = None
             if pause > attempt.deadline.left:
-                raise MessagingError(Code.IN_PROGRESS, f"another request is at the step `{step.kind}`", retry_after=2)
+                detail = f"another request is doing the step `{step.kind}`: try again in 2 seconds"
+                raise MessagingError(Code.IN_PROGRESS, detail, retry_after=2)
             self._clock.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
 

@@ -1,4 +1,4 @@
-"""Show a template's approval: its state, and every entry that the state was read from, verified."""
+"""Read a template's approval: its state, and the entries behind the state, all of them verified."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from cxone_messaging.use_cases.approvals.validate import checked_id
 
 @dataclass(frozen=True, slots=True)
 class AuditedApproval:
-    """An approval with a page of its audit trail; `next_after` is the sequence before the next page, if there is one.
+    """An approval with a page of its audit trail.
 
-    `verified` says that no entry was changed, put in, moved or taken out, in any page.
+    `next_after` is the sequence before the next page, if any. `verified` means that no entry of any page was changed,
+    inserted, moved or removed.
     """
 
     approval: Approval
@@ -27,15 +28,15 @@ class AuditedApproval:
 
 
 class ReadApproval:
-    """Shows approvals."""
+    """Reads approvals."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def __call__(self, template_id: str, after: int | None = None, deadline: Deadline | None = None) -> AuditedApproval:
-        """Read an approval, and the page of its entries that follows a sequence.
+        """Return an approval, and the page of its entries after the sequence `after`.
 
-        Raises `template_not_found`, `audit_too_long` where the deadline comes first, and `StorageError`.
+        Raises `template_not_found`, `audit_too_long` if the deadline comes first, and `StorageError`.
         """
         subject = subjects.template(checked_id(template_id))
         entries = list(in_time(self._ledger.walk(subject), deadline))

@@ -1,7 +1,7 @@
 """Register an approved template with the carriers' gateway: once for each version.
 
-A try whose outcome is in doubt is repeated unchanged, under the same key, unless an event of CXone's proved meanwhile
-that it was registered.
+A try with a doubtful outcome is repeated unchanged, with the same key, unless an event from CXone has proved meanwhile
+that the template is registered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ class Register:
     def __call__(
         self,
         template: Template,
-        wanted: Registration,
+        requested: Registration,
         attempt: Attempt,
         known: Sequence[Entry],
         latency_from: float,
     ) -> StepResult:
-        """Register a template with `wanted`, or with the fields of an earlier try that may have succeeded.
+        """Register a template as `requested`, or with the fields of an earlier try that may have succeeded.
 
         `known` are the template's entries. The approval's latency runs from `latency_from`, a reading of the clock's
         stopwatch. Raises `MessagingError`: `registration_failed`, `in_progress`; and `StorageError`.
@@ -43,7 +43,7 @@ class Register:
 
         def fields(before: StepState) -> Registration:
             doubtful = (Registration.of(entry.data) for entry in before.doubtful)
-            return next((each for each in doubtful if each), wanted)
+            return next((each for each in doubtful if each), requested)
 
         def latency() -> dict[str, Value]:
             return {"approvalLatencyMs": milliseconds_since(latency_from, self._clock)}
@@ -75,7 +75,7 @@ class Register:
         except MessagingError as error:
             if error.code is Code.IN_PROGRESS:
                 raise
-            detail = f"the same request goes on from here: {error.detail}"
+            detail = f"repeat the request to finish the registration: {error.detail}"
             raise MessagingError(Code.REGISTRATION_FAILED, detail, retry_after=error.retry_after) from error
         if result.is_new:
             self._telemetry.add(Metric.TEMPLATES_APPROVED)

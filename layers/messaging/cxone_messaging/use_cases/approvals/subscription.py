@@ -1,7 +1,9 @@
-"""Have CXone tell us of approvals: one subscription for our URL and secret, whatever the template.
+"""Subscribe to CXone's events about approvals.
 
-The ledger remembers it under a subject of its own, with a fingerprint of the secret. Where the secret was rotated, the
-URL is subscribed anew: nothing is known of how CXone could be told another secret for a subscription that it has.
+One subscription for our URL and secret serves all templates.
+
+The ledger records it under its own subject, with a fingerprint of the secret. After a rotation of the secret, the URL
+is subscribed anew: the documents describe no way to change the secret of an existing subscription.
 """
 
 import hmac
@@ -17,7 +19,10 @@ from cxone_messaging.use_cases.approvals.once import Attempt, Once, StepCall
 
 
 class Subscribe:
-    """Subscribes the deployment's URL to CXone's events. `secret` returns the secret that CXone signs with."""
+    """Subscribes the deployment's URL to CXone's events.
+
+    `secret` returns the secret that CXone signs with.
+    """
 
     def __init__(self, once: Once, gateway: TemplateGateway, url: str, secret: Callable[[], str]) -> None:
         self._once = once
@@ -26,9 +31,9 @@ class Subscribe:
         self._secret = secret
 
     def __call__(self, attempt: Attempt) -> Mapping[str, Value]:
-        """Subscribe the URL with the current secret, unless it is subscribed; return data for the template's entry.
+        """Subscribe the URL with the current secret, once; return data for the template's entry.
 
-        Raises `MessagingError`, `in_progress` among them, and `StorageError`.
+        Raises `MessagingError`, also with `in_progress`, and `StorageError`.
         """
         secret = self._current_secret()
         fingerprint = _fingerprint(secret, self._url)
@@ -50,5 +55,8 @@ class Subscribe:
 
 
 def _fingerprint(secret: str, url: str) -> str:
-    """Return a name for a secret that does not reveal it; hashed once more, so that it is no signature of anything."""
+    """Return an id of a secret that does not reveal it.
+
+    A second hash makes it useless as a signature.
+    """
     return sha256(hmac.digest(secret.encode(), url.encode(), "sha256")).hexdigest()

@@ -12,7 +12,7 @@ from cxone_messaging.use_cases.approvals.once import OUTCOME_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The violations; `size` is None where no encoding can carry the content."""
+    """The result of a check; `size` is None if no encoding can carry the content."""
 
     violations: tuple[FieldError, ...]
     advice: tuple[Advice, ...]
@@ -26,13 +26,16 @@ class ValidateTemplate:
         self._gateway = gateway
 
     def __call__(self, template_id: str, deadline: Deadline) -> Validation:
-        """Check a template as CXone has it. Raises `MessagingError`: `template_not_found`, those of calling CXone."""
+        """Return the result for the template at CXone.
+
+        Raises `MessagingError`, also with `template_not_found`.
+        """
         template = self._gateway.fetch(checked_id(template_id), deadline.less(OUTCOME_SECONDS))
         return Validation(violations(template), advice(template), size_of(template))
 
 
 def checked_id(template_id: str) -> str:
-    """Return an id that a template can have. Raises `template_not_found`."""
+    """Return the id if a template can have it. Raises `template_not_found` otherwise."""
     if not is_template_id(template_id):
         raise MessagingError(Code.TEMPLATE_NOT_FOUND, "no template can have this id")
     return template_id

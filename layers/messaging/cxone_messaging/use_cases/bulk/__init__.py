@@ -1,1 +1,1 @@
-"""Send batches: take a batch, work off the queue, count a batch's messages."""
+"""Send batches: submit a batch, process the queue, count a batch's messages."""

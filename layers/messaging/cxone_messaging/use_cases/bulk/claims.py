@@ -1,4 +1,4 @@
-"""The entries of bulk messages: claims before anything is sent, outcomes after, and what to do with older entries."""
+"""The entries of bulk messages: claims before a send, outcomes after, decisions about older entries."""
 
 import random
 import uuid
@@ -24,7 +24,10 @@ _UNCONFIRMED = NotAccepted("cxone_unavailable", "claim_unconfirmed", tried=False
 
 
 class Claims:
-    """Writes a chunk's entries in one call. A record that is not claimed has a disposition afterwards."""
+    """Writes a chunk's entries in one call.
+
+    A record that is not claimed has a disposition afterwards.
+    """
 
     def __init__(
         self, trail: MessageTrail, pseudonyms: Pseudonyms, clock: Clock, telemetry: Telemetry, rng: random.Random
@@ -47,7 +50,10 @@ class Claims:
         return [self._is_recorded(*each) for each in zip(sent, drafts, entries, insertions, strict=True)]
 
     def _is_recorded(self, sent: Sent, draft: Draft, entry: Entry, insertion: Insertion) -> bool:
-        """Count an outcome that is in; append it once more where an early event took its sequence."""
+        """Count a stored outcome; append it again if an early event took its sequence.
+
+        Return whether it is counted.
+        """
         if insertion is Insertion.FAILED:
             return False
         subject = sent.record.subject
@@ -63,7 +69,7 @@ class Claims:
     def take_back(self, deadline: Deadline) -> None:
         """Record that nothing was sent under claims that may be stored although no answer confirmed them.
 
-        Their messages would end `unknown` otherwise. Claims that cannot be read before the deadline stay as they are.
+        Otherwise their messages would become `unknown`. Claims that cannot be read before the deadline stay unchanged.
         """
         unconfirmed, self._unconfirmed = self._unconfirmed, []
         while unconfirmed:
@@ -90,7 +96,7 @@ class Claims:
             self._telemetry.add(Metric.MESSAGES_REJECTED)
 
     def claim(self, items: Sequence[InFlight], deadline: float) -> list[InFlight]:
-        """Record that this process sends items by the deadline, in Unix seconds. Returns the items that it may send."""
+        """Record that this process sends items by `deadline` (Unix seconds); return those it may send."""
         written = format_time(instant(deadline))
         return self._insert_first(items, [self._sending(item, written) for item in items])
 
@@ -121,7 +127,7 @@ class Claims:
         return item.in_batch(draft)
 
     def _insert_first(self, items: Sequence[InFlight], drafts: Sequence[Draft]) -> list[InFlight]:
-        """Append each draft as its message's first entry, or behind earlier tries; return the items that are in."""
+        """Append each draft as its message's first entry, or after earlier tries; return the items appended."""
         firsts = [self._trail.journal.entry(draft, item.subject) for item, draft in zip(items, drafts, strict=True)]
         insertions = self._trail.journal.ledger.insert_many(firsts)
         for item, draft, first, insertion in zip(items, drafts, firsts, insertions, strict=True):
@@ -164,7 +170,7 @@ class Claims:
             item.disposition = later(self._rng)
 
     def _leave_to_owner(self, item: InFlight, entries: list[Entry]) -> None:
-        """Leave a message to the sender that has it, or finish the record where that sender is done; count it."""
+        """Leave a message to the sender that claimed it; finish and count the record if that sender is done."""
         batch_id = item.record.batch_id
         if not _is_same(item, Message.of(entries)):
             self._trail.count_as_refused(item.subject, entries, batch_id)
@@ -173,11 +179,11 @@ class Claims:
         updated = self._trail.mark_overdue_unknown(item.subject, entries)
         message = Message.of(updated)
         if self._trail.is_overdue(message):
-            # Its chain takes no entry.
+            # Its chain accepts no entry.
             item.disposition = Unusable("broken_chain")
             return
         if message.status is Status.SENDING:
-            # Another sender has it. Its record is looked at again after that sender's deadline.
+            # Another sender has claimed it. Its record returns after that sender's deadline.
             left = parse_time(message.deadline or "").timestamp() - self._clock.now()
             item.disposition = later(self._rng, left)
             return
@@ -186,5 +192,5 @@ class Claims:
 
 
 def _is_same(item: InFlight, message: Message) -> bool:
-    """Whether a message is the record's. A chain of early delivery events alone is."""
+    """Whether a message is the record's; it also is if its chain has only early delivery events."""
     return message.fingerprint in {None, item.fingerprint}

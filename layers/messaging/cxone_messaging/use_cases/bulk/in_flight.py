@@ -24,14 +24,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The record goes back on the queue, for so many seconds."""
+    """The record goes back on the queue, invisible for `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Only a person can do something about the record; it goes to the dead-letter queue with the reason."""
+    """Only a person can resolve the record; it goes to the dead-letter queue with the reason."""
 
     reason: str
 
@@ -48,7 +48,7 @@ def later(rng: random.Random, seconds: float = 0) -> Later:
 class InFlight:
     """A record that is being sent; it is finished once it has a disposition.
 
-    It has a permission where it names a recipient.
+    It has a permission if it names a recipient.
     """
 
     record: BulkRecord
@@ -62,12 +62,12 @@ class InFlight:
     status: str = ""
 
     def done(self, status: str) -> None:
-        """Finish the record; its message has that status."""
+        """Finish the record; `status` is its message's."""
         self.disposition, self.status = Done(), status
 
     @property
     def label(self) -> str:
-        """Return the record's result in a word: its message's status, `waiting`, or why it is unusable."""
+        """The record's result in a word: its message's status, `waiting`, or why it is unusable."""
         match self.disposition:
             case Unusable(reason):
                 return reason
@@ -82,7 +82,7 @@ class InFlight:
 
     @property
     def errors(self) -> list[FieldError]:
-        """Every rule that the message breaks; consent included once it was read."""
+        """Every rule that the message breaks; consent is included once it is read."""
         refused = refusal(self.permission.last) if self.permission else None
         return [*self.checked.errors, *([refused] if refused else [])]
 

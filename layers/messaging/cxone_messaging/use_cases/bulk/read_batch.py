@@ -13,7 +13,10 @@ class ReadBatch:
         self._ledger = ledger
 
     def __call__(self, batch_id: str) -> tuple[int, dict[str, int]]:
-        """Return a batch's total of accepted messages, and their number by status. Raises `batch_not_found`."""
+        """Return a batch's total of accepted messages, and their number by status.
+
+        Raises `batch_not_found`.
+        """
         entries = self._ledger.read(subjects.batch(batch_id))
         if not entries:
             raise MessagingError(Code.BATCH_NOT_FOUND, "no batch has this id")

@@ -1,8 +1,8 @@
-"""Send many messages, as fast as the account's schedule allows, with a handful of AWS calls for each chunk.
+"""Send many messages, as fast as the schedule allows, with a handful of AWS calls for each chunk.
 
-The rules are those of a single send: `sending` before the first byte, a slot for each message, the outcome after. A
-chunk's entries, consents and slots are written, read and reserved together, and a message that cannot be sent now goes
-back on the queue instead of to a caller. A process that dies leaves one chunk's messages `unknown` at most.
+The rules are the same as in a single send: `sending` before the first byte, a slot for each message, then the outcome.
+A chunk's entries, consents and slots are written, read and reserved together. A message that cannot be sent now goes
+back on the queue, because no caller waits for it. A process that dies leaves at most one chunk's messages `unknown`.
 """
 
 import random
@@ -27,17 +27,17 @@ from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispa
 from cxone_messaging.use_cases.send.permission import Permission, fresh
 
 CHUNK = 25
-# Bulk reserves a short way ahead only, so that a single send waits at most about that long for its slot.
+# Bulk reserves only this far ahead, so that a single send waits at most about that long for its slot.
 HORIZON_SECONDS = 1.0
-# The longest a round takes: until a token and slots are there, until the slowest answer, until all is recorded.
+# The longest that a round takes: to get a token and slots, to receive the slowest answer, to record all outcomes.
 _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
 ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
-# Consents are read so often where each reading or refusal takes too long.
+# How often consents are read if each read or rejection takes too long.
 _READS = 4
 
 
 class SendRecords:
-    """Sends the records of one SQS batch, 25 at a time. Posts run side by side in the `executor`."""
+    """Sends the records of one SQS batch, 25 at a time. Posts run in parallel in the `executor`."""
 
     def __init__(
         self,
@@ -68,12 +68,12 @@ class SendRecords:
         deadline: Deadline,
         on_result: Callable[[str, str], None] = lambda *_: None,
     ) -> list[Disposition]:
-        """Send the records for which there is time; return what happens to each record. Never raises.
+        """Send records while time is left; return the disposition of each record. Never raises.
 
         `deadline` is the invocation's. `on_result` is called with each message's id and its result in a word.
         """
         items = [self._item(record) for record in records]
-        self._set_repeats_aside(items)
+        self._postpone_repeats(items)
         waiting = [item for item in items if item.disposition is None]
         for first in range(0, len(waiting), CHUNK):
             if deadline.left < ROUND_SECONDS:
@@ -97,8 +97,8 @@ class SendRecords:
             permission = Permission(self._consents, self._pseudonyms.recipient_hash(checked.to), self._clock)
         return InFlight(record, message_id, fingerprint, checked, permission)
 
-    def _set_repeats_aside(self, items: Sequence[InFlight]) -> None:
-        """Postpone a record that is here twice: it will find the entries of the first."""
+    def _postpone_repeats(self, items: Sequence[InFlight]) -> None:
+        """Postpone a record that is repeated in the batch: later it finds the first record's entries."""
         seen: set[str] = set()
         for item in items:
             if item.message_id in seen:
@@ -136,7 +136,7 @@ class SendRecords:
         self._claims.take_back(deadline)
 
     def _still_allowed(self, items: Sequence[InFlight]) -> list[InFlight]:
-        """Return the items that fresh consents allow. Raises `StorageError` where reading is slow."""
+        """Return the items that fresh consents allow. Raises `StorageError` if reading is slow."""
         for _ in range(_READS):
             allowed = [item for item in items if item.disposition is None]
             if all(item.allowed.is_fresh for item in allowed):
@@ -147,15 +147,15 @@ class SendRecords:
         raise StorageError("the consents could not be read in time")
 
     def _look_up_consents(self, items: Sequence[InFlight]) -> None:
-        """Read the consents of items in one call."""
+        """Set the consents of items, read in one call."""
         fresh_until = fresh(self._clock)
         permissions = [item.permission for item in items if item.permission]
         found = self._consents.find_many({each.recipient_hash for each in permissions})
         for permission in permissions:
-            permission.know(found.get(permission.recipient_hash), fresh_until)
+            permission.remember(found.get(permission.recipient_hash), fresh_until)
 
     def _make_ready(self, count: int) -> Slots:
-        """Return slots for up to `count` messages, after a token is there. Raises `NoSlotError`."""
+        """Return slots for up to `count` messages, once a token is available. Raises `NoSlotError`."""
         deadline = Deadline.after(self._clock, _READY_SECONDS)
         self._dispatcher.prepare(_READY_SECONDS)
         within_horizon = max(1, int(HORIZON_SECONDS / self._dispatcher.slot_seconds))
@@ -168,7 +168,7 @@ class SendRecords:
                 self._clock.sleep(error.retry_after * self._rng.uniform(1.0, 1.2))
 
     def _pace(self, items: Sequence[InFlight], slots: Slots, deadline: Deadline) -> list[Sent]:
-        """Start each message at its slot's time, side by side, and wait for the last answer."""
+        """Start each message at its slot's time, in parallel, and return all results after the last answer."""
         sequence = SlotSequence(slots, self._dispatcher.governor, self._clock, deadline)
         under_way: list[Future[Sent]] = []
         halt: NotAccepted | None = None
@@ -189,7 +189,7 @@ class SendRecords:
         return [future.result() for future in under_way] + unsent
 
     def _refused_meanwhile(self, items: Sequence[InFlight]) -> Rejected | None:
-        """Return a rejection where the first item's consent, read again if it is old, was withdrawn."""
+        """Return a rejection if the first item's consent, read again if it is old, was withdrawn."""
         if not items[0].allowed.is_fresh:
             self._look_up_consents(items)
         return items[0].allowed.withdrawn()
@@ -208,7 +208,7 @@ class SendRecords:
         return Sent(item, outcome, latency_ms)
 
     def _record(self, sent: Sequence[Sent]) -> None:
-        """Record each outcome. Where that fails, the record comes back, and a later run records `unknown`."""
+        """Record each outcome. If that fails, the record returns, and a later run records `unknown`."""
         for each in sent:
             self._dispatcher.count(each.outcome, each.record.sms, each.latency_ms, Metric.BULK_DISPATCH_LATENCY)
         for each, is_recorded in zip(sent, self._claims.record(sent), strict=True):

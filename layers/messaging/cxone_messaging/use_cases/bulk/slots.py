@@ -8,16 +8,16 @@ from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.send.dispatcher import wait_until
 
-# The schedule is looked at again after so many slots, twice in a chunk: an eighth of a second at 100 a second.
-_LOOK_EVERY = 13
+# The schedule is read again after this many slots, twice in a chunk: an eighth of a second at 100 a second.
+_CHECK_EVERY = 13
 # Slots that replace missed ones lie no further ahead than this, in seconds.
 _HORIZON_SECONDS = 5.0
-# A hold, or a schedule that is full, is waited out where that ends this soon.
+# The process waits for the end of a hold, or of a full schedule, if that is this near.
 _PATIENCE_SECONDS = 2.0
 
 
 class SlotSequence:
-    """Hands out consecutive slots. Slots that this process missed because it was held up are replaced by others."""
+    """Hands out consecutive slots, and replaces slots that this process missed because it was delayed."""
 
     def __init__(self, slots: Slots, governor: Governor, clock: Clock, deadline: Deadline) -> None:
         self._slots = slots
@@ -25,12 +25,12 @@ class SlotSequence:
         self._clock = clock
         self._deadline = deadline
         self._next = 0
-        self._look_at = 0
+        self._check_at = 0
 
     def next(self, still_needed: int) -> Slots:
         """Wait for the next slot's time, but not past the deadline, and return the slot.
 
-        Raises `NoSlotError` when nothing more may be sent now, and `StorageError`.
+        Raises `NoSlotError` if no further message may be sent now, and `StorageError`.
         """
         while True:
             if self._next == self._slots.count:  # slots were missed, or a probe is fewer than requested
@@ -44,14 +44,14 @@ class SlotSequence:
             if not slot.probe and slot.is_missed(self._clock.now()):
                 continue  # a later slot may be in time
             try:
-                if number >= self._look_at:
+                if number >= self._check_at:
                     self._governor.check(slot)
-                    self._look_at = number + _LOOK_EVERY
+                    self._check_at = number + _CHECK_EVERY
             except SlotMissedError:
                 continue
             except RateUsedUpError as error:
-                # A short wait, as after a 429, is cheaper than putting the rest of the chunk back on the queue; the
-                # next free slots lie behind it.
+                # A short wait, as after a 429, is cheaper than to put the rest of the chunk back on the queue. The next
+                # free slots begin after that wait.
                 if error.retry_after > _PATIENCE_SECONDS:
                     raise
                 self._reserve_more(still_needed)
@@ -67,5 +67,5 @@ class SlotSequence:
                     raise
                 self._clock.sleep(error.retry_after)
             else:
-                self._next = self._look_at = 0
+                self._next = self._check_at = 0
                 return

@@ -1,9 +1,9 @@
-"""Submit a batch once: check every message, list the refused ones, queue the others.
+"""Submit a batch once: check every message, list the rejected ones, queue the rest.
 
-The batch's chain in the ledger shows its progress. The first entry has the request and its refusals, so that a repeated
-request decides the same. A further entry after each part says that the part is on the queue. A repeated request goes on
-after the last such part. A part that was half queued is queued again; its messages' references keep them from being
-sent again.
+The batch's chain in the ledger shows its progress. The first entry has the request and its rejections, so that a
+repeated request decides the same. After each part, a further entry records that the part is queued. A repeated request
+continues after the last such part. A part that was half queued is queued again; its messages' references prevent a
+second send.
 """
 
 import uuid
@@ -24,15 +24,18 @@ from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.journal import Journal
 
-# So many messages are queued between two entries.
+# How many messages are queued between two entries.
 _PART = 500
-# Left of an invocation's time for the last entry and the answer.
+# The part of an invocation's time that is reserved for the last entry and the answer.
 _SPARE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class BatchMessage:
-    """One message of a batch; `reference` is its idempotency key, made from the batch's where it has none."""
+    """One message of a batch.
+
+    `reference` is its idempotency key, derived from the batch's id if it is None.
+    """
 
     request: SmsRequest
     reference: str | None
@@ -40,7 +43,7 @@ class BatchMessage:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """A batch's result: how many messages are queued, and the broken rules of each that is not."""
+    """A batch's result: how many messages are queued, and the broken rules of each rejected message."""
 
     batch_id: str
     accepted: int
@@ -75,12 +78,10 @@ class SubmitBatch:
         deadline: Deadline,
         on_id: Callable[[str], None] = lambda _: None,
     ) -> SubmittedBatch:
-        """Submit a batch, finish one that broke off, or answer as the first request was answered.
+        """Submit a batch, finish one that broke off, or return the first request's result.
 
-        `deadline` is the invocation's. `on_id` is called with the batch's id first.
-
-        Raises `idempotency_key_reused`, `in_progress`, and
-        `StorageError`: then the same request finishes it.
+        `deadline` is the invocation's. `on_id` is called with the batch's id first. Raises `idempotency_key_reused` and
+        `in_progress`. After a `StorageError`, the same request finishes the batch.
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
         on_id(batch_id)
@@ -92,7 +93,7 @@ class SubmitBatch:
         if not entries:
             entries = self._begin(subject, batch_id, messages, fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
-            raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was another one")
+            raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
         rejected = _rejected(entries[0])
         accepted = len(messages) - len(rejected)
         if entries[-1].type == EntryType.BATCH_SUBMITTED:
@@ -166,13 +167,16 @@ class SubmitBatch:
                 raise MessagingError(Code.IN_PROGRESS, detail, retry_after=1)
             part = records[done : done + _PART]
             if not all(self._queue.put(part)):
-                raise StorageError("the queue did not take a part of the batch")
+                raise StorageError("a part of the batch could not be queued")
             done += len(part)
             entries = self._append(subject, entries, EntryType.BATCH_QUEUED, {"records": done})
         self._append(subject, entries, EntryType.BATCH_SUBMITTED, {"records": len(records)})
 
     def _append(self, subject: str, entries: list[Entry], type_: EntryType, data: dict[str, Value]) -> list[Entry]:
-        """Append behind `entries`. Raises `in_progress` where another request appended first: it queues the batch."""
+        """Append after `entries`.
+
+        Raises `in_progress` if another request was first: that request queues the batch.
+        """
 
         def decide(known: Sequence[Entry]) -> Draft | None:
             return Draft(type_, data) if len(known) == len(entries) else None
@@ -184,7 +188,7 @@ class SubmitBatch:
 
 
 def _written(rejected: Mapping[int, Sequence[FieldError]]) -> dict[str, Value]:
-    """Return refusals so that thousands fit into one entry: indexes grouped by the rules that their messages break."""
+    """Return rejections in a form of which thousands fit into one entry: indexes grouped by broken rules."""
     places: dict[str, list[str]] = {}
     for index, errors in rejected.items():
         places.setdefault(" ".join(f"{error.code}:{error.field}" for error in errors), []).append(str(index))

@@ -1,8 +1,8 @@
-"""Work off the records that SQS hands over, so that every receive but a failed one is a record's last.
+"""Process the records that SQS delivers, each received once unless its processing fails.
 
-SQS counts receives and gives up on a record after a few. A record that has to wait is therefore put back as a new
-record, and the old one is consumed: an outage of any length moves none to the dead-letter queue. A crash in between
-leaves the record twice on the queue, which the ledger makes harmless.
+SQS counts receives, and moves a record to the dead-letter queue after a few. A record that must wait is therefore put
+back as a new record, and the old one is consumed. So an outage of any length moves no record to the dead-letter queue.
+After a crash in between, the record is on the queue twice, which the ledger makes harmless.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ type Read = Callable[[str], BulkRecord | None]
 
 
 class WorkQueue:
-    """Sends the records of one SQS batch, puts records that wait back, and unusable ones aside."""
+    """Sends the records of one SQS batch, requeues records that wait, and sets unusable ones aside."""
 
     def __init__(self, send: SendRecords, queue: BulkQueue) -> None:
         self._send = send
@@ -30,7 +30,7 @@ class WorkQueue:
         deadline: Deadline,
         on_result: Callable[[str, str], None] = lambda *_: None,
     ) -> list[str]:
-        """Work off records, keyed by the queue's own ids. Returns the ids of records that need another receive.
+        """Process records, keyed by the queue's own ids; return the ids of records that need another receive.
 
         `on_result` is called with each message's id and its result in a word.
         """
@@ -38,7 +38,7 @@ class WorkQueue:
         failed = [
             id_
             for id_, record in records.items()
-            if record is None and not self._queue.put_aside(bodies[id_], "malformed_record")
+            if record is None and not self._queue.send_to_dead_letters(bodies[id_], "malformed_record")
         ]
         readable = {id_: record for id_, record in records.items() if record is not None}
         dispositions = self._send(list(readable.values()), deadline, on_result)
@@ -48,9 +48,9 @@ class WorkQueue:
                 case Later(seconds):
                     later.setdefault(round(seconds), []).append(id_)
                 case Unusable(reason):
-                    if not self._queue.put_aside(bodies[id_], reason):
+                    if not self._queue.send_to_dead_letters(bodies[id_], reason):
                         failed.append(id_)
         for seconds, ids in later.items():
-            there = self._queue.put([readable[id_] for id_ in ids], seconds)
-            failed += [id_ for id_, is_there in zip(ids, there, strict=True) if not is_there]
+            queued = self._queue.put([readable[id_] for id_ in ids], seconds)
+            failed += [id_ for id_, is_queued in zip(ids, queued, strict=True) if not is_queued]
         return failed

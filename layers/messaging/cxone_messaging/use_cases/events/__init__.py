@@ -1,1 +1,1 @@
-"""Receive CXone's events: delivery receipts, replies, news of templates."""
+"""Receive CXone's events: delivery receipts, replies, events about templates."""

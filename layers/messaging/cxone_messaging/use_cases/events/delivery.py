@@ -1,4 +1,4 @@
-"""Record a delivery event: once, in whatever order events come, under the message that it belongs to."""
+"""Record a delivery event once, in any order of arrival, under the message that it belongs to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Recorded(StrEnum):
 class Recording:
     """The answer to an event, and its subject's entries: all of them, or both ends of a very long chain.
 
-    `signed` is False where only a callback URL proves the event.
+    `signed` is False if only a callback URL proves the event.
     """
 
     recorded: Recorded
@@ -56,14 +56,14 @@ class RecordDelivery:
         signed: bool = False,
         recipient_hash: Callable[[], str | None] = lambda: None,
     ) -> Recording:
-        """Record an event under the message that its callback URL names, else under the one with CXone's id.
+        """Record an event under the message of its callback URL, else under the message with CXone's id.
 
-        An event that says nothing new, or for which there is no room, is a duplicate and no entry. An event of an
-        unknown message is kept under `delivery#<CXone's id>` until the message appears.
+        An event without new content, or without room in its chain, is a duplicate and no entry. An event of an unknown
+        message is kept under `delivery#<CXone's id>` until the message appears.
 
-        `signed` says that the body is signed beside the URL; it counts only where both can be of one message.
+        `signed` means that the body is signed beside the URL; it counts only if both can be of one message.
         `recipient_hash` returns the hash of the recipient that the body names; it is called only for signed bodies.
-        Raises `ValueError` where the event's timestamp is no instant, and `StorageError`.
+        Raises `ValueError` if the event's timestamp is no instant, and `StorageError`.
         """
         if message_id is None:
             return self._record_by_id(event.cxone_message_id, self._data(event, signed=True), recipient_hash)
@@ -84,12 +84,18 @@ class RecordDelivery:
         known: Sequence[Entry],
         recipient_hash: Callable[[], str | None],
     ) -> bool:
-        """Whether an event with a signed body can be of the message that its URL names. Raises `StorageError`."""
+        """Whether an event with a signed body can be of the message that its URL names.
+
+        Raises `StorageError`.
+        """
         ledger, subject = self._trail.journal.ledger, subjects.message(message_id)
         return not is_of_another(ledger, subject, known, event.cxone_message_id, recipient_hash)
 
     def lacks_id(self, message_id: str) -> bool:
-        """Whether a message was sent and its sender received no id from CXone. Raises `StorageError`."""
+        """Whether a message was sent and its sender received no id from CXone.
+
+        Raises `StorageError`.
+        """
         types = {entry.type for entry in self._trail.journal.oldest(subjects.message(message_id))}
         return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
 

@@ -1,4 +1,4 @@
-"""Callback URLs of messages that were sent before callback URLs had a secret of their own.
+"""Callback URLs of messages that were sent before callback URLs had their own secret.
 
 TO BE DELETED 30 days after all senders of a deployment sign with the callback secret: this module, its test
 `tests/security/test_old_urls_count_for_30_days.py`, and each line that names `OldUrls` (docs/decisions.md 72).
@@ -20,7 +20,7 @@ _COUNT_FOR = timedelta(days=30)
 
 
 class OldUrls:
-    """Judges old URLs. `secrets` are those of the webhook secret."""
+    """Verifies old URLs. `secrets` are the values of the webhook secret."""
 
     def __init__(self, secrets: WebhookSecrets, journal: Journal, clock: Clock) -> None:
         self._secrets = secrets

@@ -1,4 +1,4 @@
-"""Let in what CXone signed, and nothing else; then record it."""
+"""Accept only events that CXone signed, and record them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,16 +32,20 @@ from cxone_messaging.use_cases.events.subscription import RecordEvent, Subscript
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What proves a delivery event: the message that its signed URL names, or None; and a signed body."""
+    """The proof of a delivery event: the message that its signed URL names, or None.
+
+    And a signed body.
+    """
 
     message_id: str | None
     body_is_signed: bool
 
 
 class ReceiveEvent:
-    """Authenticates and records CXone's events. `secrets` sign bodies, `callback_secrets` sign callback URLs.
+    """Authenticates and records CXone's events.
 
-    Few events need `consents` and `record_event`, so these are made when an event first needs them.
+    `secrets` sign bodies, `callback_secrets` sign callback URLs. Few events need `consents` and `record_event`, so
+    these are made when an event first needs them.
     """
 
     def __init__(
@@ -66,10 +70,10 @@ class ReceiveEvent:
         self._telemetry = telemetry
 
     def authenticate(self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Proof:
-        """Check a delivery event's signatures, and return what they prove.
+        """Check a delivery event's signatures, and return the proof that they are.
 
-        A body with a signature must be signed rightly, even when the URL is good. Raises `invalid_signature`, without a
-        reason, and `StorageError`.
+        A signature of the body must be valid, even if the URL is. Raises `invalid_signature`, without a reason, and
+        `StorageError`.
         """
         if not is_within_limits(headers):
             raise self._refused()
@@ -79,24 +83,27 @@ class ReceiveEvent:
             self._require_signed_body(headers, body)
         return Proof(message_id, claims_signed_body)
 
-    def cxone_id(self, given: object, proof: Proof) -> str:
-        """Return CXone's id of an event's message, as it is kept. Raises `malformed_request`, and `StorageError`.
+    def cxone_id(self, value: object, proof: Proof) -> str:
+        """Return an event's CXone id in the form that is stored.
 
-        Where CXone accepted a message under an id that cannot be kept, only events with that id show its outcome. For
-        such a message, a hash replaces the id.
+        Raises `malformed_request`, and `StorageError`. If CXone accepted a message under an id that cannot be stored,
+        only events with that id show its outcome. For such a message, a hash replaces the id.
         """
-        id_ = cxone_id(given)
+        id_ = cxone_id(value)
         if id_ is not None:
             return id_
-        if isinstance(given, str) and given and proof.message_id and self._record_delivery.lacks_id(proof.message_id):
-            return "sha256:" + sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
+        if isinstance(value, str) and value and proof.message_id and self._record_delivery.lacks_id(proof.message_id):
+            return "sha256:" + sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         fault = FieldError(
             Code.MALFORMED_REQUEST, "messageId", "an id is a whole number or 1 to 128 characters of ASCII"
         )
         raise MessagingError(Code.MALFORMED_REQUEST, "the event names no message", errors=[fault])
 
     def authenticate_body(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Check a subscription event's signature, which its body must have. Raises `invalid_signature`."""
+        """Check a subscription event's signature, which its body must have.
+
+        Raises `invalid_signature`.
+        """
         if not is_within_limits(headers):
             raise self._refused()
         self._require_signed_body(headers, body)
@@ -104,8 +111,8 @@ class ReceiveEvent:
     def record(self, event: DeliveryEvent, proof: Proof) -> Recorded:
         """Record an authenticated delivery event. Raises `malformed_request`, and `StorageError`.
 
-        A URL alone proves a status of its own message, and a carrier's refusal of that message's recipient. All else
-        counts only where the body is signed.
+        A URL alone proves a status of its own message, and a carrier's refusal of that message's recipient. Any other
+        content counts only if the body is signed.
         """
         try:
             happened_at = plausible_instant(event.timestamp, instant(self._clock.now()), timedelta())
@@ -118,7 +125,7 @@ class ReceiveEvent:
 
         def opt_out_if_refused(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
-                refusal = _name_of_refusal(event, proof, recording)
+                refusal = _id_of_refusal(event, proof, recording)
                 consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
                 # Without a signed body, the holder of the URL chose the recipient that the event names.
                 self._record_refusal(consent, _number(event.to) if recording.signed else None, recording)
@@ -128,7 +135,7 @@ class ReceiveEvent:
                 event, proof.message_id, signed=proof.body_is_signed, recipient_hash=recipient_hash
             )
         except BrokenChainError as error:
-            # The event cannot be recorded; its opt-out is not lost for that.
+            # The event cannot be recorded, but that must not lose its opt-out.
             kept: list[Entry] = []
             signed = proof.body_is_signed
             if proof.message_id is not None and error.subject == subjects.message(proof.message_id):
@@ -144,10 +151,10 @@ class ReceiveEvent:
         return self._record_event()(event)
 
     def _record_refusal(self, consent: ConsentFromEvent, named: PhoneNumber | None, recording: Recording) -> None:
-        """Opt out a recipient that the carrier refuses; each time that the event comes, since a run may break off.
+        """Opt out a recipient that the carrier refuses, also for a repeated event, since a run may break off.
 
-        The message's own entry identifies the recipient. Where the message is not known for certain, `named` is opted
-        out: the recipient in the signed body, if it has one.
+        The message's own entry identifies the recipient. If the message is not known for certain, `named` is opted out:
+        the recipient in the signed body, if it has one.
         """
         sending = sending_of(recording.entries)
         if sending:
@@ -157,7 +164,7 @@ class ReceiveEvent:
             self._consents().record_event(named, consent)
 
     def _message_named(self, query: Mapping[str, str]) -> str | None:
-        """Return the message that a signed callback URL names."""
+        """Return the message that a signed callback URL names; None if the URL is not signed."""
         reference, signature = query.get("ref", ""), query.get("sig", "")
 
         def is_signed(values: Sequence[str]) -> bool:
@@ -181,14 +188,14 @@ class ReceiveEvent:
 
     def _refused(self) -> MessagingError:
         self._telemetry.add(Metric.WEBHOOKS_REFUSED)
-        return MessagingError(Code.INVALID_SIGNATURE, "the request has no valid signature of CXone's")
+        return MessagingError(Code.INVALID_SIGNATURE, "the request has no valid signature from CXone")
 
 
-def _name_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Return a refusal's id: the event's where its body is signed or it has an entry, else one for all of a message's.
+def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
+    """Return a refusal's id: the event's, or else one for all refusals of the message.
 
-    So a callback URL's holder makes no more consent entries than delivery entries, but for one, and takes no id that a
-    signed refusal needs.
+    It is the event's if the event's body is signed or the event has an entry. So the holder of a callback URL can make
+    only one consent entry more than delivery entries, and can use no id that a signed refusal needs.
     """
     if recording.signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity

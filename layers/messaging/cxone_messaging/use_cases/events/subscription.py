@@ -1,4 +1,4 @@
-"""Record a subscription event: a recipient's reply, news of a template, or something for people to look at."""
+"""Record a subscription event: a recipient's reply, a template's event, or one that a person reviews."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _STATUSES: Mapping[Keyword, ConsentStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEvent:
-    """One event as it came; its name, `event`, decides which fields it has."""
+    """One event as received; its name, `event`, decides which fields it has."""
 
     event: str
     id: str | None = None
@@ -50,9 +50,9 @@ class RecordEvent:
         self._clock = clock
 
     def __call__(self, event: SubscriptionEvent) -> Recorded:
-        """Record an event once, however often it comes. Raises `StorageError`.
+        """Record an event once, however often it arrives. Raises `StorageError`.
 
-        An event with an unknown name, or without the fields that its name calls for, is kept for a person to look at.
+        An event with an unknown name, or without the fields that its name requires, is kept for a person to review.
         """
         fields = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
         event_id = self._pseudonyms.event_id(fields)
@@ -72,14 +72,14 @@ class RecordEvent:
         except InvalidPhoneNumberError:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         status = _STATUSES.get(keyword)
-        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._is_dated_well(event)):
+        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._has_plausible_time(event)):
             consent = ConsentFromEvent(status, INBOUND, event_id, str(data["instant"]))
             return Recorded.ACCEPTED if self._consents.record_event(number, consent) else Recorded.DUPLICATE
         data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
         why = None if keyword is Keyword.HELP else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
-    def _is_dated_well(self, event: SubscriptionEvent) -> bool:
+    def _has_plausible_time(self, event: SubscriptionEvent) -> bool:
         """Whether an opt-in has a time that is not in the future."""
         try:
             return parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW

@@ -1,4 +1,4 @@
-"""The answer to the caller of a send: a receipt, or the error that says whether, and when, to try again."""
+"""The answer to the caller of a send: a receipt, or an error that shows whether and when to retry."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.outcomes import NotAccepted
 
-# Which field of a request breaks a rule.
+# The field of a request that breaks the rule.
 _FIELDS = {
     Code.INVALID_RECIPIENT: "to",
     Code.NOT_OPTED_IN: "to",
@@ -24,7 +24,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A dispatched message, for its caller; `replayed` where an earlier request dispatched it."""
+    """A dispatched message, for its caller; `replayed` if an earlier request dispatched it."""
 
     message: Message
     replayed: bool = False
@@ -36,19 +36,22 @@ def validation_failed(errors: Sequence[FieldError]) -> MessagingError:
 
 
 def retry_later(outcome: NotAccepted, message_id: str | None = None) -> MessagingError:
-    """Return the answer to a send that may be repeated; with the message's id where the ledger has entries of it."""
-    detail = f"CXone did not take the message; it may be sent again ({outcome.reason})"
+    """Return the answer to a send that may be repeated.
+
+    `message_id` is set if the ledger has entries of it.
+    """
+    detail = f"CXone did not accept the message; it may be sent again ({outcome.reason})"
     wait = max(1, math.ceil(outcome.retry_after or 0))
     return MessagingError(Code(outcome.code), detail, message_id=message_id, retry_after=wait)
 
 
 def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bool = False) -> MessagingError:
-    """Return the answer to a send that CXone, or our own rules, refused for good.
+    """Return the answer to a send that CXone, or our own rules, rejected permanently.
 
-    `codes` are CXone's one, or those of all broken rules.
+    `codes` are the codes of all broken rules, or the one code of CXone's rejection.
     """
-    code, *_ = known = [Code(each) for each in codes]
-    errors = [FieldError(each, _FIELDS[each], reason) for each in known if each in _FIELDS]
+    code, *_ = all_codes = [Code(each) for each in codes]
+    errors = [FieldError(each, _FIELDS[each], reason) for each in all_codes if each in _FIELDS]
     if errors:
         code, reason = Code.VALIDATION_FAILED, "nothing was sent"
     return MessagingError(code, reason, errors=errors, message_id=message_id, replayed=replayed)
@@ -56,12 +59,12 @@ def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bo
 
 def outcome_unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
     """Return the answer to a send whose outcome is unknown."""
-    detail = "the message may have gone out and must not be sent again; a delivery event will show its outcome"
+    detail = "the message may have been sent and must not be sent again; a delivery event will show its outcome"
     return MessagingError(Code.OUTCOME_UNKNOWN, detail, message_id=message_id, replayed=replayed)
 
 
 def replay(message: Message, entries: Sequence[Entry]) -> Receipt:
-    """Return the answer that a message's entries give. Raises the answer where it is a `MessagingError`."""
+    """Return the answer that a message's entries record; raise it if it is a `MessagingError`."""
     match message.status:
         case Status.QUEUED | Status.SENDING | Status.RETRYING:
             detail = "an earlier request with this key is still being sent; try again in a second"
@@ -69,9 +72,9 @@ def replay(message: Message, entries: Sequence[Entry]) -> Receipt:
         case Status.UNKNOWN:
             raise outcome_unknown(message.message_id, replayed=True)
         case Status.REJECTED:
-            known = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
-            several = known.get("codes")
-            codes = several if isinstance(several, list) else [known["error"]]
-            raise rejected(message.message_id, [str(each) for each in codes], str(known["reason"]), replayed=True)
+            data = next(entry.data for entry in reversed(entries) if entry.type == EntryType.REJECTED)
+            several = data.get("codes")
+            codes = several if isinstance(several, list) else [data["error"]]
+            raise rejected(message.message_id, [str(each) for each in codes], str(data["reason"]), replayed=True)
         case Status.DISPATCHED | Status.DELIVERED | Status.FAILED:
             return Receipt(message, replayed=True)

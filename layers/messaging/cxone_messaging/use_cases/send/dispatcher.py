@@ -1,4 +1,7 @@
-"""Send one message in its slot. Single and bulk sends share this, and the entries before and after a post."""
+"""Send one message in its slot.
+
+Single and bulk sends share this, and the entries before and after a post.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,9 +31,9 @@ from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
 
-# How far ahead, in seconds, a slot may lie that replaces a missed one or follows a refused token.
+# How far ahead, in seconds, a slot may begin that replaces a missed slot or follows a refused token.
 _HORIZON_SECONDS = 5.0
-# No reserved slot lies further ahead: a horizon, and a chunk of slots of the slowest account that bulk serves.
+# No reserved slot begins further ahead: a horizon, and a chunk of slots of the slowest account that bulk serves.
 _FURTHEST_SECONDS = 2 * _HORIZON_SECONDS
 SCHEDULE_UNREADABLE = NotAccepted("cxone_unavailable", "schedule_unreadable", tried=False)
 NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
@@ -39,7 +42,7 @@ NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
 def sending_draft(
     sms: Sms, consent: Consent, pseudonyms: Pseudonyms, *, fingerprint: str, owner: str, deadline: str
 ) -> Draft:
-    """Return the entry that precedes the first byte: who sends what, to whom, by which consent, until when."""
+    """Return the entry that precedes the first byte: sender, content, recipient, consent and deadline."""
     return Draft(
         EntryType.SENDING,
         {
@@ -59,7 +62,10 @@ def sending_draft(
 
 
 def outcome_draft(outcome: SendOutcome, latency_ms: int) -> Draft:
-    """Return the entry of a send's outcome; the latency, in milliseconds, ends with CXone's answer."""
+    """Return the entry of a send's outcome.
+
+    The latency, in milliseconds, ends with CXone's answer.
+    """
     data: dict[str, Value] = {"latencyMs": latency_ms}
     if not isinstance(outcome, Accepted | TokenRefused):
         data["reason"] = outcome.reason
@@ -85,7 +91,7 @@ type MaySend = Callable[[], SendOutcome | None]
 
 
 class Dispatcher:
-    """Sends messages in slots of the account's schedule, and reports to the other senders how CXone answers."""
+    """Sends messages in slots of the schedule, and reports CXone's answers to the other senders."""
 
     def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
         self._gateway = gateway
@@ -99,7 +105,7 @@ class Dispatcher:
         return self.governor.slot_seconds
 
     def prepare(self, seconds: float) -> None:
-        """Make sure that a token is at hand, within so many seconds. Raises `MessagingError`."""
+        """Make sure that a token is available, within `seconds`. Raises `MessagingError`."""
         self._gateway.prepare(seconds)
 
     def reserve(self, count: int, horizon_seconds: float) -> Slots:
@@ -107,7 +113,7 @@ class Dispatcher:
         return self.governor.reserve(count, horizon_seconds)
 
     def release(self, slots: Slots) -> None:
-        """Return slots that are not used, as far as the schedule can use them again."""
+        """Release slots that are not used, as far as the schedule can use them again."""
         self.governor.release(slots)
 
     def send_in_slot(
@@ -125,16 +131,17 @@ class Dispatcher:
     def send_now(
         self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
-        """Send before the deadline; where CXone refuses the token, send once more with a new one, in another slot.
+        """Send before the deadline.
 
-        `may_send` is called at the last moment before anything of the message leaves; an outcome that it returns ends
-        the send. Returns the slot that was used in the end, and the outcome. Never raises.
+        After a refused token, send once more with a new one, in another slot. `may_send` is called at the last moment
+        before any part of the message leaves; an outcome that it returns ends the send. Returns the slot that was used
+        last, and the outcome. Never raises.
         """
         outcome = self._send_once(sms, callback_url, deadline, may_send)
         if not isinstance(outcome, TokenRefused):
             return slot, outcome
         try:
-            self.governor.succeeded(slot)  # it answers
+            self.governor.succeeded(slot)  # CXone answers
             self._gateway.prepare(deadline.left)
             slot = self.wait_for(self.governor.reserve(1, _HORIZON_SECONDS), deadline)
         except NoSlotError as error:
@@ -154,10 +161,9 @@ class Dispatcher:
         return slot, outcome
 
     def wait_for(self, slot: Slots, deadline: Deadline) -> Slots:
-        """Wait for a slot's time; exchange a slot that this process missed because it was held up.
+        """Wait for a slot's time, and return the slot; replace it if this process missed it.
 
-        Raises `NoSlotError` where CXone asked the fleet to wait meanwhile or the deadline comes first, and
-        `StorageError`.
+        Raises `NoSlotError` if CXone has throttled the fleet meanwhile or the deadline comes first, and `StorageError`.
         """
         while True:
             try:
@@ -169,7 +175,7 @@ class Dispatcher:
                 return slot
 
     def report(self, slot: Slots, outcome: SendOutcome) -> None:
-        """Report to the other senders how CXone answered. A failure here must not hide the message's outcome."""
+        """Report to the other senders how CXone answered; suppress errors, to keep the message's outcome."""
         governor = self.governor
         with suppress(StorageError):
             match outcome:
@@ -205,7 +211,7 @@ class Dispatcher:
             nonlocal ended
             try:
                 ended = may_send()
-            except Exception:  # whatever failed, nothing was sent and nothing may be
+            except Exception:  # after any error, nothing has been sent and nothing may be sent
                 ended = NotAccepted("cxone_unavailable", "consent_unreadable", tried=False)
             if deadline.has_passed:
                 ended = NO_TIME_LEFT
@@ -218,8 +224,8 @@ class Dispatcher:
 def wait_until(slot: Slots, deadline: Deadline, clock: Clock) -> None:
     """Wait for a slot's time.
 
-    Raises `RateUsedUpError` where the deadline comes first, and `SlotMissedError` where the slot lies further ahead
-    than any reserved slot can: the clock was set back meanwhile.
+    Raises `RateUsedUpError` if the deadline comes first. Raises `SlotMissedError` if the slot is further ahead than any
+    reserved slot can be: then the clock was set back meanwhile.
     """
     wait = max(0.0, slot.start - clock.now())
     if wait > _FURTHEST_SECONDS:

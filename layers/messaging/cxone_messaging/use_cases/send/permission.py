@@ -1,4 +1,4 @@
-"""Whether a message may go to its recipient at this moment: a consent, and how long it may be gone by."""
+"""Whether a message may be sent to its recipient at this moment: a consent, and how long it is valid."""
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.domain.consents import FRESH_SECONDS, Consent, refusal
@@ -7,15 +7,15 @@ from cxone_messaging.domain.outcomes import Rejected
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 
-# Reads whose answer comes when the consent is no longer fresh are repeated so often.
+# How often a consent is read if each answer arrives too late to be fresh.
 _READS = 2
 
 
 class Permission:
     """One recipient's consent, read again whenever it was read more than `FRESH_SECONDS` ago.
 
-    So a word of the recipient's that is in force for that long has stopped every message that is not with CXone yet,
-    whatever held its sender up: a token, a slot, a slow network, or a frozen process.
+    So an opt-out that has been in force for that long stops every message that CXone does not have yet. It does not
+    matter what delayed the sender: a token, a slot, a slow network, or a frozen process.
     """
 
     def __init__(self, consents: ConsentStore, recipient_hash: str, clock: Clock) -> None:
@@ -32,21 +32,24 @@ class Permission:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the consent may still be gone by."""
+        """Whether the consent may still be used."""
         return self._fresh_until is not None and not self._fresh_until.has_passed
 
-    def know(self, consent: Consent | None, fresh_until: Deadline) -> None:
-        """Take over a consent that was read together with others, and until when it may be gone by."""
+    def remember(self, consent: Consent | None, fresh_until: Deadline) -> None:
+        """Set a consent that was read together with others, and the deadline of its use."""
         self._consent, self._fresh_until = consent, fresh_until
 
     def read(self) -> Consent | None:
-        """Read the consent, and return it. Raises `StorageError`."""
+        """Return the consent after a new read. Raises `StorageError`."""
         fresh_until = fresh(self._clock)
         self._consent, self._fresh_until = self._consents.find(self.recipient_hash), fresh_until
         return self._consent
 
     def consent(self) -> Consent | None:
-        """Return a consent that is fresh at this moment. Raises `StorageError`, also where reading takes too long."""
+        """Return a consent that is fresh at this moment.
+
+        Raises `StorageError`, also if reading takes too long.
+        """
         for _ in range(_READS):
             if self.is_fresh:
                 return self._consent
@@ -56,7 +59,10 @@ class Permission:
         return self._consent
 
     def withdrawn(self) -> Rejected | None:
-        """Return the end of a message that may not be sent any more, or None where it may. Raises `StorageError`."""
+        """Return the rejection of a message that may no longer be sent, or None.
+
+        Raises `StorageError`.
+        """
         refused = refusal(self.consent())
         if refused is None:
             return None
@@ -65,5 +71,5 @@ class Permission:
 
 
 def fresh(clock: Clock) -> Deadline:
-    """Return until when a consent may be gone by whose reading begins now."""
+    """Return the deadline for using a consent whose read begins now."""
     return Deadline.after(clock, FRESH_SECONDS)

@@ -1,7 +1,7 @@
 """Send one message at most once.
 
-`sending` is in the ledger before the first byte goes to CXone; the outcome is recorded after. A request with the same
-key finds the first request's entries and follows them: in flight, answered, to be tried again, or unknown.
+`sending` is in the ledger before the first byte goes to CXone; the outcome is recorded after the send. A request with
+the same key finds the first request's entries and follows them: in flight, answered, to be retried, or unknown.
 """
 
 import random
@@ -30,20 +30,20 @@ from cxone_messaging.use_cases.send.answers import Receipt
 from cxone_messaging.use_cases.send.dispatcher import NO_TIME_LEFT, Dispatcher, no_slot, outcome_draft, sending_draft
 from cxone_messaging.use_cases.send.permission import Permission
 
-# Left of an invocation's time to record the outcome after CXone's answer.
+# The part of an invocation's time that is reserved for recording the outcome after CXone's answer.
 _OUTCOME_SECONDS = 3.0
-# Another try needs at least this much time to connect and to be answered.
+# Another try needs at least this much time to connect and to receive the answer.
 _LEAST_SECONDS = 5.0
-# A pause is up to so many times the shortest one, so that messages that failed together are not retried together.
+# A pause is up to this many times the shortest one, so that messages that failed together are not retried together.
 _JITTER = 1.5
 _ROUNDING_SECONDS = 0.002
 _READ_PAUSE_SECONDS = 0.5
 
 
 class SendMessage:
-    """Sends one message, or answers as an earlier request with the same key was answered.
+    """Sends one message, or returns the answer to an earlier request with the same key.
 
-    `callback_url` makes the URL that CXone posts a message's delivery events to. `horizon_seconds` is how long a
+    `callback_url` makes the URL to which CXone posts a message's delivery events. `horizon_seconds` is how long a
     message may wait for its slot.
     """
 
@@ -71,7 +71,10 @@ class SendMessage:
         self._rng = rng
 
     def preview(self, request: SmsRequest) -> Checked:
-        """Check a request as a send would, its recipient's consent included; nothing is sent or recorded."""
+        """Return the check of a request, its recipient's consent included.
+
+        Nothing is sent or recorded.
+        """
         checked, _ = self._check(request)
         return checked
 
@@ -82,10 +85,10 @@ class SendMessage:
         deadline: Deadline,
         on_id: Callable[[str], None] = lambda _: None,
     ) -> Receipt:
-        """Send a request, or answer as the first request with this key was answered.
+        """Send a message and return the receipt, or the answer to the first request with this key.
 
-        `deadline` is the invocation's. `on_id` is called with the message's id first, so that the id is known whatever
-        happens. Raises `MessagingError` with any code of `POST /messages`, and `StorageError`.
+        `deadline` is the invocation's. `on_id` is called with the message's id first, so that the id is known even
+        after an error. Raises `MessagingError` with any code of `POST /messages`, and `StorageError`.
         """
         attempt = _Attempt(
             message_id=self._pseudonyms.message_id(idempotency_key or uuid.uuid4().hex),
@@ -103,7 +106,7 @@ class SendMessage:
         return self._send(checked.sms, permission, attempt)
 
     def _check(self, request: SmsRequest) -> tuple[Checked, Permission | None]:
-        """Check a request against all rules; the recipient's consent, one of them, is read."""
+        """Return the check of a request against all rules, and the recipient's consent, which one rule reads."""
         checked = check(request, self._rules)
         if checked.to is None:
             return checked, None
@@ -149,7 +152,7 @@ class SendMessage:
         return outcome
 
     def _finished(self, attempt: "_Attempt", outcome: SendOutcome) -> Receipt:
-        """Answer a request whose message is not tried again."""
+        """Return or raise the answer to a request whose message is not tried again."""
         match outcome:
             case Accepted():
                 return Receipt(Message.of(attempt.entries))
@@ -168,10 +171,10 @@ class SendMessage:
             raise answers.retry_later(no_slot(error)) from None
 
     def _claim(self, sms: Sms, permission: Permission, attempt: "_Attempt") -> list[Entry]:
-        """Record that this request sends the message, unless its entries say that another one does or did.
+        """Record that this request sends the message, unless another request does or did; return the entries.
 
-        The entry cites a consent that is fresh when the entry is made: after anything slow the consent is read again.
-        Raises `MessagingError` where the consent is gone, and `StorageError`.
+        The entry cites a consent that is fresh when the entry is made: after any slow call the consent is read again.
+        Raises `MessagingError` if the consent was withdrawn, and `StorageError`.
         """
         while True:
             consent = permission.consent()
@@ -203,14 +206,14 @@ class SendMessage:
         try:
             return self._trail.journal.append(attempt.subject, decide, known=attempt.entries).entries
         except StorageError:
-            # The answer may have been lost after the write: the stored entries decide, and if ours is there, we go on.
+            # The answer may have been lost after the write. The stored entries decide: if they contain ours, we go on.
             written = self._read_back(attempt)
             if not written or written[-1].data.get("owner") != attempt.owner:
                 raise
             return written
 
     def _read_back(self, attempt: "_Attempt") -> list[Entry]:
-        """Read a message's entries while there is time: a claim that cannot be read would end `unknown`."""
+        """Return a message's entries, with retries: a claim that cannot be read would become `unknown`."""
         while True:
             try:
                 return self._trail.journal.read(attempt.subject)
@@ -220,7 +223,7 @@ class SendMessage:
                 self._clock.sleep(_READ_PAUSE_SECONDS)
 
     def _may_retry(self, attempt: "_Attempt", entries: Sequence[Entry]) -> bool:
-        """Whether this very message was tried before, certainly not taken by CXone, and its pause is over."""
+        """Whether this message was tried before, CXone certainly did not accept it, and its pause is over."""
         message = Message.of(entries)
         return self._is_retrying(attempt, message) and not self._pause(message)
 
@@ -233,7 +236,7 @@ class SendMessage:
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
     def _answer_if_sent(self, attempt: "_Attempt", *, otherwise: MessagingError) -> Receipt:
-        """Answer from the ledger where the key's message was sent before; raise `otherwise` where it was not."""
+        """Return the ledger's answer if the key's message was sent before; raise `otherwise` if it was not."""
         # Only this request itself can have written entries for a message without a key.
         entries = self._trail.journal.read(attempt.subject) if attempt.repeatable else attempt.entries
         if not entries:
@@ -243,10 +246,10 @@ class SendMessage:
         return self._answer(attempt, entries)
 
     def _answer(self, attempt: "_Attempt", entries: list[Entry]) -> Receipt:
-        """Answer from the entries that another request wrote."""
+        """Return or raise the answer that another request's entries record."""
         message = Message.of(entries)
         if message.fingerprint != attempt.fingerprint:
-            raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was another one")
+            raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
         if self._is_retrying(attempt, message):
             too_early = NotAccepted(_retry_code(message), "too_early", retry_after=self._pause(message), tried=False)
             raise answers.retry_later(too_early, attempt.message_id)
@@ -254,7 +257,7 @@ class SendMessage:
         return answers.replay(Message.of(entries), entries)
 
     def _record(self, attempt: "_Attempt", outcome: SendOutcome, latency_ms: int) -> list[Entry]:
-        """Record the outcome, behind the delivery events that came meanwhile."""
+        """Record the outcome, after any delivery events that arrived meanwhile; return the entries."""
         draft = outcome_draft(outcome, latency_ms)
         try:
             appended = self._trail.journal.append(attempt.subject, lambda _: draft, known=attempt.entries)
@@ -263,11 +266,11 @@ class SendMessage:
             if isinstance(outcome, NotAccepted):
                 raise
             # CXone's answer stays true, and the caller may know it. The ledger says `sending`, which becomes `unknown`
-            # at its deadline. Nobody sends the message again, and a delivery event corrects its status.
+            # at its deadline. No request sends the message again, and a delivery event corrects its status.
             return [*attempt.entries, self._trail.journal.entry(draft, attempt.subject, attempt.entries)]
 
     def _back_off(self, attempt: "_Attempt", outcome: NotAccepted, number: int) -> None:
-        """Wait before the next try, or raise where the time or the number of tries does not allow another."""
+        """Wait before the next try, or raise if the time or the number of tries does not allow another."""
         tries = Message.of(attempt.entries).attempts
         delay = max(outcome.retry_after or 0.0, pause_after(tries, outcome.posts) * self._rng.uniform(1.0, _JITTER))
         hopeless = outcome.code == "cxone_auth_failed" or number == MOST_TRIES
@@ -277,7 +280,7 @@ class SendMessage:
 
 
 class _StaleConsentError(Exception):
-    """The consent that an entry was to cite has become too old."""
+    """The consent that an entry would cite has become too old."""
 
 
 def _retry_code(message: Message) -> Literal["rate_limited", "cxone_unavailable"]:
@@ -286,10 +289,10 @@ def _retry_code(message: Message) -> Literal["rate_limited", "cxone_unavailable"
 
 @dataclass(slots=True)
 class _Attempt:
-    """One request's try at a message, `repeatable` where it has a key; after its deadline nothing is sent.
+    """One request's try at a message, `repeatable` if it has a key.
 
-    `entries` are the message's as far as they are known. A new message has none; where that is wrong, the insert fails.
-    `started` is a reading of the clock's stopwatch.
+    After its deadline nothing is sent. `entries` are the message's known entries. A new message is assumed to have
+    none; if that is wrong, the insert fails. `started` is a reading of the clock's stopwatch.
     """
 
     message_id: str

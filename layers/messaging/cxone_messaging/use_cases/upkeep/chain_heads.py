@@ -1,4 +1,7 @@
-"""Find the last entries of chains on a day, reading from their ends: chains of any length take bounded memory."""
+"""Find the last entries of chains on a day.
+
+Chains are read from their ends, so any length takes bounded memory.
+"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -18,7 +21,7 @@ from cxone_messaging.use_cases.message_trail import MessageTrail
 MOST_ENTRIES = 2_000
 # More unreadable chains in one part mean that the store fails, not the chains.
 MOST_UNREADABLE = 20
-# With less time left, no further chain is begun.
+# With less time left, the run begins no further chain.
 SPARE_SECONDS = 30.0
 
 _PAGE = 100
@@ -38,7 +41,7 @@ class NoTimeError(Exception):
 class Named:
     """A chain to read, of the checkpoint's own day or only of the day before.
 
-    `seen` is the head that the checkpoint of the day before lists; it may have skipped the chain.
+    `seen` is the head that the previous day's checkpoint lists; `was_skipped` means that it skipped the chain.
     """
 
     subject: str
@@ -49,9 +52,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The result of reading a chain: its head, or the error; all entries if its message's sender died.
+    """The result of reading a chain: its head, or the error.
 
-    `has_gap` says that a sequence is missing among the entries that were read.
+    `dead` is the whole chain if its sender died. `has_gap` means that a sequence is missing among the entries that were
+    read.
     """
 
     head: Head | None = None
@@ -61,12 +65,12 @@ class Looked:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the chain itself is damaged; a store that does not answer proves nothing."""
+        """Whether the chain itself is damaged; an error of the store is no proof of that."""
         return self.has_gap or (self.trouble is not None and not isinstance(self.trouble, StorageError))
 
 
 class ChainHeads:
-    """Reads chains, side by side in an executor."""
+    """Reads chains, in parallel in an executor."""
 
     def __init__(self, trail: MessageTrail, executor: Executor) -> None:
         self._trail = trail
@@ -74,19 +78,19 @@ class ChainHeads:
         self._executor = executor
 
     def __call__(self, part: Sequence[Named], day: date, deadline: Deadline) -> Iterator[tuple[Named, Looked]]:
-        """Read chains side by side; read again those that are unreadable or have a gap.
+        """Read chains in parallel; read unreadable chains, and chains with a gap, a second time.
 
-        Raises `StorageError` where so many are unreadable that the store must be failing.
+        Raises `StorageError` if so many chains are unreadable that the store must be failing.
         """
 
         def look(named: Named) -> Looked:
             try:
                 return self._look(named, day, deadline)
             except Exception as error:
-                return Looked(trouble=error)  # whatever is wrong with one chain, the others are read
+                return Looked(trouble=error)  # an error of one chain must not stop the other chains
 
         looked = list(self._executor.map(look, part))
-        # A query is no snapshot, so that a gap may only seem to be there.
+        # A query is no snapshot, so it may show a gap that does not exist.
         again = [
             look(each) if _is_unreadable(found) or found.has_gap else found
             for each, found in zip(part, looked, strict=True)
@@ -110,7 +114,7 @@ class ChainHeads:
                 break
             is_passed = named.seen is not None and entry.sequence <= named.seen.sequence
             if is_passed and not named.is_of_day and not named.was_skipped:
-                break  # the checkpoint before has all earlier entries
+                break  # the previous day's checkpoint covers all earlier entries
             if number >= MOST_ENTRIES:
                 raise TooLongError
             if number % _PAGE == 0 and number >= len(end) and deadline.left < SPARE_SECONDS:

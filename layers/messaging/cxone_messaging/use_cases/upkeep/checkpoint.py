@@ -1,14 +1,14 @@
 """Make the checkpoints of past days: the last entry of each chain on a day, under one Merkle root.
 
-The next run continues where a run broke off: a day's heads are recorded in parts, in the order of their subjects, and
-a day without a last entry is not finished. Days that were missed are made up for, the oldest first.
+A run that breaks off is continued by the next run. A day's heads are recorded in parts, in the order of their subjects,
+and a day without a last entry is unfinished. Missed days are made up for, the oldest first.
 
-The chains of the day before are read again: an entry dated on it may have come after its checkpoint.
+The chains of the previous day are read again: an entry dated on it may have been appended after its checkpoint.
 
 A chain is read from its end, no further than its head. A chain that is too long for that, or unreadable, is listed as
 skipped, and the next day's checkpoint reads it again. So no chain holds up the checkpoint of a day.
 
-Because every chain of a day is read here, a message whose sender died is found here at the latest, the next day.
+Because every chain of a day is read here, this run finds a message whose sender died at the latest on the next day.
 """
 
 import heapq
@@ -26,9 +26,9 @@ from cxone_messaging.domain.checkpoints import (
     Head,
     heads_in,
     is_finished,
+    last_complete_day,
     reached,
     root_of,
-    settled_day,
     skipped_in,
 )
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, Draft, Entry, EntryType, Value, first_broken
@@ -41,7 +41,7 @@ from cxone_messaging.use_cases.upkeep.chain_heads import SPARE_SECONDS, ChainHea
 
 # The heads in one entry: 30 KB as a rule, and below DynamoDB's 400 KB even with the longest subjects.
 PART = 250
-# A function that has not run for longer leaves days without a checkpoint; an audit reports them.
+# A function that has not run for longer leaves days without a checkpoint. An audit reports such days.
 LOOKBACK_DAYS = 60
 
 _READERS = 16
@@ -71,7 +71,7 @@ class _Part:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is as long as an entry may be."""
+        """Whether the part is as long as an entry may be."""
         return len(self.listed) + len(self.skipped) == PART
 
     def written(self) -> dict[str, Value]:
@@ -84,7 +84,7 @@ class _Part:
 
 
 class CheckpointLedger:
-    """Makes checkpoints. Chains are read side by side in the `executor`."""
+    """Makes checkpoints. Chains are read in parallel in the `executor`."""
 
     def __init__(
         self, trail: MessageTrail, clock: Clock, telemetry: Telemetry, executor: Executor | None = None
@@ -96,7 +96,10 @@ class CheckpointLedger:
         self._heads = ChainHeads(trail, executor or ThreadPoolExecutor(_READERS))
 
     def __call__(self, deadline: Deadline) -> list[Checkpoint]:
-        """Make the checkpoints that are due while there is time, and return them. Raises `StorageError`."""
+        """Make the checkpoints that are due while there is time, and return them.
+
+        Raises `StorageError`.
+        """
         before, days = self._due()
         made: list[Checkpoint] = []
         try:
@@ -108,12 +111,12 @@ class CheckpointLedger:
                 made.append(checkpoint)
                 before = entries
         except _OvertakenError:
-            pass  # the other run makes the rest, and the next run finds what is missing
+            pass  # the other run makes the rest, and the next run makes any that are still missing
         return made
 
     def _due(self) -> tuple[Sequence[Entry], list[date]]:
-        """Return the newest checkpoint's entries and the days since; without one, the days from the first entry on."""
-        newest = settled_day(instant(self._clock.now()))
+        """Return the newest checkpoint's entries and the days since, else all days since the first entry."""
+        newest = last_complete_day(instant(self._clock.now()))
         days: list[date] = []
         for day in (newest - number * _DAY for number in range(LOOKBACK_DAYS)):
             entries = self._ledger.read(subjects.checkpoint(day))
@@ -126,9 +129,9 @@ class CheckpointLedger:
         return next(self._ledger.subjects_of_day(day.isoformat()), None) is None
 
     def _make(self, day: date, before: Sequence[Entry], deadline: Deadline) -> Sequence[Entry]:
-        """Make one checkpoint, or continue one, and return its entries. It is unfinished where time ran out.
+        """Make or continue one checkpoint, and return its entries. It is unfinished if time ran out.
 
-        `before` are the entries of the checkpoint of the day before.
+        `before` are the entries of the previous day's checkpoint.
         """
         entries: Sequence[Entry] = self._ledger.read(subjects.checkpoint(day))
         if is_finished(entries):
@@ -160,9 +163,10 @@ class CheckpointLedger:
         return self._append(day, entries, EntryType.CHECKPOINT, end)
 
     def _named(self, day: date, before: Sequence[Entry], after: str) -> Iterator[Named]:
-        """Return the chains to read, in order: those with an entry on a day, or on the day before.
+        """Yield the chains to read, in order: all chains with an entry on the day, or on the previous day.
 
-        The latter only if that day has a checkpoint, `before`; the chains that it skipped are included.
+        Chains of the previous day are included only if that day has a checkpoint, `before`; so are the chains that it
+        skipped.
         """
         of_day = ((subject, 0) for subject in self._ledger.subjects_of_day(day.isoformat(), after))
         if not before:
@@ -177,7 +181,7 @@ class CheckpointLedger:
             yield Named(subject, 0 in days, seen(subject), was_skipped=subject in skipped)
 
     def _mark_unknown(self, chain: list[Entry] | None) -> None:
-        """Record `unknown` for a message whose sender died; leave a chain that does not hold.
+        """Record `unknown` for a message whose sender died; leave a broken chain alone.
 
         The entry is dated today, and so changes no head of the checkpoint's day.
         """

@@ -1,9 +1,9 @@
 """Join early delivery events to their messages, and count messages that stay unknown.
 
 A run every few minutes reads the ledger's index of subjects that need attention, while it has time. The next run finds
-what it does not reach. Each run begins at a random instant and takes subjects in random order, so that a run which is
-cut off leaves out other subjects than the one before. Events of the last minutes come first, because their messages
-have just appeared. Half of the time is for joining: an index full of unknown messages takes the other half at most.
+the rest. Each run begins at a random instant and reads subjects in random order. So a run that ends early omits other
+subjects than the run before. Events of the last minutes are first, because their messages have just appeared. Half of
+the time is for joining: an index full of unknown messages takes at most the other half.
 """
 
 import random
@@ -25,10 +25,10 @@ from cxone_messaging.use_cases.message_trail import MessageTrail
 _DAY = 86_400.0
 # A message appears within a minute of its first event, or never. An unknown message is reported for a week.
 _JOIN_SECONDS, _REPORT_SECONDS = _DAY, 7 * _DAY
-# Every event of the last two runs.
+# This covers every event of the last two runs.
 _FRESH_SECONDS = 600.0
 _LEAST_SECONDS = 5.0
-# So many subjects are read before the first one's turn: some pages of the index, and more than a run has time for.
+# How many subjects are read before the first is processed: some pages of the index, and more than a run has time for.
 _BLOCK = 20_000
 
 
@@ -41,7 +41,10 @@ class Swept:
 
 
 class Sweep:
-    """Sweeps the index; `patience_seconds` is how long a message may be unknown without being counted."""
+    """Sweeps the index.
+
+    `patience_seconds` is how long a message may be unknown without being counted.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,10 @@ class Sweep:
         self._rng = rng or random.Random()  # noqa: S311  an order is no secret
 
     def __call__(self, deadline: Deadline) -> Swept:
-        """Do one run. Raises `StorageError`; the metric is reported once messages are counted."""
+        """Do one run, and return its counts.
+
+        Raises `StorageError`, but after the count the metric is reported.
+        """
         unknown = self._count_unknown(deadline.less(deadline.left / 2))
         self._telemetry.add(Metric.MESSAGES_STILL_UNKNOWN, unknown)
         return Swept(self._join(deadline), unknown)
@@ -82,7 +88,10 @@ class Sweep:
         return joined + self._join_each(self._in_random_order(Attention.UNMATCHED, _JOIN_SECONDS, 0), seen, deadline)
 
     def _join_each(self, strays: Iterable[str], seen: set[str], deadline: Deadline) -> int:
-        """Join the events of each subject that was not seen yet. An error is raised after the other subjects' turn."""
+        """Join the events of each subject not seen yet; return their number.
+
+        Raises any error at the end.
+        """
         joined = 0
         failure: StorageError | None = None
         for stray in strays:
@@ -107,7 +116,10 @@ class Sweep:
         return len(self._trail.join_early_receipts(owner.subject, cxone_message_id, known)) - len(known)
 
     def _in_random_order(self, why: Attention, since: float, until: float) -> Iterator[str]:
-        """Return the subjects of an interval, given in seconds ago, some of them twice, from a random start."""
+        """Yield the subjects of an interval, given in seconds ago, from a random start.
+
+        Some occur twice.
+        """
         start = self._ago(self._rng.uniform(until, since))
         found = chain(
             self._ledger.flagged(why, self._ago(since), start), self._ledger.flagged(why, start, self._ago(until))
