@@ -157,9 +157,9 @@ class FakeConsentStore:
     def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
         return {each: self._consents[each] for each in recipient_hashes if each in self._consents}
 
-    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
         known = self._consents.get(consent.recipient_hash)
-        if regardless or known is None or known.sequence <= consent.sequence:
+        if regardless or known is None or known.sequence <= consent.sequence - ahead:
             self._consents[consent.recipient_hash] = consent
 
 

@@ -68,6 +68,14 @@ def test_one_that_is_stored_regardless_replaces_even_a_later_one(store):
     assert store.find(CONSENT.recipient_hash) == OUT
 
 
+def test_one_that_is_stored_ahead_of_its_entry_replaces_earlier_ones_only(store):
+    store.store(CONSENT)
+    store.store(replace(OUT, sequence=CONSENT.sequence), ahead=True)
+    assert store.find(CONSENT.recipient_hash) == CONSENT
+    store.store(OUT, ahead=True)
+    assert store.find(CONSENT.recipient_hash) == OUT
+
+
 def test_of_two_for_the_same_place_in_the_ledger_the_one_that_got_it_comes_later(store):
     store.store(replace(OUT, sequence=CONSENT.sequence))
     store.store(CONSENT)

@@ -4,6 +4,7 @@ Nobody's append leaves a gap, so a chain with one was tampered with: it takes no
 opt-out comes into force all the same, and is entered before the gap.
 """
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -105,6 +106,90 @@ def test_an_opt_in_is_refused(desk):
     assert desk.consents.find(HASH).status is OUT
 
 
+START = ConsentFromEvent(IN, "message.inbound", "start", "2026-11-18T13:06:40.000Z")
+STOP = ConsentFromEvent(OUT, "message.inbound", "stop", "2026-11-18T13:06:50.000Z")
+
+
+class TestAStartThatComesAgain:
+    """CXone repeats events, and a signed one without a timestamp can be replayed."""
+
+    @pytest.fixture
+    def desk(self):
+        desk = Desk()
+        desk.manage.record_event(NUMBER, START)
+        desk.clock.advance(60)
+        return desk
+
+    def test_it_undoes_no_opt_out_behind_an_entry_that_vanished(self, desk):
+        desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+        desk.manage.record_event(NUMBER, STOP)
+        desk.ledger._rows.pop((SUBJECT, 3))
+        assert not desk.manage.record_event(NUMBER, START)
+        assert desk.consents.find(HASH).status is OUT
+
+    @pytest.mark.parametrize(
+        "opt_out",
+        [lambda desk: desk.manage.record_event(NUMBER, STOP), lambda desk: desk.manage.record(NUMBER, CLERKS)],
+        ids=["a stop", "through the api"],
+    )
+    @pytest.mark.parametrize("call", range(12))
+    def test_nor_one_that_comes_at_the_same_time_on_a_chain_with_a_gap(self, desk, opt_out, call):
+        break_chain(desk.ledger, desk.clock, SUBJECT)
+        calls, began = itertools.count(), []
+
+        def between(method):
+            def run(*args, **options):
+                if not began and next(calls) == call:
+                    began.append(True)
+                    opt_out(desk)
+                return method(*args, **options)
+
+            return run
+
+        desk.ledger.read = between(desk.ledger.read)
+        desk.ledger.insert = between(desk.ledger.insert)
+        desk.consents.store = between(desk.consents.store)
+        assert not desk.manage.record_event(NUMBER, START)
+        if not began:
+            opt_out(desk)
+        assert desk.consents.find(HASH).status is OUT
+
+    def test_nor_one_that_is_in_force_and_has_no_entry_yet(self, desk):
+        break_chain(desk.ledger, desk.clock, SUBJECT)
+        sleep, seen = desk.clock.sleep, []
+
+        def meanwhile(seconds):
+            desk.manage.record_event(NUMBER, START)
+            seen.append(desk.consents.find(HASH).status)
+            sleep(seconds)
+
+        desk.clock.sleep = meanwhile
+        assert desk.manage.record_event(NUMBER, STOP)
+        assert seen == [OUT]
+        assert desk.consents.find(HASH).status is OUT
+
+
+CLERKS = ConsentFromApi(OUT, "clerk", None)
+
+
+def test_a_start_that_comes_while_an_older_stop_is_on_its_way_stays_in_force(desk):
+    store, came = desk.consents.store, []
+
+    def meanwhile(consent, **options):
+        if consent.status is OUT and not came:
+            came.append(True)
+            assert desk.manage.record_event(NUMBER, replace(STOP, status=IN, event_id="later", instant=LATER))
+        store(consent, **options)
+
+    desk.consents.store = meanwhile
+    assert desk.manage.record_event(NUMBER, STOP)
+    assert [entry.data.get("passedOver") for entry in desk.ledger.read(SUBJECT)] == [None, None, True]
+    assert desk.consents.find(HASH).status is IN
+
+
+LATER = "2026-11-18T13:06:55.000Z"
+
+
 def test_an_opt_out_counts_even_where_a_consent_of_the_far_sequence_was_in_force(desk):
     """As a repeated event would have put it there, before events put only their own entries in force."""
     break_chain(desk.ledger, desk.clock, SUBJECT)
@@ -129,6 +214,22 @@ def test_a_stop_through_the_door_is_answered_and_in_force(monkeypatch):
     break_chain(webhook.ledger, webhook.clock, SUBJECT)
     stop = {"event": "message.inbound", "from": NUMBER.e164, "text": "STOP", "timestamp": INSTANT}
     assert webhook.event(stop) == ACCEPTED
+    assert webhook.consents.find(HASH).status is OUT
+
+
+@pytest.mark.parametrize("to", [{}, {"to": NUMBER.e164}], ids=["nobody is named", "the recipient is named"])
+def test_a_signed_refusal_by_id_opts_out_the_recipient_of_a_message_with_a_gap(monkeypatch, to):
+    webhook = Webhook(monkeypatch)
+    webhook.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+    journal = Journal(webhook.ledger, webhook.clock)
+    type_, data = sending()
+    journal.append(MESSAGE, lambda _: Draft(type_, {**data, "recipient": NUMBER.masked, "recipientHash": HASH}))
+    sent = Draft(EntryType.DISPATCHED, {"cxoneMessageId": "cx-1"}, {"cxoneMessageId": "cx-1"})
+    journal.append(MESSAGE, lambda _: sent)
+    break_chain(webhook.ledger, webhook.clock, MESSAGE)
+    refusal = {"messageId": "cx-1", "status": "failed", "error": "recipient opted out", "timestamp": INSTANT, **to}
+    status, _ = webhook.delivery(refusal)
+    assert status == 500, "CXone posts it again"
     assert webhook.consents.find(HASH).status is OUT
 
 

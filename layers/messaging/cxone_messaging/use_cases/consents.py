@@ -107,20 +107,20 @@ class ManageConsents:
         data |= {"eventId": consent.event_id, "instant": consent.instant}
         for _ in range(_MOST_RACES_LOST):
             stored = self._journal.read(subject)
+            if own := _own(data, stored):
+                # Compared with the whole chain: what is behind a gap may be later.
+                self._put_in_force(own, stored, regardless=False)
+                return False
             known = list(unbroken(stored))
             before_gap = len(known) < len(stored)
-            own = _own(data, known)
-            if own is None:
-                if before_gap and consent.status is not ConsentStatus.OPTED_OUT:
-                    raise BrokenChainError(subject, known)
-                try:
-                    new = self._append(subject, data, consent, known, before_gap=before_gap)
-                except SequenceTakenError:
-                    continue
-                self._put_in_force(new, [*known, new], before_gap=before_gap)
-                return True
-            self._put_in_force(own, known, before_gap=before_gap)
-            return False
+            if before_gap and consent.status is not ConsentStatus.OPTED_OUT:
+                raise BrokenChainError(subject, known)
+            try:
+                new = self._append(subject, data, consent, known, before_gap=before_gap)
+            except SequenceTakenError:
+                continue
+            self._put_in_force(new, [*known, new], regardless=before_gap)
+            return True
         raise StorageError("the ledger's next sequence is always taken")
 
     def recipient_hash(self, number: PhoneNumber) -> str:
@@ -153,13 +153,14 @@ class ManageConsents:
         else:
             draft = Draft(EntryType.CONSENT, data)
             if consent.status is ConsentStatus.OPTED_OUT and (before_gap or not is_in_force_everywhere(known)):
-                self._consents.store(consent_in(self._journal.entry(draft, subject, known)), regardless=before_gap)
+                early = consent_in(self._journal.entry(draft, subject, known))
+                self._consents.store(early, regardless=before_gap, ahead=True)
                 self._clock.sleep(IN_FORCE_SECONDS)
         entry = self._journal.entry(draft, subject, known)
         self._journal.ledger.insert(entry)
         return entry
 
-    def _put_in_force(self, own: Entry, known: Sequence[Entry], *, before_gap: bool) -> None:
+    def _put_in_force(self, own: Entry, known: Sequence[Entry], *, regardless: bool) -> None:
         """Put an event's own entry in force, unless it was superseded.
 
         An opt-in is not put in force after a later consent. An opt-out is always passed to the store: either the store
@@ -169,7 +170,7 @@ class ManageConsents:
             return
         consent, is_last = consent_in(own), own is last_in_force(known)
         if is_last or consent.status is ConsentStatus.OPTED_OUT:
-            self._consents.store(consent, regardless=before_gap and is_last)
+            self._consents.store(consent, regardless=regardless and is_last)
 
 
 def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:

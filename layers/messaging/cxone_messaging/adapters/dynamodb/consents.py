@@ -31,8 +31,11 @@ class ConsentStore(Protocol):
         """Return the consents of many recipients by their hashes, without recipients that have none."""
         ...
 
-    def store(self, consent: Consent, *, regardless: bool = False) -> None:
-        """Store a consent unless a later one is already stored; `regardless` stores it anyway."""
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
+        """Store a consent unless a later one is already stored; `regardless` stores it anyway.
+
+        `ahead` of its entry, a consent is not stored either where its sequence has a consent already.
+        """
         ...
 
 
@@ -70,12 +73,11 @@ class DynamoConsentStore:
                 found[consent.recipient_hash] = consent
         return found
 
-    def store(self, consent: Consent, *, regardless: bool = False) -> None:
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
         """Store a consent unless a later one is already stored; `regardless` stores it anyway.
 
-        Two concurrent changes may arrive here in either order; the ledger's order decides. An opt-out is stored here
-        with the ledger sequence that it is about to get. If another change gets that sequence, the opt-out is stored
-        again later.
+        Two concurrent changes may arrive here in either order; the ledger's order decides. An event's opt-out is stored
+        `ahead` of its entry, with the sequence that it is about to get, but not where another change has that sequence.
         """
         item: dict[str, AttributeValueTypeDef] = {
             "recipientHash": {"S": consent.recipient_hash},
@@ -87,8 +89,9 @@ class DynamoConsentStore:
         }
         if consent.campaign_id is not None:
             item["campaignId"] = {"S": consent.campaign_id}
+        earlier = "<" if ahead else "<="
         unless_later: Any = {
-            "ConditionExpression": "attribute_not_exists(recipientHash) OR #sequence <= :sequence",
+            "ConditionExpression": f"attribute_not_exists(recipientHash) OR #sequence {earlier} :sequence",
             "ExpressionAttributeNames": {"#sequence": "sequence"},
             "ExpressionAttributeValues": {":sequence": item["sequence"]},
         }

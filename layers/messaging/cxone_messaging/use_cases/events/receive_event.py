@@ -138,9 +138,11 @@ class ReceiveEvent:
             # The event cannot be recorded, but that must not lose its opt-out.
             kept: list[Entry] = []
             signed = proof.body_is_signed
-            if proof.message_id is not None and error.subject == subjects.message(proof.message_id):
+            if subjects.is_message(error.subject):
+                # The message of the callback URL, or the one with the event's id.
                 kept = list(error.kept)
-                signed = signed and self._record_delivery.proves(event, proof.message_id, kept, recipient_hash)
+                if proof.message_id is not None:
+                    signed = signed and self._record_delivery.proves(event, proof.message_id, kept, recipient_hash)
             opt_out_if_refused(Recording(Recorded.ACCEPTED, kept, signed))
             raise
         opt_out_if_refused(recording)
