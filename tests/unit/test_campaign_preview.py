@@ -9,7 +9,7 @@ from cli.campaign.people import People
 from cli.campaign.plan import Campaign
 from cli.campaign.preview import CONSENTS_LIMIT, duration, look_at, look_up_consents, show
 from cli.campaign.refusals import refusals
-from cli.status_bar import StatusBar, told
+from cli.status_bar import StatusBar, as_text
 
 
 @pytest.fixture
@@ -125,6 +125,6 @@ def test_the_bar_is_as_wide_as_there_is_room(width):
     bar, line = console.file.getvalue().splitlines()[:2]
     assert len(bar) == min(72, width)
     assert bar.lstrip("━").lstrip("─").lstrip("┈") == ""
-    assert line.startswith(told(counts)[: width - 10])
-    assert told(counts) == "50 delivered · 1 failed · 30 queued · 2 novel"
-    assert told({}) == "none yet"
+    assert line.startswith(as_text(counts)[: width - 10])
+    assert as_text(counts) == "50 delivered · 1 failed · 30 queued · 2 novel"
+    assert as_text({}) == "none yet"
