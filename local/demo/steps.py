@@ -1,4 +1,4 @@
-"""The demo's steps, in their order. Another one is another function here: `@step("what it does")`."""
+"""The demo's steps, in their order. To add one, add a function here: `@step("what it does")`."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cli.progress import Outcome
-from cli.status_bar import StatusBar, told
+from cli.status_bar import StatusBar, as_text
 from local.demo.audit_trail import ledger_table, plain_table, verify
 from local.demo.story import Sent, Step, Story, expect, wait_until
 
@@ -49,56 +49,56 @@ def opt_in(story: Story, outcome: Outcome) -> None:
 
 @step("previewing a text")
 def preview(story: Story, outcome: Outcome) -> None:
-    """Ask what a text would take, which sends nothing."""
-    told = story.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
-    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, told)
+    """Preview a text, which sends nothing."""
+    preview = story.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
+    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, preview)
     expect("messages that CXone took", 0, story.taken_by_cxone())
-    size = f"{told['encoding']}, {told['units']} of 160 septets, 1 segment; nothing sent"
+    size = f"{preview['encoding']}, {preview['units']} of 160 septets, 1 segment; nothing sent"
     outcome.text = f"previewed an English text\n“{ENGLISH}”\n{size}"
 
 
 @step("sending an English text")
 def send_english(story: Story, outcome: Outcome) -> None:
-    """Send what was previewed."""
-    told = _send(story, GUESTS[0], ENGLISH, "GSM-7")
-    outcome.text = f"sent it to {GUESTS[0]}\n{told}"
+    """Send the previewed message."""
+    result = _send(story, GUESTS[0], ENGLISH, "GSM-7")
+    outcome.text = f"sent it to {GUESTS[0]}\n{result}"
 
 
 @step("repeating the request with its Idempotency-Key")
 def send_again(story: Story, outcome: Outcome) -> None:
-    """Repeat a request, as a client does that missed the answer."""
+    """Repeat a request, as a client does after a lost answer."""
     first = story.sent[0]
     headers = {"Idempotency-Key": first.idempotency_key}
     answer = story.call("POST", "/messages", {"to": first.to, "text": ENGLISH}, headers=headers, status=202)
     expect("Idempotency-Replayed", "true", answer.headers.get("Idempotency-Replayed"))
     expect("the message's id", first.message_id, answer.json()["messageId"])
     expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    told = "202 the first answer, replayed; CXone took nothing new"
-    outcome.text = f"repeated the request with its Idempotency-Key\n{told}"
+    result = "202 the first answer, replayed; CXone accepted nothing new"
+    outcome.text = f"repeated the request with its Idempotency-Key\n{result}"
 
 
 @step("sending a Japanese text")
 def send_japanese(story: Story, outcome: Outcome) -> None:
-    """Send a text that the GSM alphabet can't spell."""
-    told = _send(story, GUESTS[1], JAPANESE, "UCS-2")
-    outcome.text = f"sent a Japanese text to {GUESTS[1]}\n“{JAPANESE}”\n{told}"
+    """Send a text with characters outside the GSM alphabet."""
+    result = _send(story, GUESTS[1], JAPANESE, "UCS-2")
+    outcome.text = f"sent a Japanese text to {GUESTS[1]}\n“{JAPANESE}”\n{result}"
 
 
 @step("trying a number that has not opted in")
 def refuse_stranger(story: Story, outcome: Outcome) -> None:
-    """Have a send refused for want of consent."""
+    """Show that a send without consent is refused."""
     _refused(story, outcome, STRANGER, "not_opted_in")
 
 
 @step("trying a malformed number")
 def refuse_malformed(story: Story, outcome: Outcome) -> None:
-    """Have a send refused that could go nowhere."""
+    """Show that a send to an impossible number is refused."""
     _refused(story, outcome, "+1555", "invalid_recipient")
 
 
 @step("waiting for the delivery events")
 def wait_for_delivery(story: Story, outcome: Outcome) -> None:
-    """Wait until CXone has told of both messages, and all that it told is recorded."""
+    """Wait until CXone's events about both messages are recorded."""
     wait_until(
         "the messages' statuses",
         ["delivered"] * len(story.sent),
@@ -111,15 +111,15 @@ def wait_for_delivery(story: Story, outcome: Outcome) -> None:
 
 @step("reading the ledger of the English message")
 def audit(story: Story, outcome: Outcome) -> None:
-    """Show a message's audit trail, its hash chain computed anew from what the API gave."""
+    """Show a message's audit trail, with its hash chain computed again from the API's answer."""
     message = story.message(story.sent[0].message_id)
     expect("auditVerified", True, message["auditVerified"])
     entries = message["audit"]
     verify(entries)
     types = ["sending", "dispatched", *["delivery"] * 3]
     expect("the entries", sorted(types), sorted(entry["type"] for entry in entries))
-    told = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
-    outcome.text = f"verified the audit trail of the English message\n{told}"
+    result = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
+    outcome.text = f"verified the audit trail of the English message\n{result}"
     outcome.shown = ledger_table(message["messageId"], entries, _essential)
 
 
@@ -172,26 +172,26 @@ def send_in_bulk(story: Story, outcome: Outcome) -> None:
     ]
     batch = answers[0].json()
     expect("the batch", {"accepted": len(messages), "rejected": []}, {name: batch[name] for name in _BATCH_ANSWER})
-    expect("the batch, asked for again", batch, answers[1].json())
+    expect("the repeated batch", batch, answers[1].json())
     counts = _watch(story, outcome, batch["batchId"], len(messages))
     expect("messages that CXone took", before + len(messages), story.taken_by_cxone())
-    asked = "202, all accepted; the request repeated queued nothing more"
-    outcome.text = f"sent {len(messages)} messages in bulk\n{asked}\n{told(counts)}; CXone took each once"
+    result = "202, all accepted; the repeated request queued nothing more"
+    outcome.text = f"sent {len(messages)} messages in bulk\n{result}\n{as_text(counts)}; CXone took each once"
     outcome.shown = StatusBar(counts, len(messages))
 
 
 @step("posting a forged delivery event")
 def refuse_forgery(story: Story, outcome: Outcome) -> None:
-    """Tell of a delivery as somebody would who knows the message's ids and not the secret."""
+    """Post a delivery event with the message's ids, but without the secret."""
     message = story.message(story.sent[0].message_id)
-    told = {
+    event = {
         "messageId": message["cxoneMessageId"],
         "status": "failed",
         "to": GUESTS[0],
         "timestamp": datetime.now(UTC).isoformat(),
     }
     path = f"/webhooks/cxone/sms?ref={message['messageId']}&sig={'0' * 64}"
-    problem = story.call("POST", path, told, headers={"Authorization": ""}, status=401).json()
+    problem = story.call("POST", path, event, headers={"Authorization": ""}, status=401).json()
     expect("the problem's code", "invalid_signature", problem["code"])
     expect("the message afterwards", message, story.message(message["messageId"]))
     outcome.text = "refused a forged delivery event\n401 invalid_signature; nothing was recorded"
@@ -199,10 +199,10 @@ def refuse_forgery(story: Story, outcome: Outcome) -> None:
 
 @step("having a guest reply STOP")
 def honour_stop(story: Story, outcome: Outcome) -> None:
-    """Tell, signed as CXone signs it, that a guest wants no more, and try to send to that guest."""
+    """Post a guest's STOP, signed as CXone signs it, and try to send to that guest."""
     guest = REGULARS[0]
-    told = {"event": "message.inbound", "from": guest, "text": "Stop!", "timestamp": datetime.now(UTC).isoformat()}
-    body = json.dumps(told).encode()
+    event = {"event": "message.inbound", "from": guest, "text": "Stop!", "timestamp": datetime.now(UTC).isoformat()}
+    body = json.dumps(event).encode()
     headers = {"Authorization": "", "X-CXone-Signature": f"sha256={story.stack.signature(body)}"}
     story.call("POST", "/webhooks/cxone/events", body, headers=headers, status=200)
     consent = story.call("GET", f"/consents/{quote(guest, safe='')}", status=200).json()
@@ -215,7 +215,7 @@ def honour_stop(story: Story, outcome: Outcome) -> None:
 
 
 def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[str, int]:
-    """Show where a batch's messages stand until all are delivered."""
+    """Show the status of a batch's messages until all are delivered."""
 
     def look() -> dict[str, int]:
         document = story.call("GET", f"/batches/{batch_id}", status=200).json()
@@ -231,20 +231,20 @@ def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[st
 def _send(story: Story, to: str, text: str, encoding: str) -> str:
     key = str(uuid.uuid4())
     headers = {"Idempotency-Key": key}
-    told = story.call("POST", "/messages", {"to": to, "text": text}, headers=headers, status=202).json()
-    expect("the message's status", "dispatched", told["status"])
-    expect("its size", _size(encoding, 1), {name: told[name] for name in ("encoding", "segments")})
-    story.sent.append(Sent(told["messageId"], to, key))
+    answer = story.call("POST", "/messages", {"to": to, "text": text}, headers=headers, status=202).json()
+    expect("the message's status", "dispatched", answer["status"])
+    expect("its size", _size(encoding, 1), {name: answer[name] for name in ("encoding", "segments")})
+    story.sent.append(Sent(answer["messageId"], to, key))
     expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    return f"202 dispatched in {told['dispatchLatencyMs']} ms: {encoding}, 1 segment"
+    return f"202 dispatched in {answer['dispatchLatencyMs']} ms: {encoding}, 1 segment"
 
 
 def _refused(story: Story, outcome: Outcome, to: str, code: str) -> None:
-    told = story.call("POST", "/messages", {"to": to, "text": ENGLISH}, status=422).json()
-    expect("the problem's code", "validation_failed", told["code"])
-    expect("the errors' codes", [code], [error["code"] for error in told["errors"]])
+    answer = story.call("POST", "/messages", {"to": to, "text": ENGLISH}, status=422).json()
+    expect("the problem's code", "validation_failed", answer["code"])
+    expect("the errors' codes", [code], [error["code"] for error in answer["errors"]])
     expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    outcome.text = f"{to} was refused\n422 {code}: {told['errors'][0]['message']}"
+    outcome.text = f"{to} was refused\n422 {code}: {answer['errors'][0]['message']}"
 
 
 def _size(encoding: str, segments: int) -> dict[str, object]:
@@ -252,7 +252,7 @@ def _size(encoding: str, segments: int) -> dict[str, object]:
 
 
 def _essential(data: Mapping[str, Any]) -> str:
-    """Say in short what an entry records."""
+    """Return the essential data of an entry as a short text."""
     if "word" in data:
         return str(data["word"])
     if "cxoneMessageId" in data:
