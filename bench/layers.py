@@ -19,7 +19,7 @@ _UNPACKED_AT = 946_684_800
 class Layers:
     """Folders that follow a function's own on its path.
 
-    `naive` is what an installer puts there when asked for what the handler imports, without bytecode; with the tracer
+    `naive` is what an installer puts there for the imports of the handler, without bytecode; with the tracer
     comes a botocore of its own. `lean` is the same without what the runtime has too.
     """
 

@@ -13,8 +13,8 @@ from rich.text import Text
 from cli.campaign.people import CampaignError, People
 from cli.campaign.plan import Campaign, Message, Refused
 from cli.campaign.preview import Preview, look_at, look_up_consents, show
-from cli.campaign.refusals import Refusals, refusals
 from cli.campaign.sending import Sending
+from cli.campaign.skipped_rows import SkippedRows, skipped_rows
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from cli.status_bar import as_text
@@ -47,7 +47,7 @@ def run(options: Options) -> int:
     interrupt_on_signals()
     sending: list[Sending] = []
     try:
-        with refusals(options.refused) as refused:
+        with skipped_rows(options.refused) as refused:
             return _run(options, progress, refused, sending)
     except (CampaignError, TargetError) as error:
         progress.error(str(error))
@@ -58,7 +58,7 @@ def run(options: Options) -> int:
         return INTERRUPTED
 
 
-def _run(options: Options, progress: Progress, refused: Refusals, sending: list[Sending]) -> int:
+def _run(options: Options, progress: Progress, refused: SkippedRows, sending: list[Sending]) -> int:
     stack = Target.find(options.stack)
     campaign = Campaign(
         name=options.name,
@@ -118,7 +118,7 @@ def _print(
     print(json.dumps(document))
 
 
-def _preview(campaign: Campaign, stack: Target, progress: Progress, refused: Refusals) -> Preview:
+def _preview(campaign: Campaign, stack: Target, progress: Progress, refused: SkippedRows) -> Preview:
     file = campaign.people.path.name
     with progress.step(f"reading {file}", f"read {file}") as outcome:
 

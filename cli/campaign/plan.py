@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cli.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
-from cli.campaign.wording import MissingValueError, Wording
+from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders
 from cxone_messaging.domain.sms import Checked, SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
 
@@ -73,24 +73,26 @@ class Campaign:
 
     def rows(self) -> Iterator[Message | Refused]:
         """Yield each row after its check, in their order. Raises `CampaignError`."""
-        wording = self._wording()
+        common_text = self._common_text()
         # Only the deployment knows its defaults for these two, so it decides whether they are missing.
         rules = SmsRules(default_campaign_id="-", default_sender="-", max_segments=self.max_segments)
         seen: set[bytes] = set()
         for row in self.people.rows():
-            yield self._checked(row, wording, rules, seen)
+            yield self._checked(row, common_text, rules, seen)
 
-    def _wording(self) -> Wording | None:
+    def _common_text(self) -> TextWithPlaceholders | None:
         has_texts = TEXT in self.people.columns
         if has_texts == (self.text is not None):
             both = "there is a text for everybody and a column `text` in the file; choose one"
             raise CampaignError(both if has_texts else "there is nothing to send: give a text, or a column `text`")
-        return None if self.text is None else Wording(self.text, self.people.columns)
+        return None if self.text is None else TextWithPlaceholders(self.text, self.people.columns)
 
-    def _checked(self, row: Row, wording: Wording | None, rules: SmsRules, seen: set[bytes]) -> Message | Refused:
+    def _checked(
+        self, row: Row, common_text: TextWithPlaceholders | None, rules: SmsRules, seen: set[bytes]
+    ) -> Message | Refused:
         codes = ["too_many_cells"] if row.has_too_many_cells else []
         try:
-            text = wording.filled(row.values) if wording else row.values.get(TEXT, "")
+            text = common_text.filled(row.values) if common_text else row.values.get(TEXT, "")
         except MissingValueError:
             text = "-"
             codes.append("missing_value")

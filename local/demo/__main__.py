@@ -15,8 +15,8 @@ import requests
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from local.demo import approval
+from local.demo.state import DemoState, UnexpectedError
 from local.demo.steps import STEPS
-from local.demo.story import Story, UnexpectedError
 from local.local_target import LocalTarget
 from local.options import FOLDER, Options
 from local.processes import ServerError
@@ -46,10 +46,10 @@ def _run(folder: Path, progress: Progress) -> int:
     stack: LocalTarget | None = None
     try:
         stack = up(Options.apart(folder), progress)
-        story = Story(stack)
+        state = DemoState(stack)
         for step in [*STEPS, *approval.STEPS]:
             with progress.step(step.doing, step.doing) as outcome:
-                step.run(story, outcome)
+                step.run(state, outcome)
     except (UnexpectedError, requests.RequestException) as error:
         progress.error(str(error))
         return 1

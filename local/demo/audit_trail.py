@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from local.demo.story import expect
+from local.demo.state import expect
 
 
 def verify(entries: Sequence[Mapping[str, Any]]) -> None:

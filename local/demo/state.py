@@ -30,7 +30,7 @@ class Sent:
 
 
 @dataclass
-class Story:
+class DemoState:
     """The demo so far."""
 
     stack: LocalTarget
@@ -75,4 +75,4 @@ class Step:
     """One step: a text that is shown while it works, and a function that sets the outcome."""
 
     doing: str
-    run: Callable[[Story, Outcome], None]
+    run: Callable[[DemoState, Outcome], None]

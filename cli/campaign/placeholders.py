@@ -13,7 +13,7 @@ class MissingValueError(Exception):
     """A row has no value for a placeholder."""
 
 
-class Wording:
+class TextWithPlaceholders:
     """A text for all recipients. Raises `CampaignError` if it names a column that does not exist."""
 
     def __init__(self, text: str, columns: Collection[str]) -> None:

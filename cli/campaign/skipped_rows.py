@@ -15,7 +15,7 @@ from cli.campaign.plan import Refused
 _SHOWN = 20
 
 
-class Refusals:
+class SkippedRows:
     """Collects refused rows, each once, although the preview and the API may refuse the same row."""
 
     def __init__(self, writer: Any = None) -> None:
@@ -52,10 +52,10 @@ class Refusals:
 
 
 @contextmanager
-def refusals(path: Path | None) -> Iterator[Refusals]:
+def skipped_rows(path: Path | None) -> Iterator[SkippedRows]:
     """Yield a collector of refused rows, which also writes a CSV file if there is a path."""
     if path is None:
-        yield Refusals()
+        yield SkippedRows()
         return
     try:
         file = path.open("w", encoding="utf-8", newline="")
@@ -64,4 +64,4 @@ def refusals(path: Path | None) -> Iterator[Refusals]:
     with file:
         writer = csv.writer(file)
         writer.writerow(["line", "number", "codes"])
-        yield Refusals(writer)
+        yield SkippedRows(writer)
