@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _keep(measured: dict[str, Any]) -> None:
-    """Keep the rows, those of earlier runs for what was not measured now; draw what a whole run measured."""
+    """Write the rows, with earlier ones for measurements that were left out; draw the plots of a whole run."""
     latest = RESULTS / "latest.json"
     kept = json.loads(latest.read_text()) if latest.exists() else {}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -72,24 +72,24 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measurements(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[str, Callable[[], Any]]:
+def _measurements(options: argparse.Namespace, report: Callable[[str], object]) -> dict[str, Callable[[], Any]]:
     return {
-        "cold": lambda: cold.measure(tell, options.rounds),
-        "single": lambda: single.measure(tell),
-        "tokens": lambda: tokens.measure(tell),
-        "cost": lambda: cost.measure(tell),
-        "growth": lambda: growth.measure(tell, options.growth),
+        "cold": lambda: cold.measure(report, options.rounds),
+        "single": lambda: single.measure(report),
+        "tokens": lambda: tokens.measure(report),
+        "cost": lambda: cost.measure(report),
+        "growth": lambda: growth.measure(report, options.growth),
         "bulk": lambda: {
-            "ours": bulk.measure("functions.send_bulk.handler", options.messages, tell, singles=True),
-            "naive": bulk.measure("bench.naive.bulk", options.naive_messages, tell, singles=False),
+            "ours": bulk.measure("functions.send_bulk.handler", options.messages, report, singles=True),
+            "naive": bulk.measure("bench.naive.bulk", options.naive_messages, report, singles=False),
         },
-        "histories": lambda: _histories(tell),
+        "histories": lambda: _histories(report),
     }
 
 
-def _histories(tell: Callable[[str], object]) -> dict[str, Any]:
+def _histories(report: Callable[[str], object]) -> dict[str, Any]:
     """Run the random histories of faults, which fail on a duplicate or a loss."""
-    tell(f"{HISTORIES} random histories of faults")
+    report(f"{HISTORIES} random histories of faults")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--hypothesis-profile=explore", "tests/unit/test_send_histories.py"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Bulk sends: use of the account's rate, 429s, duplicates, losses, AWS calls, CPU, and what single sends wait."""
+"""Bulk sends: use of the account's rate, 429s, duplicates, losses, AWS calls, CPU, waits of single sends."""
 
 import json
 import statistics
@@ -27,12 +27,12 @@ _FROM, _TO = 0.05, 0.95
 def measure(
     handler: str,
     messages: int,
-    tell: Callable[[str], object],
+    report: Callable[[str], object],
     *,
     singles: bool,
     confine: Callable[[SpawnProcess], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Work off so many messages with one handler, on a stage of its own, and give the figures.
+    """Send `messages` through one handler, on its own stage, and return the figures.
 
     `confine` is given each worker's process.
     """
@@ -40,7 +40,7 @@ def measure(
         folder = Path(name)
         here.simulate(delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
         alone = _singles_alone(here, folder) if singles else []
-        tell(f"queueing {messages} messages")
+        report(f"queueing {messages} messages")
         references = _fill(here, messages)
         started = time.time()
         running = [
@@ -56,7 +56,7 @@ def measure(
             )
         while any(process.is_alive() for process in running):
             time.sleep(2)
-            tell(f"{len(here.accepted())} of {messages} sent")
+            report(f"{len(here.accepted())} of {messages} sent")
         for process in running:
             if process.exitcode != 0:
                 raise RuntimeError(f"a worker ended with {process.exitcode}")

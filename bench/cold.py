@@ -44,10 +44,10 @@ class Function:
     variables: dict[str, str] = field(default_factory=dict)
 
 
-def measure(tell: Callable[[str], object], rounds: int = ROUNDS) -> dict[str, Any]:
-    """Start every function so many times, in turn; gives medians and all values, in milliseconds."""
+def measure(report: Callable[[str], object], rounds: int = ROUNDS) -> dict[str, Any]:
+    """Start every function `rounds` times, in turn; return medians and all values, in milliseconds."""
     with stage() as here, TemporaryDirectory() as name:
-        tell("building the layers")
+        report("building the layers")
         built = layers.build(Path(name))
         empty = Path(name) / "empty"
         empty.mkdir()
@@ -58,7 +58,7 @@ def measure(tell: Callable[[str], object], rounds: int = ROUNDS) -> dict[str, An
         first: dict[str, list[float]] = {each: [] for each in functions}
         for number in range(rounds):
             for each, function in functions.items():
-                tell(f"cold start {number + 1} of {rounds}: {each}")
+                report(f"cold start {number + 1} of {rounds}: {each}")
                 started, answered = _start(function, built.runtime, here)
                 init[each].append(started)
                 first[each].append(answered)
@@ -80,14 +80,14 @@ def _functions(built: layers.Layers, empty: Path) -> dict[str, Function]:
     message = events.message(RECIPIENTS[0])
     reference = "msg_" + "0" * 32
     query = {"ref": reference, "sig": sign_reference(CALLBACK_SECRET, reference)}
-    told = events.delivery("cx-1", "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
+    delivery = events.delivery("cx-1", "delivered", "2026-11-22T13:12:00Z", RECIPIENTS[0], query)
     record = json.dumps({"reference": "cold", "to": RECIPIENTS[0], "text": "Your appointment is tomorrow at 10:30"})
     common = common_variables()
     return {
         "empty": Function(empty, None, {}),
         "send_message": Function(ours / "send_message", built.ours, message, common),
         "send_bulk": Function(ours / "send_bulk", built.ours, events.records([record]), common),
-        "receive_webhook": Function(ours / "receive_webhook", built.ours, told, common),
+        "receive_webhook": Function(ours / "receive_webhook", built.ours, delivery, common),
         "naive": Function(bench / "naive", built.naive, message),
         "naive_lean": Function(bench / "naive", built.lean, message),
     }
@@ -95,14 +95,14 @@ def _functions(built: layers.Layers, empty: Path) -> dict[str, Function]:
 
 @dataclass(slots=True)
 class Started:
-    """A function in its runtime, which has been started, but not asked yet; `init_ms` is known when it was stopped."""
+    """A function in its runtime, started but not invoked yet; `init_ms` is known once it is stopped."""
 
     process: subprocess.Popen[str]
     url: str
     init_ms: float = math.nan
 
     def ask(self, event: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """Have an event answered; gives the answer and the milliseconds that it took. The first one includes init."""
+        """Return the answer to an event, and its milliseconds. The first one includes init."""
         began = time.monotonic()
         answer: dict[str, Any] = requests.post(self.url, json=event, timeout=60).json()
         took = (time.monotonic() - began) * 1000
@@ -148,20 +148,20 @@ def started(
 
 
 def _start(function: Function, runtime: Path, here: Stage) -> tuple[float, float]:
-    """Start a function cold; gives how long its init took and when, from then on, its first answer was there."""
+    """Start a function cold; return the time of its init, and the time from then to its first answer."""
     with started(function, runtime, here.environment) as running:
         answered = running.ask(with_fresh_key(function.event))[1]
     return running.init_ms, answered
 
 
 def common_variables() -> dict[str, str]:
-    """Give what the template sets for all functions, as far as it is written out."""
+    """Return the variables that the template sets for all functions, as far as they are literal."""
     variables = template.load()["Globals"]["Function"]["Environment"]["Variables"]
     return {name: value for name, value in variables.items() if isinstance(value, str)}
 
 
 def with_fresh_key(event: dict[str, Any]) -> dict[str, Any]:
-    """Make it another message than the one before, which would only be answered from the ledger."""
+    """Return the event with a new message; a repeated message would be answered from the ledger."""
     unique = f"cold-{time.time_ns()}"
     if "Records" in event:
         body = {**json.loads(event["Records"][0]["body"]), "reference": unique}
@@ -173,7 +173,7 @@ def with_fresh_key(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compiled(function: Function, runtime: Path) -> int:
-    """Count a layer's modules that are compiled from source at a cold start."""
+    """Return the number of a layer's modules that are compiled from source at a cold start."""
     done = subprocess.run(  # noqa: S603
         [*_python(), "-v", "-c", "import handler"],
         env=_environment(function, runtime, {"LEDGER_TABLE": "table", "IDEMPOTENCY_TABLE": "table"}),

@@ -1,7 +1,7 @@
-"""What a million bulk messages with two delivery events each cost on AWS, ours and the naive way.
+"""The cost on AWS of a million bulk messages with two delivery events each, our way and the naive way.
 
 A small run is metered (calls by operation, items' sizes, log bytes, time) and multiplied by list prices. The naive way
-is the naive handler, asked once for each message; its events cost it a request each too, as ours do.
+is the naive handler, called once for each message; its events cost it a request each too, as ours do.
 
 Not in it: the night's checkpoint, some 0.5 USD for reading a million chains and listing them (docs/decisions.md, 35),
 storage, the data sent to CXone, and what is paid by the month whatever is sent (metrics, alarms, secrets, Lambda's
@@ -34,17 +34,17 @@ _SECRET_CALLS = frozenset({"GetSecretValue", "PutSecretValue"})
 
 
 def prices() -> dict[str, Any]:
-    """Read the list prices."""
+    """Return the list prices."""
     return tomllib.loads(_PRICES.read_text())
 
 
-def measure(tell: Callable[[str], object], messages: int = MESSAGES) -> dict[str, Any]:
-    """Meter both ways on a stage of their own, and give what each would cost."""
+def measure(report: Callable[[str], object], messages: int = MESSAGES) -> dict[str, Any]:
+    """Meter both ways, each on its own stage, and return the cost of each."""
     with stage() as here:
         here.simulate(delivery_steps=[], latency_median_seconds=0.15, latency_sigma=0.4, latency_maximum_seconds=0.4)
-        tell("metering our way")
+        report("metering our way")
         ours = metered(here, ways.ours, messages)
-        tell("metering the naive way")
+        report("metering the naive way")
         naive = metered(here, ways.naive, messages)
     return {
         "messages": messages,
@@ -57,7 +57,7 @@ def measure(tell: Callable[[str], object], messages: int = MESSAGES) -> dict[str
 
 
 def metered(here: Stage, target: Callable[..., None], messages: int) -> dict[str, Any]:
-    """Run a way in a process of its own; gives each function's figures."""
+    """Run a way in its own process; return each function's figures."""
     with TemporaryDirectory() as name:
         results = Path(name) / "results"
         process = workers.start(target, here, messages, str(results))
@@ -69,7 +69,7 @@ def metered(here: Stage, target: Callable[..., None], messages: int) -> dict[str
 
 
 def bill(functions: Mapping[str, Any], messages: int) -> dict[str, float]:
-    """Make of a metered run what a million such messages cost in USD, by service."""
+    """Return the cost of a million messages in USD, by service, from a metered run."""
     price = prices()
     total: Counter[str] = Counter()
     calls: Counter[str] = Counter()
@@ -104,7 +104,7 @@ def bill(functions: Mapping[str, Any], messages: int) -> dict[str, float]:
 
 
 def _billed_seconds(name: str, figures: Mapping[str, Any], messages: int) -> float:
-    """Tell how long a message keeps a function busy.
+    """Return how long a message keeps a function busy.
 
     What it waits for takes as long whatever the memory, its own CPU the longer the less there is. Bulk senders share
     the account's rate, so a large campaign keeps all of them busy for as long as it lasts.
@@ -117,13 +117,13 @@ def _billed_seconds(name: str, figures: Mapping[str, Any], messages: int) -> flo
 
 
 def _rate() -> float:
-    """Give the messages a second that go out at most."""
+    """Return the most messages that are sent in a second."""
     defaults = template.load()["Parameters"]
     return float(defaults["CxoneRequestsPerSecond"]["Default"] * defaults["RateUtilisationPercent"]["Default"] / 100)
 
 
 def _traced_share(invocations: float) -> float:
-    """Tell what share of a function's invocations is traced while messages go out at the full rate.
+    """Return the share of a function's invocations that is traced while messages are sent at the full rate.
 
     Lambda traces the first in each second and 5 % of the rest (docs.aws.amazon.com/lambda: services-xray).
     """
@@ -132,7 +132,7 @@ def _traced_share(invocations: float) -> float:
 
 
 def _megabytes(name: str) -> int:
-    """Give a function's memory, as the template has it."""
+    """Return a function's memory in the template."""
     if name in ways.NAIVE:
         return _NAIVE_MEGABYTES
     logical_id = "".join(word.title() for word in name.split("_")) + "Function"

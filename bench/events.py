@@ -1,4 +1,4 @@
-"""What API Gateway and SQS hand to a function, as large as on AWS: the naive handler logs all of it."""
+"""The events of API Gateway and SQS, as large as on AWS: the naive handler logs all of them."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ _BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Geck
 
 
 def post(path: str, body: object, headers: Mapping[str, str] | None = None, query: Any = None) -> dict[str, Any]:
-    """Make the proxy event of a POST."""
+    """Return the proxy event of a POST."""
     all_headers = {
         "Accept": "application/json",
         "Content-Type": "application/json",
@@ -68,7 +68,7 @@ def post(path: str, body: object, headers: Mapping[str, str] | None = None, quer
 
 
 def message(to: str) -> dict[str, Any]:
-    """Ask for one message, under a key of its own; the naive handler goes by the text."""
+    """Return the request for one message, with its own key; the naive handler identifies it by its text."""
     key = uuid4().hex
     return post("/messages", {"to": to, "text": f"Your code is {key[:8]}"}, {"Idempotency-Key": key})
 
@@ -76,13 +76,13 @@ def message(to: str) -> dict[str, Any]:
 def delivery(
     cxone_message_id: str, status: str, timestamp: str, to: str, query: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    """Tell of a message as CXone does, at the callback URL with that query."""
+    """Return a delivery event of CXone's, at the callback URL with that query."""
     body = {"messageId": cxone_message_id, "status": status, "to": to, "timestamp": timestamp}
     return post("/webhooks/cxone/sms", body, query=query or None)
 
 
 def records(bodies: list[str]) -> dict[str, Any]:
-    """Make the event of a batch of the bulk queue's records."""
+    """Return the event of a batch of the bulk queue's records."""
     return {
         "Records": [
             {

@@ -1,4 +1,4 @@
-"""The goals, one row each, held against what was measured."""
+"""The goals, one row each, compared with the measurements."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FLAT = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table; `holds` is None where a row has no goal and only informs."""
+    """One row of the table; `holds` is None if a row has no goal."""
 
     what: str
     goal: str
@@ -25,7 +25,7 @@ class Row:
 
 
 def rows(results: Mapping[str, Any]) -> list[Row]:
-    """Judge whatever was measured."""
+    """Return the rows of all measurements."""
     judged: list[Row] = []
     for name, judge in _JUDGES.items():
         if name in results:
@@ -60,8 +60,8 @@ def _bulk(measured: Mapping[str, Any]) -> list[Row]:
 
 
 def _histories(measured: Mapping[str, Any]) -> list[Row]:
-    told = f"{measured['histories']:,}, none with either" if measured["passed"] else "see the output above"
-    return [Row("random histories, duplicates and losses", ">= 10,000, 0 and 0", told, "-", measured["passed"])]
+    found = f"{measured['histories']:,}, none with either" if measured["passed"] else "see the output above"
+    return [Row("random histories, duplicates and losses", ">= 10,000, 0 and 0", found, "-", measured["passed"])]
 
 
 def _cold(measured: Mapping[str, Any]) -> list[Row]:
@@ -118,11 +118,11 @@ def _cost(measured: Mapping[str, Any]) -> list[Row]:
 def _growth(measured: list[Mapping[str, Any]]) -> list[Row]:
     costs = [each["usdAMillion"] for each in measured]
     sizes = " / ".join(f"{each['messages']:,}" for each in measured)
-    told = " / ".join(f"{cost:.2f}" for cost in costs)
+    listed = " / ".join(f"{cost:.2f}" for cost in costs)
     read = " / ".join(f"{each['itemsARead']:.0f}" for each in measured)
     same = len({each["itemsARead"] for each in measured}) == 1
     return [
-        Row(f"cost beside {sizes} messages", "flat", f"{told} USD", "-", max(costs) <= _FLAT * min(costs)),
+        Row(f"cost beside {sizes} messages", "flat", f"{listed} USD", "-", max(costs) <= _FLAT * min(costs)),
         Row("  entries that a read of one message takes", "its own", read, "-", same),
     ]
 

@@ -1,4 +1,4 @@
-"""Whether a message costs the same however many stand in the ledger already, and a read only that message's entries."""
+"""Whether a message costs the same in a ledger of any size, and whether a read only costs its entries."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ _WRITE_LIMIT = 25
 _TYPES = ("sending", "dispatched", "delivery", "delivery")
 
 
-def measure(tell: Callable[[str], object], sizes: Sequence[int] = SIZES) -> list[dict[str, Any]]:
+def measure(report: Callable[[str], object], sizes: Sequence[int] = SIZES) -> list[dict[str, Any]]:
     """Grow one ledger, and meter the same hundred messages at each size of it."""
     results = []
     with stage() as here:
         here.simulate(delivery_steps=[], latency_median_seconds=0.02)
         there = 0
         for size in sizes:
-            tell(f"growing the ledger to {size} messages")
+            report(f"growing the ledger to {size} messages")
             _grow(here, there, size)
             there = size
-            tell(f"metering beside {size} messages")
+            report(f"metering beside {size} messages")
             functions = cost.metered(here, ways.ours, _MESSAGES)
             read = functions["read_ledger"]
             billed = [figures for name, figures in functions.items() if name in ways.BILLED]
@@ -43,7 +43,7 @@ def measure(tell: Callable[[str], object], sizes: Sequence[int] = SIZES) -> list
 
 
 def _grow(here: Stage, first: int, last: int) -> None:
-    """Put as many delivered messages into the table as a campaign leaves there, straight past the functions."""
+    """Put delivered messages into the table as a campaign would leave them, without the functions."""
     client = here.client("dynamodb")
     table = here.environment["LEDGER_TABLE"]
     filler = [_entry(sequence, type_) for sequence, type_ in enumerate(_TYPES, start=1)]

@@ -1,4 +1,4 @@
-"""What Lambda lays out for a function: the runtime's packages, our layer as it is built, and the naive handler's."""
+"""The folders that Lambda provides for a function: the runtime's packages, our layer, the naive layer."""
 
 import os
 import shutil
@@ -17,9 +17,9 @@ _UNPACKED_AT = 946_684_800
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Folders that stand on a function's path behind its own.
+    """Folders that follow a function's own on its path.
 
-    `naive` is what an installer puts there when asked for what the handler imports, without bytecode; with the tracer
+    `naive` is what an installer puts there for the imports of the handler, without bytecode; with the tracer
     comes a botocore of its own. `lean` is the same without what the runtime has too.
     """
 
@@ -48,7 +48,7 @@ def build(folder: Path) -> Layers:
 
 
 def megabytes(folder: Path) -> float:
-    """Weigh a folder, in units of a million bytes."""
+    """Return a folder's size, in millions of bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 

@@ -36,7 +36,7 @@ PLATFORM_LOG_LINES = (
 
 
 class Context(workers.Context):
-    """What Lambda tells a function about its invocation, as Powertools reads it."""
+    """The context of an invocation, as Powertools reads it."""
 
     function_name = "bench"
     memory_limit_in_mb = 512
@@ -45,7 +45,7 @@ class Context(workers.Context):
 
 
 class Meter:
-    """What a function's invocations took so far. There is one to a process, made before the function is imported."""
+    """The meter of a function's invocations; a process has one, made before the function is imported."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.update(environment)
@@ -58,7 +58,7 @@ class Meter:
         calls.watch(self._count)
 
     def reset(self) -> None:
-        """Start from nothing."""
+        """Reset all figures."""
         self.invocations = 0
         self.calls: Counter[str] = Counter()
         self.write_units = 0
@@ -86,7 +86,7 @@ class Meter:
             self.log_bytes += self._output.bytes + self._output.lines * _LOG_EVENT_BYTES + platform
 
     def taken(self) -> dict[str, Any]:
-        """Give all of it, and start from nothing again."""
+        """Return all figures, and reset them."""
         figures = {
             "invocations": self.invocations,
             "calls": dict(sorted(self.calls.items())),
@@ -136,7 +136,7 @@ class Meter:
 
 
 class _Output(io.TextIOBase):
-    """Takes what a function prints, and keeps its size."""
+    """A stream that counts the size of a function's output."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -149,7 +149,7 @@ class _Output(io.TextIOBase):
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
-    """Size an item as DynamoDB does."""
+    """Return an item's size as DynamoDB computes it."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 
@@ -179,7 +179,7 @@ def _inserted(statement: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _indexes() -> dict[str, list[set[str]]]:
-    """Name each table's indexes by their keys; an item that lacks one stands not in it."""
+    """Return each table's indexes by their keys; an item without the key is not in the index."""
     return {
         table: [
             {key["AttributeName"] for key in index["KeySchema"]}

@@ -14,7 +14,7 @@ _OURS, _NAIVE, _GOAL = "#1f6f8b", "#c2703d", "#777777"
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
-    """Draw what a whole run measured."""
+    """Draw the measurements of a whole run."""
     _rate(results["bulk"], folder / "rate.png")
     _latency(results, folder / "latency.png")
     _cost(results["cost"], folder / "cost.png")

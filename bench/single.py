@@ -1,4 +1,4 @@
-"""Single sends on a warm function, ours and the naive handler's: AWS calls and own CPU, block by block in turn."""
+"""Single sends on a warm function, ours and the naive one in turn: AWS calls and CPU, block by block."""
 
 import importlib
 import statistics
@@ -15,7 +15,7 @@ SENDS_IN_A_BLOCK = 40
 HANDLERS = {"ours": "functions.send_message.handler", "naive": "bench.naive.handler"}
 
 
-def measure(tell: Callable[[str], object], blocks: int = BLOCKS) -> dict[str, Any]:
+def measure(report: Callable[[str], object], blocks: int = BLOCKS) -> dict[str, Any]:
     """Send that many blocks with each handler."""
     with stage() as here:
         here.simulate(delivery_steps=[], latency_median_seconds=0.02)
@@ -27,7 +27,7 @@ def measure(tell: Callable[[str], object], blocks: int = BLOCKS) -> dict[str, An
             near.recv()
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
         for block in range(blocks):
-            tell(f"single sends, block {block + 1} of {blocks}")
+            report(f"single sends, block {block + 1} of {blocks}")
             for name, near in running.items():
                 near.send(SENDS_IN_A_BLOCK)
                 results[name].append(near.recv())
@@ -55,7 +55,7 @@ def _figures(blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _send(environment: Mapping[str, str], handler: str, far: "Connection[Any, Any]") -> None:
-    """Send blocks as they are asked for, the first few sends of the process unmetered."""
+    """Send blocks on request; the first few sends of the process are not metered."""
     meter = Meter(environment)
     handle = importlib.import_module(handler).handler
     _block(handle, meter, 10)

@@ -1,4 +1,4 @@
-"""What the measurements run on: the emulator, the simulator, and what a sending function finds in its environment."""
+"""The stage of the measurements: the emulator, the simulator, and a sending function's environment."""
 
 import json
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ _IDEMPOTENCY_TABLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where everything is; `environment` is the functions'."""
+    """The addresses of the servers; `environment` is the functions'."""
 
     endpoint: str
     simulator_url: str
     environment: dict[str, str]
 
     def client(self, service: str) -> Any:
-        """Make an AWS client for the emulator."""
+        """Return an AWS client for the emulator."""
         return aws_client(service, self.endpoint, REGION)
 
     def simulate(self, **settings: object) -> None:
@@ -49,13 +49,13 @@ class Stage:
         requests.put(f"{self.simulator_url}/_simulator/settings", json=settings, timeout=10).raise_for_status()
 
     def log(self, operation: str) -> list[dict[str, Any]]:
-        """Read what CXone was asked, and what it answered."""
+        """Return CXone's requests and answers from the simulator's log."""
         answer = requests.get(f"{self.simulator_url}/_simulator/log", params={"operation": operation}, timeout=120)
         entries: list[dict[str, Any]] = answer.json()["entries"]
         return entries
 
     def accepted(self) -> list[dict[str, Any]]:
-        """Read the messages that CXone took."""
+        """Return the messages that CXone accepted."""
         answer = requests.get(f"{self.simulator_url}/_simulator/messages", timeout=120)
         messages: list[dict[str, Any]] = answer.json()["messages"]
         return messages
@@ -63,7 +63,7 @@ class Stage:
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """Set a fresh stage up, its tables as the template defines them, and take it down again."""
+    """Yield a fresh stage, with the template's tables, and stop it afterwards."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         servers = Servers(folder)

@@ -1,4 +1,4 @@
-"""How often a token is fetched when a thousand callers without one ask at the same instant, from eight processes."""
+"""How often a token is fetched if a thousand callers in eight processes need one at the same instant."""
 
 import json
 import threading
@@ -26,11 +26,11 @@ ENDPOINT_SECONDS = 0.4
 _READY_SECONDS = 6.0
 
 
-def measure(tell: Callable[[str], object]) -> dict[str, Any]:
-    """Ask with nothing in the way, and once more after the first to fetch was killed while it held the lease."""
+def measure(report: Callable[[str], object]) -> dict[str, Any]:
+    """Measure without a fault, and once more after the first fetcher was killed while it held the lease."""
     results = {}
     for name, holder_dies in (("undisturbed", False), ("holderDies", True)):
-        tell(f"{CALLERS} callers without a token, {name}")
+        report(f"{CALLERS} callers without a token, {name}")
         with stage() as here, TemporaryDirectory() as folder:
             here.simulate(token_latency_seconds=ENDPOINT_SECONDS)
             if holder_dies:
@@ -50,7 +50,7 @@ def _ask(here: Stage, folder: str) -> dict[str, Any]:
 
 
 def _die_fetching(here: Stage, folder: str) -> None:
-    """Start one that fetches, and kill it as soon as it holds the lease."""
+    """Start a process that fetches, and kill it as soon as it holds the lease."""
     process = _start(here, 1, time.time(), str(Path(folder) / "dead"))
     client, table = here.client("dynamodb"), here.environment["COORDINATION_TABLE"]
     while not client.get_item(TableName=table, Key={"name": {"S": "token#sms"}}, ConsistentRead=True).get("Item"):

@@ -1,4 +1,4 @@
-"""Messages sent from end to end under a meter, our way and the naive one, each in a process of its own."""
+"""Messages sent from end to end under a meter, our way and the naive way, each in its own process."""
 
 import importlib
 import itertools
@@ -22,20 +22,20 @@ _READS = 20
 
 
 def ours(here: Stage, messages: int, results: str) -> None:
-    """Submit a batch, work it off, take each message's two events, read some; the first of each is not metered."""
+    """Submit a batch, process it, receive each message's two events, read some; the first of each is not metered."""
     meter = Meter(here.environment)
     handlers = {name: importlib.import_module(f"functions.{name}.handler").handler for name in OURS}
     figures = {}
-    asked = _asked(messages)
+    batch = _messages(messages)
 
     submit = handlers["submit_bulk"]
-    _ask(submit, _submission(asked[:1]))
+    _call(submit, _submission(batch[:1]))
     with meter.invocation():
-        answer = _ask(submit, _submission(asked))
+        answer = _call(submit, _submission(batch))
     figures["submit_bulk"] = meter.taken()
 
     batch_id = json.loads(answer["body"])["batchId"]
-    records = [{"reference": f"{batch_id}#{n}", "batchId": batch_id, **each} for n, each in enumerate(asked)]
+    records = [{"reference": f"{batch_id}#{n}", "batchId": batch_id, **each} for n, each in enumerate(batch)]
     _work_off(handlers["send_bulk"], [{**records[0], "reference": uuid4().hex}])
     before = len(here.accepted())
     for some in itertools.batched(records, _BATCH, strict=False):
@@ -47,7 +47,7 @@ def ours(here: Stage, messages: int, results: str) -> None:
     for message in taken[before:]:
         for event in _deliveries(message):
             with meter.invocation():
-                _ask(handlers["receive_webhook"], event)
+                _call(handlers["receive_webhook"], event)
     figures["receive_webhook"] = meter.taken()
 
     for message in taken[-_READS:]:
@@ -57,37 +57,37 @@ def ours(here: Stage, messages: int, results: str) -> None:
             "pathParameters": {"messageId": _query(message)["ref"]},
         }
         with meter.invocation():
-            _ask(handlers["read_ledger"], event)
+            _call(handlers["read_ledger"], event)
     figures["read_ledger"] = meter.taken()
     Path(results).write_text(json.dumps(figures))
 
 
 def naive(here: Stage, messages: int, results: str) -> None:
-    """Ask the naive handler for each message, and tell it of each one's two events."""
+    """Send each message, and its two events, to the naive handler."""
     meter = Meter(here.environment)
     handler = importlib.import_module("bench.naive.handler").handler
     figures = {}
-    _ask(handler, events.message(RECIPIENTS[0]))
+    _call(handler, events.message(RECIPIENTS[0]))
     before = len(here.accepted())
     for to in itertools.islice(itertools.cycle(RECIPIENTS), messages):
         with meter.invocation():
-            _ask(handler, events.message(to))
+            _call(handler, events.message(to))
     figures["naive_send"] = meter.taken()
     for message in here.accepted()[before:]:
         for event in _deliveries(message):
             with meter.invocation():
-                _ask(handler, event)
+                _call(handler, event)
     figures["naive_receive"] = meter.taken()
     Path(results).write_text(json.dumps(figures))
 
 
-def _asked(messages: int) -> list[dict[str, str]]:
+def _messages(messages: int) -> list[dict[str, str]]:
     people = itertools.islice(itertools.cycle(RECIPIENTS), messages)
     return [{"to": to, "text": f"Your appointment is tomorrow ({uuid4().hex[:8]})"} for to in people]
 
 
-def _submission(asked: list[dict[str, str]]) -> dict[str, Any]:
-    return events.post("/messages/bulk", {"messages": asked}, {"Idempotency-Key": uuid4().hex})
+def _submission(batch: list[dict[str, str]]) -> dict[str, Any]:
+    return events.post("/messages/bulk", {"messages": batch}, {"Idempotency-Key": uuid4().hex})
 
 
 def _work_off(handler: Any, records: list[dict[str, str]]) -> None:
@@ -97,7 +97,7 @@ def _work_off(handler: Any, records: list[dict[str, str]]) -> None:
 
 
 def _deliveries(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """Make the events that CXone posts of a message to its callback URL."""
+    """Return the events that CXone posts to a message's callback URL."""
     return [
         events.delivery(message["id"], status, f"2026-11-22T13:12:0{second}Z", message["to"], _query(message))
         for second, status in enumerate(_DELIVERY_STEPS)
@@ -108,7 +108,7 @@ def _query(message: dict[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(message["webhookUrl"]).query))
 
 
-def _ask(handler: Any, event: dict[str, Any]) -> dict[str, Any]:
+def _call(handler: Any, event: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = handler(event, Context(28))
     if answer["statusCode"] not in {200, 202}:
         raise RuntimeError(f"answered with {answer}")

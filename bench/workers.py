@@ -1,4 +1,4 @@
-"""Execution environments as processes: what Lambda's poller, the functions and a caller do."""
+"""Execution environments as processes: Lambda's poller, the functions and a caller."""
 
 import importlib
 import json
@@ -32,7 +32,7 @@ def start(target: Callable[..., None], *args: object) -> SpawnProcess:
 
 
 class Context:
-    """What Lambda tells a function about its invocation."""
+    """The context of an invocation."""
 
     aws_request_id = "bench"
 
@@ -40,12 +40,12 @@ class Context:
         self._ends_at = time.monotonic() + seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time left."""
+        """Return the time that is left."""
         return max(0, round((self._ends_at - time.monotonic()) * 1000))
 
 
 def work_off(environment: Mapping[str, str], handler: str, results: str) -> None:
-    """Feed a handler from the bulk queue until a while after it is empty; write its calls, its CPU and its batches."""
+    """Feed a handler from the bulk queue until it stays empty; write its calls, its CPU and its batches."""
     _become_function(environment)
     module = importlib.import_module(handler)
     poller = _Poller(environment)
@@ -67,7 +67,7 @@ def work_off(environment: Mapping[str, str], handler: str, results: str) -> None
 
 
 class _Poller:
-    """Lambda's event source for SQS: gathers records for a window or until a batch is full. Its calls are free."""
+    """Lambda's event source for SQS: it gathers records for a window or until a batch is full. Its calls are free."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._sqs: Any = boto3.Session().client("sqs")
@@ -101,7 +101,7 @@ class _Poller:
 
 
 def send_singles(environment: Mapping[str, str], to: str, seconds: float, results: str) -> None:
-    """Send a single message about twice a second, as a caller with one-time passwords does; write each one's wait."""
+    """Send a single message about twice a second, as a sender of one-time passwords does; write each wait."""
     _become_function(environment)
     module = importlib.import_module("functions.send_message.handler")
     rng = random.Random(1)  # noqa: S311  no secret

@@ -1,1 +1,1 @@
-"""The command line of those who run a deployment: what works on any stack, here and on AWS."""
+"""The operators' command line: it works on any stack, on this machine and on AWS."""

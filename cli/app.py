@@ -1,6 +1,6 @@
-"""The command `cxone-messaging`: its subcommands, their options, and what `--help` says of them.
+"""The command `cxone-messaging`: its subcommands, their options, and their help texts.
 
-What a subcommand does is imported when it runs, so that `--help` and shell completion answer at once.
+The code of a subcommand is imported when it runs, so that `--help` and shell completion answer at once.
 """
 
 import os
@@ -18,7 +18,7 @@ _LONGEST_NAME = 100
 app = typer.Typer(
     name="cxone-messaging",
     help="Run a CXone Messaging stack: on AWS by its name, or the local one that `make up` starts.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; a subcommand's --help tells its own.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; a subcommand's --help lists its own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -26,21 +26,21 @@ app = typer.Typer(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What is given before the subcommand; the same options after it go first."""
+    """The options before the subcommand; the same options after it override them."""
 
     stack: str | None
     as_json: bool
 
 
 _STACK_HELP = "A deployed stack's name, or the path of a stack.json (default: the local stack)."
-_JSON_HELP = "Print one JSON document on standard output; all else goes to standard error."
+_JSON_HELP = "Print one JSON document on standard output, and all other texts on standard error."
 Stack = Annotated[str | None, typer.Option("--stack", metavar="NAME", help=_STACK_HELP)]
 Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
 
 
 @app.callback()
 def common(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
-    """Keep what is given before the subcommand."""
+    """Store the options before the subcommand."""
     context.obj = _Common(stack, as_json)
 
 
@@ -61,32 +61,36 @@ def _name(text: str) -> str:
 )
 def campaign(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A CSV file with a column `to`; `reference`, `text` and others may be.")],
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file with a column `to`; `reference`, `text` and more are optional.")
+    ],
     text: Annotated[
         str | None,
-        typer.Option(envvar="CAMPAIGN_TEXT", help="The message, where {column} stands for a row's value."),
+        typer.Option(envvar="CAMPAIGN_TEXT", help="The message; {column} is replaced by a row's value."),
     ] = None,
     stack: Stack = None,
     name: Annotated[
         str | None,
         typer.Option(
-            parser=_name, metavar="NAME", help="Nobody gets a text twice under one name (default: the file's)."
+            parser=_name, metavar="NAME", help="No number gets a text twice under one name (default: the file's)."
         ),
     ] = None,
     campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
     sender: Annotated[
         str | None, typer.Option("--from", help="The number to send from (default: the deployment's).")
     ] = None,
-    refused: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all refused rows there, as CSV.")] = None,
+    refused: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all refused rows to this file, as CSV.")
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=_MAXIMUM_BATCH_MESSAGES, metavar="N", help="Messages a batch.")
+        int, typer.Option(min=1, max=_MAXIMUM_BATCH_MESSAGES, metavar="N", help="The number of messages in a batch.")
     ] = _BATCH_MESSAGES,
-    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without a question.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send a message to everybody in a CSV file: preview, ask, send in bulk, and wait until all is final.
+    """Send a message to all numbers in a CSV file: preview, confirm, send in bulk, and wait until all is final.
 
-    Given again, the same command goes on where it was: nothing is sent twice.
+    If it is interrupted, run the same command again: it continues, and nothing is sent twice.
     """
     from cli.campaign import command
 
@@ -128,8 +132,8 @@ def _instant(text: str) -> datetime:
 
 
 @app.command(
-    epilog="AUDIT_RECIPIENT in the environment is a phone number: only what was sent to it, and its consents, is"
-    " exported. Exit codes: 0 the ledger holds; 1 it does not; 2 nothing is verified, or wrong usage; 130 interrupted."
+    epilog="If AUDIT_RECIPIENT in the environment is a phone number, only its messages and consents are exported."
+    " Exit codes: 0 the ledger holds; 1 it does not; 2 nothing is verified, or wrong usage; 130 interrupted."
 )
 def audit(
     context: typer.Context,
@@ -142,8 +146,10 @@ def audit(
         typer.Option(parser=_day, metavar="DAY", help="Export entries of that day only, in UTC: 2026-11-22."),
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="Export messages of that campaign only.")] = None,
-    template: Annotated[str | None, typer.Option(help="Export what is about that template only.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where an export goes; none without it.")] = None,
+    template: Annotated[str | None, typer.Option(help="Export entries about that template only.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of the export; without it, nothing is exported.")
+    ] = None,
     noted: Annotated[
         list[tuple] | None,  # type: ignore[type-arg]
         typer.Option(parser=_noted, metavar="DAY:HASH", help="A checkpoint's hash that was noted earlier."),
@@ -156,7 +162,7 @@ def audit(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify all of a ledger, entry by entry and against its checkpoints, and export what is wanted of it."""
+    """Verify a whole ledger, entry by entry and against its checkpoints, and export the entries that you choose."""
     from cli.audit import command
 
     stack, as_json = _common(context, stack, as_json)
@@ -169,7 +175,7 @@ def audit(
         out=out,
         noted=dict(noted or []),
         as_of=as_of,
-        # It is nobody's business: it stands in no process's arguments.
+        # Other users can see a process's arguments, so the number is not one of them.
         recipient=os.environ.get("AUDIT_RECIPIENT") or None,
         as_json=as_json,
     )
@@ -179,11 +185,11 @@ def audit(
 @app.command(epilog="Exit codes: 0 the function answered, whatever its status; 1 it did not; 2 wrong usage.")
 def invoke(
     context: typer.Context,
-    event: Annotated[Path, typer.Argument(help="A JSON file in a folder that is named as one of functions/.")],
+    event: Annotated[Path, typer.Argument(help="A JSON file in a folder with the name of a function in functions/.")],
     stack: Stack = None,
     as_json: Json = False,
 ) -> None:
-    """Hand an event to the function that its folder names, once, and print the answer."""
+    """Send an event once to the function that its folder names, and print the answer."""
     from cli.invoke import run
 
     stack, as_json = _common(context, stack, as_json)

@@ -1,11 +1,11 @@
-"""How a program ends when somebody ends it."""
+"""How a program ends when a user or a signal ends it."""
 
 import signal
 
-INTERRUPTED = 130  # as a shell tells it
+INTERRUPTED = 130  # a shell's exit code after Ctrl-C
 
 
-def interrupt_when_told_to_end() -> None:
-    """Let a closed terminal and a polite `kill` end this program as Ctrl-C does: with all its cleaning up."""
+def interrupt_on_signals() -> None:
+    """Make a closed terminal and a `kill` end this program as Ctrl-C does, with its cleanup."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Hand an event to the function that its folder names: `cxone-messaging invoke events/send_message/preview.json`."""
+"""Send an event to the function that its folder names: `invoke events/send_message/preview.json`."""
 
 import json
 import re
@@ -14,23 +14,23 @@ from cli.progress import Progress
 from cli.target import Target, TargetError
 
 FAILED = 1
-# An event is handed over once, however long its function takes; whoever wants it twice says so.
+# An event is sent once, however long its function takes. A caller that wants it twice runs the command twice.
 _ONCE = Config(read_timeout=90, retries={"total_max_attempts": 1})
 _FUNCTION = re.compile("[a-z][a-z_]*")
 
 
 class InvokeError(Exception):
-    """The event can't be handed over, or its function failed; the text says why."""
+    """The event cannot be sent, or its function failed; the text says why."""
 
 
 def run(event: Path, stack: str | None, *, as_json: bool = False) -> int:
-    """Invoke, and print the answer; 0 where there is one, whatever its status, and 1 where there is none."""
+    """Invoke, and print the answer; return 0 if there is one, whatever its status, and otherwise 1."""
     try:
         answer = invoke(stack, *read(event))
     except (InvokeError, TargetError, BotoCoreError, ClientError) as error:
         Progress(on_stderr=as_json).error(str(error))
         return FAILED
-    print(json.dumps(answer) if as_json else visible(told(answer), lines=True))
+    print(json.dumps(answer) if as_json else visible(as_text(answer), lines=True))
     return 0
 
 
@@ -45,7 +45,7 @@ def read(file: Path) -> tuple[str, str]:
     except ValueError as error:
         raise InvokeError(f"{file} is no JSON: {error}") from None
     if not _FUNCTION.fullmatch(name):
-        raise InvokeError(f"{name} is no function; an event lies in a folder that is named as its function")
+        raise InvokeError(f"{name} is no function; put an event into a folder that has its function's name")
     return name, event
 
 
@@ -59,16 +59,16 @@ def invoke(stack: str | None, function: str, event: str) -> Any:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        told = f"there is no function {name}; an event lies in a folder that is named as its function"
-        raise InvokeError(told) from None
+        detail = f"there is no function {name}; put an event into a folder that has its function's name"
+        raise InvokeError(detail) from None
     payload = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise InvokeError(f"{name} failed: {json.dumps(payload, indent=2)}")
     return payload
 
 
-def told(answer: Any) -> str:
-    """Write an answer down: of one over HTTP the status, the headers and the body."""
+def as_text(answer: Any) -> str:
+    """Return an answer as a text: for HTTP its status, headers and body."""
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return json.dumps(answer, indent=2, ensure_ascii=False)
     status = HTTPStatus(answer["statusCode"])

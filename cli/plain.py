@@ -1,4 +1,4 @@
-"""Texts of others made harmless where they are shown: on a terminal, and in a spreadsheet."""
+"""Foreign texts, made harmless for the places that show them: a terminal and a spreadsheet."""
 
 import unicodedata
 
@@ -8,12 +8,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Write out what a terminal would obey instead of show; with `lines`, line breaks stay."""
+    """Return a text with its control characters written as escapes; with `lines`, line breaks stay."""
     return "".join(_written(each) if _is_hidden(each) and not (lines and each == "\n") else each for each in text)
 
 
 def cell(text: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula: an apostrophe stands before it."""
+    """Return a text for a spreadsheet, with an apostrophe before it if it looks like a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while something works: a spinner, then a line for each finished step."""
+"""The display of a running command: a spinner, then a line for each finished step."""
 
 import contextlib
 import sys
@@ -19,9 +19,9 @@ _WIDTH = 80
 
 @dataclass
 class Outcome:
-    """What a finished step says: a line, more lines of details, and where that is not enough, more to look at.
+    """The result of a finished step: a line, further lines with details, and a rendering if that is not enough.
 
-    While it works, `show_meanwhile` puts something else in place of what the step does.
+    While the step works, `show_meanwhile` replaces the text that says what it is doing.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Progress:
         """`on_stderr` leaves standard output to a document."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a terminal that can't show a tick shows something else
+                stream.reconfigure(errors="replace")  # a terminal that cannot show a tick shows a replacement
         self.console = Console(highlight=False, stderr=on_stderr)
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[Outcome]:
-        """Run a step: `doing` is shown meanwhile and if it fails; `done`, or what the step makes of it, afterwards."""
+        """Run a step: show `doing` meanwhile and if it fails, and the outcome's text, `done` at first, afterwards."""
         started = time.monotonic()
         outcome = Outcome(done)
         try:
@@ -63,11 +63,11 @@ class Progress:
         self.console.print(visible(text, lines=True), style=style, markup=False, soft_wrap=True)
 
     def end(self, text: str) -> None:
-        """Say how it ended."""
+        """Print the last line of a command that succeeded."""
         self.say(text, "bold green")
 
     def error(self, text: str) -> None:
-        """Say what went wrong."""
+        """Print an error."""
         self.say(text, "red")
 
     def _line(self, mark: str, text: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-# A message in one of these moves no more, but that a late delivery event may settle an unknown one.
+# The status of a message in one of these is final, except that a late delivery event may change `unknown`.
 FINAL = ("delivered", "failed", "rejected", "unknown")
 _STYLES = {
     "delivered": "green",
@@ -23,12 +23,12 @@ _WIDTH = 72
 
 
 def final(counts: Mapping[str, int]) -> int:
-    """Count the messages that are final."""
+    """Return the number of messages that are final."""
     return sum(counts.get(status, 0) for status in FINAL)
 
 
-def told(counts: Mapping[str, int]) -> str:
-    """Say how many messages stand where, the final ones first."""
+def as_text(counts: Mapping[str, int]) -> str:
+    """Return the number of messages by status as a text, the final ones first."""
     return " · ".join(f"{counts[status]:,} {status}" for status in _in_order(counts) if counts[status]) or "none yet"
 
 
@@ -41,7 +41,7 @@ class StatusBar:
         self._note = note
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it, never wider than the console."""
+        """Draw the bar, never wider than the console."""
         width = min(_WIDTH, options.max_width)
         drawn = 0
         so_far = 0
@@ -53,7 +53,7 @@ class StatusBar:
             drawn = max(drawn, end)
         yield Segment("┈" * (width - drawn), Style(dim=True))
         yield Segment.line()
-        line = Text(told(self._counts))
+        line = Text(as_text(self._counts))
         if self._note:
             line.append(f"  {self._note}", style="dim")
         yield line

@@ -1,4 +1,4 @@
-"""The stack that a command is pointed at: the local one by its `stack.json`, one on AWS by its name."""
+"""The stack that a command works on: the local one by its `stack.json`, one on AWS by its name."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 LOCAL_NAME = "cxone-messaging"
 LOCAL_FILE = Path(".local", "stack.json")
 _TIMEOUT_SECONDS = 90  # cold functions on a busy machine
-# What the template's parameters say unless somebody says otherwise.
+# The defaults of the template's parameters.
 _PARAMETERS = {"CxoneRequestsPerSecond": 100.0, "RateUtilisationPercent": 96.0, "MaxSegments": 10.0}
 
 
 class TargetError(Exception):
-    """There is no such stack, or nobody here may look at it; the text says what to do."""
+    """The stack does not exist, or cannot be read; the text says what to do."""
 
 
 class Api(Protocol):
@@ -29,18 +29,21 @@ class Api(Protocol):
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Call a route; a body of bytes goes out as it is. Raises `requests.RequestException`."""
+        """Return a route's answer; bytes are sent unchanged. Raises `requests.RequestException`."""
         ...
 
 
 def aws_client(service: str, endpoint: str, region: str, config: Config | None = None) -> Any:
-    """Make an AWS client for an emulator, which takes any credentials; whatever the shell says of proxies."""
+    """Return an AWS client for an emulator, which accepts any credentials; proxy settings are ignored."""
     session: Any = boto3.Session("local", "local", region_name=region)
     return session.client(service, endpoint_url=endpoint, config=Config(proxies={}).merge(config or Config()))
 
 
 class Target:
-    """A stack: its outputs and parameters, its API, and AWS as it sees it. Only the local one has an `endpoint`."""
+    """A stack: its outputs and parameters, its API and its AWS clients.
+
+    Only the local stack has an `endpoint`.
+    """
 
     def __init__(
         self,
@@ -57,8 +60,8 @@ class Target:
         self.simulator_url = simulator_url
         self._aws = session
         self._endpoint = endpoint
-        told = parameters or {}
-        rate, percent, segments = (float(told.get(each) or default) for each, default in _PARAMETERS.items())
+        given = parameters or {}
+        rate, percent, segments = (float(given.get(each) or default) for each, default in _PARAMETERS.items())
         self.rate = rate * percent / 100
         self.max_segments = int(segments)
         self._http = requests.Session()
@@ -67,7 +70,7 @@ class Target:
 
     @classmethod
     def find(cls, stack: str | None = None) -> Self:
-        """Find a stack by its name on AWS or the path of a `stack.json`; without either, the local one.
+        """Return a stack by its name on AWS or the path of a `stack.json`; without either, the local one.
 
         Raises `TargetError`.
         """
@@ -80,17 +83,17 @@ class Target:
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """Read a `stack.json`. Raises `TargetError`."""
+        """Return the stack that a `stack.json` describes. Raises `TargetError`."""
         try:
             return cls.described(json.loads(path.read_text("utf-8")))
         except OSError:
-            raise TargetError(f"there is no {path}; `make up` makes one, or give a deployed stack's name") from None
+            raise TargetError(f"there is no {path}; run `make up` to make one, or name a deployed stack") from None
         except (ValueError, KeyError, TypeError):
-            raise TargetError(f"{path} is no description of a stack; `make up` makes one") from None
+            raise TargetError(f"{path} is no description of a stack; run `make up` to make one") from None
 
     @classmethod
     def described(cls, description: Mapping[str, Any]) -> Self:
-        """Take a stack on this machine by what stands in its `stack.json`."""
+        """Return the stack on this machine that the content of a `stack.json` describes."""
         return cls(
             name=LOCAL_NAME,
             session=boto3.Session("local", "local", region_name=description["region"] or None),
@@ -101,7 +104,7 @@ class Target:
 
     @classmethod
     def _on_aws(cls, name: str) -> Self:
-        """Look a stack up in CloudFormation, with the credentials of the environment. Raises `TargetError`."""
+        """Return a stack found in CloudFormation with the environment's credentials. Raises `TargetError`."""
         session: Any = boto3.Session()
         try:
             if session.get_credentials() is None:
@@ -130,7 +133,7 @@ class Target:
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Call a route, CXone's two at `WebhookUrl`; a body of bytes goes out as it is, any other as JSON.
+        """Return a route's answer, for CXone's two at `WebhookUrl`; bytes are sent unchanged, other bodies as JSON.
 
         On AWS every request is signed with the caller's own credentials; an emulator checks no signature. Raises
         `requests.RequestException`, `TargetError`.
@@ -153,18 +156,18 @@ class Target:
         return self._http.request(method, url, data=data, auth=signed, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
 
     def client(self, service: str, config: Config | None = None) -> Any:
-        """Make an AWS client."""
+        """Return an AWS client."""
         if self._endpoint is None:
             return self._aws.client(service, config=config)
         return aws_client(service, self._endpoint, self._aws.region_name, config)
 
     def function(self, folder: str) -> str:
-        """Name a function of the stack by its folder in `functions/`."""
+        """Return the name of the stack's function that has this folder in `functions/`."""
         return f"{self.name}-{folder.replace('_', '-')}"
 
 
 def _local_file() -> Path:
-    """Return where the local stack's description is: in this folder or one above it, else beside this code."""
+    """Return the path of the local stack's description: in this folder or one above, else beside this code."""
     here = Path.cwd()
     folders = [here, *here.parents, Path(__file__).resolve().parents[1]]
     return next((folder / LOCAL_FILE for folder in folders if (folder / LOCAL_FILE).is_file()), LOCAL_FILE)

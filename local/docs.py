@@ -1,4 +1,4 @@
-"""The API's description in a browser: `python -m local.docs` serves docs/openapi.yaml, needing no internet.
+"""The API's description in a browser: `python -m local.docs` serves docs/openapi.yaml, without internet.
 
 The page is Swagger UI, which Powertools for AWS Lambda brings along.
 """
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from cli.interrupts import interrupt_when_told_to_end
+from cli.interrupts import interrupt_on_signals
 from cli.progress import Progress
 from local.guard import Application, Guard
 from local.options import ROOT
@@ -46,7 +46,7 @@ SwaggerUIBundle({
 
 
 def application() -> Application:
-    """Put together the page, its parts, and the description that it shows."""
+    """Return the application: the page, its parts, and the description that it shows."""
     page = Route("/docs/", lambda _: HTMLResponse(_PAGE))
     start = Route("/", lambda _: RedirectResponse("/docs/"))
     description, *parts = _FILES
@@ -70,9 +70,9 @@ def _swagger_ui() -> Path:
 
 
 def main() -> int:
-    """Serve until somebody ends it."""
+    """Serve until the process is ended."""
     progress = Progress()
-    interrupt_when_told_to_end()
+    interrupt_on_signals()
     try:
         config = uvicorn.Config(application(), port=int(os.environ.get("DOCS_PORT") or "8091"), log_level="warning")
         listening = config.bind_socket()

@@ -1,4 +1,4 @@
-"""What stands before every server on 127.0.0.1: it answers programs, and its own pages, but no other web page.
+"""The guard of every server on 127.0.0.1: it answers programs and its own pages, but no other web page.
 
 None of these servers has a login, and every page in a browser of this machine can send requests to 127.0.0.1. A browser
 names the page that a request comes from (`Origin`, `Sec-Fetch-Site`) and the name that it looked up (`Host`); a page
@@ -21,7 +21,7 @@ _DEFAULT_PORT = 80
 
 
 def refusal(headers: Iterable[tuple[str, str]], port: int) -> str | None:
-    """Say why a request to a port of 127.0.0.1 is refused; None where it may pass.
+    """Return why a request to a port of 127.0.0.1 is refused, or None if it may pass.
 
     `headers` are all of the request's, repeated ones too; their names may be in any case.
     """
@@ -41,7 +41,7 @@ def refusal(headers: Iterable[tuple[str, str]], port: int) -> str | None:
 
 
 class Guard:
-    """An ASGI application that passes on to another one only what `refusal` lets pass; the rest is answered 403."""
+    """An ASGI application that passes on the requests that `refusal` allows, and answers 403 to the rest."""
 
     def __init__(self, application: Application) -> None:
         self._application = application

@@ -1,4 +1,4 @@
-"""The local stack as tests and the demo see it: beside its API its CXone simulator, its secrets and its log lines."""
+"""The local stack for tests and the demo: its API, its CXone simulator, its secrets and its log lines."""
 
 import hmac
 import json
@@ -19,11 +19,11 @@ class LocalTarget(Target):
 
     @classmethod
     def at(cls, folder: Path) -> Self:
-        """Read a folder's `stack.json`. Raises `TargetError`."""
+        """Return the stack of a folder's `stack.json`. Raises `TargetError`."""
         return cls.of_file(folder / "stack.json")
 
     def simulator(self, path: str, body: object = None, method: str | None = None) -> Any:
-        """Ask the CXone simulator, or steer it when there is a body; the path is under `/_simulator/`."""
+        """Return an answer of the CXone simulator's administration, under `/_simulator/`; a body changes it."""
         response = self._simulator.request(
             method or ("GET" if body is None else "POST"),
             f"{self.simulator_url}/_simulator/{path}",
@@ -34,7 +34,7 @@ class LocalTarget(Target):
         return response.json()
 
     def signature(self, signed: bytes) -> str:
-        """Sign as CXone signs the bodies of its events: the HMAC-SHA256, in hex."""
+        """Return the signature with which CXone signs the bodies of its events: the HMAC-SHA256, in hex."""
         return hmac.new(self.secret("WebhookSecretArn").encode(), signed, "sha256").hexdigest()
 
     def callback(self, message_id: str) -> str:
@@ -44,13 +44,13 @@ class LocalTarget(Target):
         return f"/webhooks/cxone/sms?ref={message_id}&sig={signature}"
 
     def secret(self, output: str) -> str:
-        """Read the current value of a secret that signs, by the output that names it."""
+        """Return the current value of a signing secret, by the output with its ARN."""
         secret = self.client("secretsmanager").get_secret_value(SecretId=self.outputs[output])
         current: str = json.loads(secret["SecretString"])["current"]
         return current
 
     def log_lines(self) -> dict[str, list[str]]:
-        """Give each log group's lines, in the order of the groups' names."""
+        """Return each log group's lines, in the order of the groups' names."""
         return {
             group["logGroupName"]: [
                 event["message"]
@@ -62,7 +62,7 @@ class LocalTarget(Target):
         }
 
     def metrics(self) -> dict[str, list[float]]:
-        """Give each metric's values, from the functions' embedded metric format lines (`_aws` names the metrics)."""
+        """Return each metric's values, from the functions' embedded metric format lines (`_aws` names the metrics)."""
         values: dict[str, list[float]] = defaultdict(list)
         for line in (line for lines in self.log_lines().values() for line in lines if '"_aws"' in line):
             document = json.loads(line)

@@ -1,4 +1,4 @@
-"""What a local stack can be told: where it keeps its files, where it listens, and whose CXone it speaks to."""
+"""The options of a local stack: its folder, its ports, and the CXone that it uses."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """One stack's options; two stacks with folders and ports of their own know nothing of each other."""
+    """One stack's options; two stacks with their own folders and ports are independent."""
 
     folder: Path
     ministack_port: int
@@ -45,14 +45,14 @@ class Options:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the options of `make up`. Raises `ServerError` where they make no sense."""
+        """Return the options of `make up`. Raises `ServerError` if they are invalid."""
         sms, api = environment.get("CXONE_SMS_BASE_URL"), environment.get("CXONE_API_BASE_URL")
         if bool(sms) != bool(api):
             raise ServerError("give both CXONE_SMS_BASE_URL and CXONE_API_BASE_URL, or neither")
         for variable, parameter in _PARAMETERS.items():
-            told = template.load()["Parameters"][parameter]
-            if not re.fullmatch(told["AllowedPattern"], environment.get(variable, "")):
-                raise ServerError(f"{variable} {told['ConstraintDescription']}")
+            definition = template.load()["Parameters"][parameter]
+            if not re.fullmatch(definition["AllowedPattern"], environment.get(variable, "")):
+                raise ServerError(f"{variable} {definition['ConstraintDescription']}")
         ministack_port = _port(environment, "MINISTACK_PORT", 4566)
         simulator_port = _port(environment, "SIMULATOR_PORT", 8090)
         if ministack_port == simulator_port and not sms:
@@ -72,7 +72,7 @@ class Options:
 
     @classmethod
     def apart(cls, folder: Path, *, campaign_id: str = CAMPAIGN_ID) -> Self:
-        """Make options for a stack beside any other: on free ports, always with the simulator."""
+        """Return options for a stack beside any other: on free ports, always with the simulator."""
         return cls(
             folder=folder.resolve(),
             ministack_port=free_port(),
@@ -82,17 +82,17 @@ class Options:
 
     @property
     def endpoint(self) -> str:
-        """Where the emulator is."""
+        """The emulator's URL."""
         return f"http://127.0.0.1:{self.ministack_port}"
 
     @property
     def simulator_url(self) -> str | None:
-        """Where the simulator is, or None when a real CXone stands in its place."""
+        """The simulator's URL, or None if a real CXone is used."""
         return None if self.sms_base_url else f"http://127.0.0.1:{self.simulator_port}"
 
     @property
     def ports(self) -> dict[str, int]:
-        """Give each server's port."""
+        """Return each server's port."""
         simulator = {} if self.sms_base_url else {"simulator": self.simulator_port}
         return {"emulator": self.ministack_port, **simulator}
 

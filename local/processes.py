@@ -1,4 +1,4 @@
-"""Servers that outlive the command that started them, remembered in a file so that only they are ever stopped."""
+"""Servers that outlive the command that started them; a file lists them, so that only they are stopped."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ class Servers:
         self._file = folder / "processes.json"
 
     def running(self) -> list[str]:
-        """Name the servers that were started and still run."""
+        """Return the names of the servers that were started and still run."""
         return [name for name, process in self._recorded().items() if _is_same(process)]
 
     def start(
@@ -38,7 +38,7 @@ class Servers:
         port: int,
         folder: Path | None = None,
     ) -> None:
-        """Start a server in a working folder, wait until its port on 127.0.0.1 takes connections.
+        """Start a server in a working folder, and wait until its port on 127.0.0.1 accepts connections.
 
         Raises `ServerError`.
         """
@@ -58,7 +58,7 @@ class Servers:
             time.sleep(0.05)
 
     def stop(self) -> list[str]:
-        """Stop every server that was started here, and name those that still ran."""
+        """Stop every server that was started here, and return the names of those that still ran."""
         stopped = []
         for name, process in reversed(self._recorded().items()):
             if _is_same(process):
@@ -75,28 +75,28 @@ class Servers:
 
 
 def answers(port: int) -> bool:
-    """Whether something takes connections at a port of 127.0.0.1."""
+    """Whether a server accepts connections at a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens at."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """Give a log's last lines."""
+    """Return a log's last lines."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:
-    """Run a command to its end, its output going to a log, and give its exit code.
+    """Run a command to its end, write its output to a log, and return its exit code.
 
-    Whatever interrupts us ends the command and all that it started.
+    An interruption of this process ends the command and all processes that it started.
     """
     process = _start(command, environment, folder, log)
     try:
@@ -108,7 +108,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, lo
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Clean up to the end, however impatient somebody gets meanwhile."""
+    """Ignore signals that would end this process, so that its cleanup is completed."""
     before = {
         number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
@@ -122,7 +122,7 @@ def uninterrupted() -> Iterator[None]:
 def _start(
     command: Sequence[str], environment: Mapping[str, str], folder: Path | None, log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, its output going to a log."""
+    """Start a process in its own group, with its output in a log."""
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -136,11 +136,11 @@ def _start(
 
 
 def _started(pid: int) -> str:
-    """Tell when a process was started, in some form; empty where there is none: a pid alone may be another's by now."""
+    """Return a text for the start time of a process, empty if there is none; a pid alone may be reused."""
     if shutil.which("ps"):
         command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-        state, _, started = told.stdout.strip().partition(" ")
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
+        state, _, started = listed.stdout.strip().partition(" ")
         return "" if state.startswith("Z") else started.strip()  # Z: dead, and nobody has looked yet
     # Slim containers have no ps. Field 22 (proc_pid_stat(5)), counted after the second, a name that may hold spaces.
     with contextlib.suppress(OSError):

@@ -20,7 +20,7 @@ def build(options: Options) -> None:
 
 
 def deploy(options: Options) -> None:
-    """Deploy what was built. Raises `ServerError`."""
+    """Deploy the build. Raises `ServerError`."""
     parameters = {
         "Architecture": architecture(),
         "CxoneSmsBaseUrl": options.sms_base_url or options.simulator_url,
@@ -44,7 +44,7 @@ def deploy(options: Options) -> None:
 
 
 def _sam(options: Options, command: str, *arguments: str) -> None:
-    """Run the SAM CLI, its output going to a log that is shown when it fails."""
+    """Run the SAM CLI with its output in a log, which is shown if it fails."""
     log = options.folder / f"sam-{command}.log"
     binaries = Path(sys.executable).parent
     settings = {
@@ -63,7 +63,7 @@ def _build_folder(options: Options) -> Path:
 
 
 def architecture() -> str:
-    """Name this machine's instruction set as Lambda does. Raises `ServerError` where Lambda has none such."""
+    """Return Lambda's name of this machine's instruction set. Raises `ServerError` if Lambda has none."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise ServerError(f"Lambda has no functions for this machine's architecture, {machine}")

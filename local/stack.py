@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
+from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from cli.target import LOCAL_NAME, aws_client
 from local import sam, stand_ins
@@ -30,7 +30,7 @@ _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
 def up(options: Options, progress: Progress) -> LocalTarget:
-    """Bring the stack up, or deploy anew to the one that runs in the folder.
+    """Start the stack, or deploy anew to the stack that runs in the folder.
 
     Raises `ServerError`; whatever goes wrong, nothing that was started here is left running, and what ran before is
     left alone.
@@ -62,7 +62,7 @@ def up(options: Options, progress: Progress) -> LocalTarget:
 
 
 def down(folder: Path) -> list[str]:
-    """Stop what `up` started, and name what still ran."""
+    """Stop the servers that `up` started, and print the ones that still ran."""
     with uninterrupted():
         _stack_file(folder).unlink(missing_ok=True)
         stopped = Servers(folder).stop()
@@ -72,7 +72,7 @@ def down(folder: Path) -> list[str]:
 
 
 def _runs_already(servers: Servers, options: Options) -> bool:
-    """Whether all of this stack runs. Raises `ServerError` where it does, but at other addresses."""
+    """Whether all of this stack runs. Raises `ServerError` if it runs at other addresses."""
     file = _stack_file(options.folder)
     if not set(options.ports) <= set(servers.running()) or not file.exists():
         return False
@@ -86,8 +86,8 @@ def _runs_already(servers: Servers, options: Options) -> bool:
 def _start(servers: Servers, options: Options, progress: Progress) -> None:
     for name, port in options.ports.items():
         if answers(port):
-            told = f"stop that, or set {_PORT_VARIABLES[name]} to a free port"
-            raise ServerError(f"port {port}, which the {name} needs, is in use by another program; {told}")
+            remedy = f"stop that, or set {_PORT_VARIABLES[name]} to a free port"
+            raise ServerError(f"port {port}, which the {name} needs, is in use by another program; {remedy}")
     with progress.step("starting the AWS emulator", f"started the AWS emulator on {options.endpoint}"):
         temporary = options.folder / _TEMPORARY
         temporary.mkdir(exist_ok=True)
@@ -120,7 +120,7 @@ def _store_credentials(options: Options, outputs: dict[str, str]) -> None:
 
 
 def _mend_concurrency(options: Options) -> None:
-    """Turn the queue's maximum concurrency into a number; the emulator leaves a parameter's value a text, and trips."""
+    """Turn the queue's maximum concurrency into a number; the emulator fails on a parameter's text."""
     functions = aws_client("lambda", options.endpoint, REGION)
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
@@ -128,7 +128,7 @@ def _mend_concurrency(options: Options) -> None:
 
 
 def _wait_for(deployed: LocalTarget) -> None:
-    """Wait until all with a route have answered once, which also spares the first message their cold starts."""
+    """Wait until all functions with a route have answered once, so that no message waits for a cold start."""
     probes: list[tuple[str, str, object, int]] = [
         ("GET", "/messages/none", None, 404),
         ("POST", "/messages/preview", {}, 200),
@@ -155,7 +155,7 @@ def _stack_file(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Run the command that is named."""
+    """Run the named command."""
     progress = Progress()
 
     def stop() -> None:
@@ -170,7 +170,7 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in commands:  # noqa: PLR2004
         progress.error("usage: python -m local.stack up|down")
         return 2
-    interrupt_when_told_to_end()
+    interrupt_on_signals()
     try:
         commands[sys.argv[1]]()
     except (ServerError, requests.RequestException) as error:

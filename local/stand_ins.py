@@ -1,4 +1,4 @@
-"""What everything here runs against: an emulator in AWS's place and a simulator in CXone's, each on 127.0.0.1."""
+"""The stand-ins: an emulator in place of AWS, and a simulator in place of CXone, each on 127.0.0.1."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _NOT_INHERITED = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME
 
 
 def environment(endpoint: str) -> dict[str, str]:
-    """Make an environment in which nothing can reach a real AWS account, nor a proxy on the way to 127.0.0.1."""
+    """Return an environment that reaches no real AWS account, and no proxy on the way to 127.0.0.1."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name not in _NOT_INHERITED
     }
@@ -35,7 +35,7 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
-    """Start MiniStack behind the guard, and give its endpoint. Raises `ServerError`.
+    """Start MiniStack behind the guard, and return its endpoint. Raises `ServerError`.
 
     MiniStack unpacks layers into the temporary folder.
     """
@@ -54,7 +54,7 @@ def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
 
 
 def start_simulator(servers: Servers, port: int, *options: str, credentials: Mapping[str, str] | None = None) -> str:
-    """Start the CXone simulator, with its own credentials or others; gives its URL. Raises `ServerError`."""
+    """Start the CXone simulator, and return its URL. Raises `ServerError`."""
     command = [sys.executable, "-m", "local.simulator", "--port", str(port), *options]
     servers.start("simulator", command, {**os.environ, **(credentials or {})}, port, ROOT)
     return f"http://127.0.0.1:{port}"

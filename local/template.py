@@ -1,4 +1,4 @@
-"""`template.yaml` as plain dictionaries, for whoever holds it against the code or builds from it."""
+"""`template.yaml` as plain dictionaries, for tests that compare it with the code, and for builds."""
 
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,13 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 @cache
 def load() -> dict[str, Any]:
-    """Give the template; nobody may change it."""
+    """Return the template; callers must not change it."""
     document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506  a SafeLoader
     return document
 
 
 def resources(type_: str) -> dict[str, Any]:
-    """Give the properties of all resources of a type by their logical ids."""
+    """Return the properties of all resources of a type by their logical ids."""
     return {id_: each.get("Properties", {}) for id_, each in load()["Resources"].items() if each["Type"] == type_}
 
 
@@ -48,7 +48,7 @@ def variables(function: str) -> dict[str, Any]:
 
 
 def table(logical_id: str, name: str) -> dict[str, Any]:
-    """Give what `CreateTable` takes for a table of the template; what an emulator has no use for is left out."""
+    """Return the arguments of `CreateTable` for a table of the template that an emulator can use."""
     properties = resources("AWS::DynamoDB::Table")[logical_id]
     kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     return {"TableName": name, **{key: properties[key] for key in kept if key in properties}}

@@ -1,4 +1,4 @@
-"""The make verbs that take variables: `python -m local.verbs audit` is `cxone-messaging audit` with what they say.
+"""The make verbs with variables: `python -m local.verbs audit` is `cxone-messaging audit` with their values.
 
 Make puts its variables into the environment and no recipe names one, so neither make nor a shell reads their values.
 """
@@ -16,12 +16,12 @@ _ARCHITECTURES = ("arm64", "x86_64")
 
 
 class VerbError(Exception):
-    """A verb can't be run with these variables; the text names the variable and says what to do."""
+    """A verb cannot be run with these variables; the text names the variable and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A module, and the variables that it is given: as options, as flags of its own, or in its environment."""
+    """A module, and the variables that it gets: as options, as its own flags, or in its environment."""
 
     module: str
     subcommand: str = ""
@@ -70,9 +70,9 @@ VERBS = {
 
 
 def command(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Give what runs a verb: Python's arguments, and the environment. Raises `VerbError`.
+    """Return Python's arguments and the environment that run a verb. Raises `VerbError`.
 
-    An empty variable is one that is not given. Each value stands whole in one argument, whatever it begins with.
+    An empty variable counts as missing. Each value is one whole argument, whatever it begins with.
     """
     if name == "build":
         _check_architecture(variables)
@@ -109,13 +109,13 @@ def _flags(variable: str, text: str) -> list[str]:
 
 
 def _check_architecture(variables: Mapping[str, str]) -> None:
-    """Check what the layer's own Makefile reads. Raises `VerbError`."""
+    """Check the variables that the layer's own Makefile reads. Raises `VerbError`."""
     if variables.get("ARCHITECTURE", "arm64") not in _ARCHITECTURES:
         raise VerbError(f"ARCHITECTURE is neither {' nor '.join(_ARCHITECTURES)}")
 
 
 def main() -> int:
-    """Become the program that a verb runs; 2 where its variables make no sense."""
+    """Replace this process by the program of a verb; return 2 if its variables are invalid."""
     try:
         arguments, environment = command(" ".join(sys.argv[1:]), os.environ)
     except VerbError as error:

@@ -1,4 +1,4 @@
-"""The bulk queue worked off the way one does it first: one record after another, no schedule, retry on 429."""
+"""The bulk queue processed in the naive way: one record after another, no schedule, retry on 429."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One message sent the way one writes it first: all imports at the top, a resource, a post, the token in a variable."""
+"""One message sent in the naive way: all imports at the top, a resource, a post, the token in a variable."""
 
 import json
 import os
@@ -40,14 +40,14 @@ class Message(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What became of it."""
+    """The result of a send."""
 
     id: str
     status: str
 
 
 class Event(BaseModel):
-    """What CXone tells of a message later."""
+    """A delivery event of CXone's."""
 
     messageId: str  # noqa: N815  CXone's name
     status: str
@@ -58,7 +58,7 @@ class Event(BaseModel):
 
 @tracer.capture_method
 def bearer() -> str:
-    """Give the token, fetched anew when it is old."""
+    """Return the token, fetched anew if it is old."""
     if token.get("until", 0) < time.time():
         secret = secrets.get_secret_value(SecretId=os.environ["CREDENTIALS_SECRET_ARN"])
         credentials = json.loads(secret["SecretString"])

@@ -1,1 +1,1 @@
-"""`cxone-messaging audit`: all of the ledger verified, entry by entry and against its checkpoints, and exported."""
+"""`cxone-messaging audit`: verify the whole ledger, by entries and by checkpoints, and export it."""

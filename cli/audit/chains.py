@@ -1,4 +1,4 @@
-"""A chain as the audit finds it."""
+"""A chain in the table that is audited."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from cxone_messaging.domain.entries import Entry, Value
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An item of the table: all that stands in it, and how it reads as an entry."""
+    """An item of the table: its attributes, and the entry that they make."""
 
     attributes: Mapping[str, Value]
     entry: Entry
@@ -16,7 +16,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a day's checkpoint says that a chain ended with; without a hash, that it could not be read."""
+    """The end of a chain according to a day's checkpoint; without a hash, the chain could not be read."""
 
     day: str
     sequence: int
@@ -29,28 +29,28 @@ class Seen:
 
 
 class Reread[T](Collection[T]):
-    """What is too much for memory: `read` gives all of it anew, each time that it is looked through."""
+    """A collection too large for memory: each iteration calls `read`, which returns all items anew."""
 
     def __init__(self, read: Callable[[], Iterator[T]], number: int) -> None:
         self._read = read
         self._number = number
 
     def __iter__(self) -> Iterator[T]:
-        """Read all of it."""
+        """Return an iterator over all items."""
         return self._read()
 
     def __len__(self) -> int:
-        """Give how much there is."""
+        """Return the number of items."""
         return self._number
 
     def __contains__(self, sought: object) -> bool:
-        """Look for one."""
+        """Return whether an item is in the collection."""
         return any(each == sought for each in self)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What there is of a chain, and what checkpoints saw of it; the one or the other may be nothing."""
+    """A chain's stored entries, and its ends according to checkpoints; either may be empty."""
 
     subject: str
     stored: Collection[Stored]
@@ -58,7 +58,7 @@ class Chain:
 
     @property
     def entries(self) -> Collection[Entry]:
-        """Give the chain's entries in the order of their numbers."""
+        """The chain's entries, in the order of their sequences."""
         if isinstance(self.stored, Reread):
             return Reread(lambda: (each.entry for each in self.stored), len(self.stored))
         return [each.entry for each in self.stored]

@@ -1,4 +1,4 @@
-"""Audit a ledger: read all of it, verify it, and export what is wanted."""
+"""Audit a ledger: read all of it, verify it, and export the chosen entries."""
 
 import json
 import tempfile
@@ -15,7 +15,7 @@ from cli.audit.export import Selection, export
 from cli.audit.faults import NOTES, Fault
 from cli.audit.source import AuditError, Source
 from cli.audit.verification import Verification
-from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
+from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.plain import visible
 from cli.progress import Outcome, Progress
 from cli.target import Target, TargetError
@@ -29,7 +29,7 @@ _BETWEEN_SIGNS_OF_LIFE = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Which ledger is verified, and what of it is exported; `stack` is None for the local one."""
+    """The options of an audit: the ledger, and the entries to export; `stack` is None for the local stack."""
 
     stack: str | None = None
     table: str | None = None
@@ -44,9 +44,9 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Read, verify, export; 0 when the ledger holds, 1 when something is wrong, 2 when nothing is verified."""
+    """Read, verify, export; return 0 if the ledger holds, 1 if it does not, 2 if nothing is verified."""
     progress = Progress(on_stderr=options.as_json)
-    interrupt_when_told_to_end()
+    interrupt_on_signals()
     try:
         return _run(options, progress)
     except (AuditError, TargetError) as error:
@@ -75,27 +75,29 @@ def _run(options: Options, progress: Progress) -> int:
             verification = Verification(copy, now, dict(options.noted))
             faults = _verify(verification, selection, options.out, outcome)
         is_empty = copy.is_empty
-    _tell_of_checkpoints(verification, now, progress)
+    _report_checkpoints(verification, now, progress)
     notes = [*verification.late, *(fault for fault in faults if fault.kind in NOTES)]
     faults = [fault for fault in faults if fault.kind not in NOTES]
-    _tell_of_notes(notes, progress)
+    _report_notes(notes, progress)
     if options.as_json and (faults or not is_empty):
         _print(source, verification, faults, notes)
     if not faults and is_empty:
-        raise AuditError(f"the table {source.table} has no entry: nothing is verified, and nothing can be said of it")
+        raise AuditError(f"the table {source.table} has no entry: nothing is verified")
     if not faults:
         progress.end("the ledger holds")
         return 0
     for fault in faults[:_SHOWN]:
         progress.error(str(fault))
     if len(faults) > _SHOWN:
-        progress.error(f"and {len(faults) - _SHOWN:,} more" + ("" if options.out else "; OUT=folder writes all down"))
+        progress.error(
+            f"and {len(faults) - _SHOWN:,} more" + ("" if options.out else "; OUT=folder writes all of them to a file")
+        )
     progress.error(f"the ledger does not hold: {len(faults):,} fault{'' if len(faults) == 1 else 's'}")
     return FAULTY
 
 
 def _print(source: Source, verification: Verification, faults: Sequence[Fault], notes: Sequence[Fault]) -> None:
-    """Print the verdict where a script reads it."""
+    """Print the verdict as JSON for a script."""
     newest = max(verification.checkpoints, default=None)
     document = {
         "table": source.table,
@@ -109,7 +111,7 @@ def _print(source: Source, verification: Verification, faults: Sequence[Fault], 
 
 
 def _counted(items: Iterable[Mapping[str, Value]], outcome: Outcome) -> Iterator[Mapping[str, Value]]:
-    """Pass items on, and show how many there were so far."""
+    """Yield items, and show how many were read so far."""
     number = 0
     for number, item in enumerate(items, start=1):
         if number % _BETWEEN_SIGNS_OF_LIFE == 0:
@@ -137,21 +139,21 @@ def _verify(verification: Verification, selection: Selection, out: Path | None, 
     return faults
 
 
-def _tell_of_checkpoints(verification: Verification, now: datetime, progress: Progress) -> None:
+def _report_checkpoints(verification: Verification, now: datetime, progress: Progress) -> None:
     checkpoints = verification.checkpoints
     if not checkpoints:
-        told = f"no checkpoint yet: what was cut off or removed by {format_time(now)} does not show"
+        text = f"no checkpoint yet: entries that were removed by {format_time(now)} do not show"
     else:
         newest = checkpoints[max(checkpoints)]
-        told = (
+        text = (
             f"checkpoints of {len(checkpoints):,} days; note the newest outside of this account, for a later audit:\n"
             f"  NOTED={newest.day}:{visible(newest.hash)}"
         )
-    progress.say(told)
+    progress.say(text)
 
 
-def _tell_of_notes(notes: Sequence[Fault], progress: Progress) -> None:
-    """Show which entries came late, or may have: that alone is no sign of tampering."""
+def _report_notes(notes: Sequence[Fault], progress: Progress) -> None:
+    """Print the entries that were late, or may have been: that alone is no sign of tampering."""
     for note in notes[:_SHOWN]:
         progress.say(str(note))
     if len(notes) > _SHOWN:

@@ -1,4 +1,4 @@
-"""A copy of the ledger on disk while it is audited: in the order of its chains, however the table gives its items."""
+"""A copy of the ledger on disk during an audit: sorted by chains, although the table returns items unsorted."""
 
 import json
 import sqlite3
@@ -18,37 +18,37 @@ PRAGMA synchronous = OFF;
 CREATE TABLE entry (subject TEXT, sequence INTEGER, day TEXT, attributes TEXT);
 CREATE TABLE seen (subject TEXT, sequence INTEGER, day TEXT, hash TEXT);
 """
-# A chain with more entries is not held in memory, but read anew as often as it is looked through.
+# A chain with more entries is not kept in memory, but read anew for each iteration.
 LONG = 1_000
-_LARGEST = 2**63 - 1  # that SQLite orders by; whoever writes a larger number past the ledger is found all the same
+_LARGEST = 2**63 - 1  # the largest that SQLite sorts by; an entry that somebody writes with a larger one is still found
 _ENTRIES = "SELECT subject, sequence, 0 AS is_seen, day, attributes FROM entry"
 _SEEN = "SELECT subject, sequence, 1 AS is_seen, day, hash FROM seen"
 _IN_ORDER = "ORDER BY subject, is_seen, sequence, day"
 
 
 class Copy:
-    """The copy, in a file that nobody else uses; without one in memory."""
+    """The copy, in a file of its own; in memory without a path."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._database = sqlite3.connect(path or ":memory:")
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
     def add(self, items: Iterable[Mapping[str, Value]]) -> None:
-        """Take items of the table in."""
+        """Add items of the table."""
         self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", map(_row, items))
         self._database.execute("CREATE INDEX IF NOT EXISTS place ON entry (subject, sequence)")
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was no item at all."""
+        """Whether the copy has no item."""
         return self._database.execute("SELECT 1 FROM entry LIMIT 1").fetchone() is None
 
     def see(self, checkpoint: Checkpoint) -> None:
-        """Take in what a checkpoint says of each chain."""
+        """Add the ends of the chains that a checkpoint lists."""
         day = checkpoint.day.isoformat()
         rows = ((head.subject, head.sequence, day, head.hash) for head in checkpoint.heads)
         self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", rows)
@@ -56,17 +56,17 @@ class Copy:
         self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", skipped)
 
     def chains(self) -> Iterator[Chain]:
-        """Give every chain that is there or was seen, in the order of their subjects."""
+        """Yield every chain that is stored or that a checkpoint lists, in the order of their subjects."""
         return self._chains(f"{_ENTRIES} UNION ALL {_SEEN} {_IN_ORDER}")
 
     def checkpoints(self) -> Iterator[Chain]:
-        """Give the checkpoints' own chains, in the order of their days."""
+        """Yield the checkpoints' own chains, in the order of their days."""
         return self._chains(
             f"{_ENTRIES} WHERE substr(subject, 1, {len(subjects.CHECKPOINT)}) = '{subjects.CHECKPOINT}' {_IN_ORDER}"
         )
 
     def days(self) -> dict[str, str]:
-        """Give every day that an entry is dated on, with the first of that day's subjects."""
+        """Return every day that an entry is dated on, with the first subject of that day."""
         return dict(self._database.execute("SELECT day, min(subject) FROM entry GROUP BY day ORDER BY day"))
 
     def _chains(self, query: str) -> Iterator[Chain]:
@@ -75,25 +75,25 @@ class Copy:
             stored: list[Stored] = []
             seen: list[Seen] = []
             number = 0
-            for _, sequence, is_seen, day, told in group:
+            for _, sequence, is_seen, day, content in group:
                 if is_seen:
-                    seen.append(Seen(day, sequence, told))
+                    seen.append(Seen(day, sequence, content))
                     continue
                 number += 1
                 if number <= LONG:
-                    stored.append(_stored(told))
+                    stored.append(_stored(content))
             yield Chain(subject, self._long(subject, number) if number > LONG else stored, seen)
 
     def _long(self, subject: str, number: int) -> Reread[Stored]:
         def read() -> Iterator[Stored]:
             query = "SELECT attributes FROM entry WHERE subject = ? ORDER BY sequence, day"
-            return (_stored(told) for (told,) in self._database.execute(query, (subject,)))
+            return (_stored(content) for (content,) in self._database.execute(query, (subject,)))
 
         return Reread(read, number)
 
 
-def _stored(told: str) -> Stored:
-    attributes = json.loads(told)
+def _stored(document: str) -> Stored:
+    attributes = json.loads(document)
     return Stored(attributes, Entry.from_attributes(attributes))
 
 

@@ -1,4 +1,4 @@
-"""What an auditor takes home: the entries that were asked for, as CSV and as JSON Lines, and all faults."""
+"""The export for an auditor: the chosen entries, as CSV and as JSON Lines, and all faults."""
 
 import csv
 import json
@@ -21,7 +21,10 @@ _COLUMNS = ("subject", "sequence", "timestamp", "type", "data", "previousHash", 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which entries are wanted: all that is given must fit. A recipient is given by the hash that the ledger holds."""
+    """The choice of entries: they must match all fields that are set.
+
+    `recipient_hash` is the hash of a recipient in the ledger.
+    """
 
     day: date | None = None
     campaign: str | None = None
@@ -29,7 +32,7 @@ class Selection:
     recipient_hash: str | None = None
 
     def chosen(self, chain: Chain) -> Iterable[Stored]:
-        """Choose from a chain: all of it where it is about the campaign, template and recipient, of that day only."""
+        """Return a chain's entries of the day, if the chain is about the campaign, template and recipient."""
         if not all(self._is_about(chain)):
             return ()
         if self.day is None:
@@ -37,21 +40,21 @@ class Selection:
         return (each for each in chain.stored if each.entry.day == self.day.isoformat())
 
     def _is_about(self, chain: Chain) -> Iterator[bool]:
-        def tells(name: str, value: str) -> bool:
+        def has(name: str, value: str) -> bool:
             return any(entry.data.get(name) == value for entry in chain.entries)
 
         if self.campaign is not None:
-            yield tells("campaignId", self.campaign)
+            yield has("campaignId", self.campaign)
         if self.template is not None:
-            yield chain.subject == subjects.template(self.template) or tells("templateId", self.template)
+            yield chain.subject == subjects.template(self.template) or has("templateId", self.template)
         if self.recipient_hash is not None:
-            yield tells("recipientHash", self.recipient_hash)
+            yield has("recipientHash", self.recipient_hash)
 
 
 class Export:
-    """The files. An entry stands in `entries.jsonl` as it is stored, so that anybody can hash it anew.
+    """The files. `entries.jsonl` has each entry as it is stored, so that an auditor can hash it again.
 
-    In the CSV files an apostrophe stands before a text that a spreadsheet would take for a formula.
+    In the CSV files an apostrophe precedes a text that a spreadsheet would read as a formula.
     """
 
     def __init__(self, entries: TextIO, lines: TextIO, faults: TextIO) -> None:
@@ -62,25 +65,25 @@ class Export:
         self._faults.writerow(["subject", "sequence", "kind", "detail"])
 
     def add(self, stored: Iterable[Stored], faults: Sequence[Fault]) -> int:
-        """Write down entries of one chain, the faulty ones marked; gives how many there are."""
+        """Write entries of one chain, and mark the faulty ones; return their number."""
         added = 0
         kinds = {fault.sequence: fault.kind for fault in faults}
         for each in stored:
             added += 1
-            told = {**each.attributes, "fault": kinds.get(each.entry.sequence, "")}
-            self._entries.writerow([_cell(told.get(column)) for column in _COLUMNS])
+            row = {**each.attributes, "fault": kinds.get(each.entry.sequence, "")}
+            self._entries.writerow([_cell(row.get(column)) for column in _COLUMNS])
             self._lines.write(_json(each.attributes) + "\n")
         return added
 
     def add_faults(self, faults: Sequence[Fault]) -> None:
-        """Write down faults."""
+        """Write faults."""
         rows = ([fault.subject, fault.sequence, fault.kind, fault.detail] for fault in faults)
         self._faults.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 @contextmanager
 def export(folder: Path | None) -> Iterator[Export | None]:
-    """Open the files in a folder that is made where there is none. Raises `AuditError`."""
+    """Yield the files, opened in a folder that is created if needed; None without one. Raises `AuditError`."""
     if folder is None:
         yield None
         return
@@ -95,7 +98,7 @@ def export(folder: Path | None) -> Iterator[Export | None]:
 
 
 def _cell(value: Any) -> Any:
-    """Give a cell: a number as it is, all else as a text that no spreadsheet calculates."""
+    """Return a cell's value: a number unchanged, any other value as a text that no spreadsheet calculates."""
     if isinstance(value, int):
         return value
     return cell(value if isinstance(value, str) else _json(value))

@@ -1,4 +1,4 @@
-"""What can be wrong with a chain: in itself, or held against what the checkpoints saw of it."""
+"""The faults of a chain: in itself, or in comparison with the checkpoints."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ _DAY = timedelta(days=1)
 
 
 class Kind(StrEnum):
-    """What is wrong."""
+    """The kind of a fault."""
 
     CHANGED = "changed"
     MOVED = "moved"
@@ -32,14 +32,14 @@ class Kind(StrEnum):
     WRONG_CHECKPOINT = "wrong checkpoint"
 
 
-# What these are about is as it may be: a frozen process or a slow clock enters something late, or a checkpoint could
-# not read a chain. They are no alarm.
+# These occur without tampering: a frozen process or a slow clock appends an entry late, or a checkpoint could not read
+# a chain. They are no alarm.
 NOTES = frozenset({Kind.LATE, Kind.UNSEEN, Kind.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, with the entry where it shows; no entry where it is about all of a subject."""
+    """One fault, with the entry that shows it; `sequence` is None if it concerns a whole subject."""
 
     subject: str
     sequence: int | None
@@ -48,15 +48,17 @@ class Fault:
 
     def __str__(self) -> str:
         place = f", entry {self.sequence}" if self.sequence is not None else ""
-        return visible(f"{self.subject}{place}: {self.kind} - {self.detail}")  # the table's texts may be anybody's
+        return visible(
+            f"{self.subject}{place}: {self.kind} - {self.detail}"
+        )  # anybody may have written the table's texts
 
 
 def chain_faults(subject: str, entries: Collection[Entry]) -> list[Fault]:
-    """Say what is wrong with a chain in itself; its entries stand in the order of their numbers."""
+    """Return the faults of a chain in itself; `entries` are in the order of their sequences."""
     if first_broken(subject, entries) is None:
         return []
     faults: list[Fault] = []
-    previous: Entry | None = None  # the entry before, unless that one is faulty itself
+    previous: Entry | None = None  # the entry before, unless it is faulty itself
     place = 1
     for entry in entries:
         number = entry.sequence
@@ -76,18 +78,20 @@ def chain_faults(subject: str, entries: Collection[Entry]) -> list[Fault]:
 
 
 def faults_of(chain: Chain, checkpointed: Collection[str], latest: date) -> list[Fault]:
-    """Say all that is wrong with a chain, and which entries came late.
+    """Return all faults of a chain, and its late entries.
 
-    `checkpointed` are the days whose checkpoints it is held against, `latest` is the last day that it may be dated on.
+    `checkpointed` are the days with a checkpoint to compare with, `latest` is the last day that an entry may have.
     """
     entries = chain.entries
     faults = chain_faults(chain.subject, entries)
-    known = {fault.sequence for fault in faults}
+    reported = {fault.sequence for fault in faults}
     against = [*_against_checkpoints(chain, entries), *_skipped(chain, checkpointed)]
-    # Only a chain that holds in itself and against all that checkpoints saw may have late entries.
+    # Only a chain that is intact in itself and matches all checkpoints may have late entries.
     is_as_seen = not faults and all(fault.kind in NOTES for fault in against)
     by_date = _by_date(chain, entries, checkpointed, latest, holds=is_as_seen)
-    return faults + [fault for fault in (*against, *by_date) if fault.sequence is None or fault.sequence not in known]
+    return faults + [
+        fault for fault in (*against, *by_date) if fault.sequence is None or fault.sequence not in reported
+    ]
 
 
 def _fault_of(entry: Entry, previous: Entry | None, places: int) -> Fault | None:
@@ -106,24 +110,24 @@ def _fault_of(entry: Entry, previous: Entry | None, places: int) -> Fault | None
 
 
 def _against_checkpoints(chain: Chain, entries: Collection[Entry]) -> Iterator[Fault]:
-    """Find what the checkpoints saw and what is not there, or not any more as they saw it."""
+    """Yield the entries that a checkpoint lists and that are missing or changed."""
     if not chain.seen:
         return
     newest = max(chain.seen, key=lambda seen: (seen.sequence, seen.day))
     if not entries:
-        told = "could not read it" if newest.is_skipped else f"saw it end with entry {newest.sequence}"
-        yield Fault(chain.subject, None, Kind.CHAIN_MISSING, f"the checkpoint of {newest.day} {told}")
+        finding = "could not read it" if newest.is_skipped else f"saw it end with entry {newest.sequence}"
+        yield Fault(chain.subject, None, Kind.CHAIN_MISSING, f"the checkpoint of {newest.day} {finding}")
         return
-    wanted = {seen.sequence for seen in chain.seen}
+    listed = {seen.sequence for seen in chain.seen}
     hashes: dict[int, str] = {}
     last = 0
     for entry in entries:
         last = entry.sequence
-        if last in wanted:
+        if last in listed:
             hashes[last] = entry.hash
     if newest.sequence > last:
-        told = f"entries {last + 1} to {newest.sequence} are" if newest.sequence > last + 1 else "it is"
-        detail = f"the checkpoint of {newest.day} saw it, and {told} not there"
+        missing = f"entries {last + 1} to {newest.sequence} are" if newest.sequence > last + 1 else "it is"
+        detail = f"the checkpoint of {newest.day} saw it, and {missing} not there"
         yield Fault(chain.subject, last + 1, Kind.CUT_OFF, detail)
     confirmed = 0
     for seen in sorted((each for each in chain.seen if not each.is_skipped), key=lambda each: each.sequence):
@@ -136,21 +140,21 @@ def _against_checkpoints(chain: Chain, entries: Collection[Entry]) -> Iterator[F
 
 
 def _skipped(chain: Chain, checkpointed: Collection[str]) -> Iterator[Fault]:
-    """Name the checkpoints that could not read a chain that is there; what it holds is vouched for by later ones."""
+    """Yield the checkpoints that could not read an existing chain; later checkpoints vouch for it."""
     skipped = {each.day for each in chain.seen if each.is_skipped}
     for day in sorted(skipped) if chain.stored else ():
-        later = _next_looked(day, skipped)
-        told = f"that of {later} vouches for it" if later in checkpointed else "the next one is still to be made"
-        yield Fault(chain.subject, None, Kind.SKIPPED, f"the checkpoint of {day} could not read it; {told}")
+        later = _next_readable(day, skipped)
+        proof = f"that of {later} vouches for it" if later in checkpointed else "the next one is still to be made"
+        yield Fault(chain.subject, None, Kind.SKIPPED, f"the checkpoint of {day} could not read it; {proof}")
 
 
 def _by_date(
     chain: Chain, entries: Collection[Entry], checkpointed: Collection[str], latest: date, *, holds: bool
 ) -> Iterator[Fault]:
-    """Find entries whose date can't be true: the day's checkpoint did not see them, or the day is still to come.
+    """Yield entries with an impossible date: the day's checkpoint does not cover them, or the day is in the future.
 
-    An entry that is late was seen by the next day's checkpoint, or that one is still to be made. For a checkpoint that
-    could not read the chain stands the next one.
+    The next day's checkpoint covers a late entry, or is still to be made. If a checkpoint could not read the chain, the
+    next one takes its place.
     """
     seen = {each.day: each.sequence for each in chain.seen if not each.is_skipped}
     skipped = {each.day for each in chain.seen if each.is_skipped}
@@ -158,23 +162,23 @@ def _by_date(
         if not _is_by(entry.day, latest):
             yield Fault(chain.subject, entry.sequence, Kind.WRONG_DATE, "it is dated on no day up to now")
             continue
-        day = _next_looked(entry.day, skipped) if entry.day in skipped else entry.day
+        day = _next_readable(entry.day, skipped) if entry.day in skipped else entry.day
         if day in checkpointed and entry.sequence > seen.get(day, 0):
             detail = f"the checkpoint of {day}, the day that it is dated on, did not see it"
             if day != entry.day:
                 detail = f"the checkpoint of {day}, the first that could read its chain, did not see it"
-            next_day = _next_looked(day, skipped)
+            next_day = _next_readable(day, skipped)
             if holds and entry.sequence <= seen.get(next_day, 0):
                 yield Fault(chain.subject, entry.sequence, Kind.LATE, f"{detail}; that of the day after did")
             elif holds and next_day not in checkpointed:
-                told = f"{detail}; that of the day after is still to be made"
-                yield Fault(chain.subject, entry.sequence, Kind.UNSEEN, told)
+                detail = f"{detail}; that of the day after is still to be made"
+                yield Fault(chain.subject, entry.sequence, Kind.UNSEEN, detail)
             else:
-                told = f"{detail}, nor did that of the day after" if holds else detail
-                yield Fault(chain.subject, entry.sequence, Kind.ADDED, told)
+                detail = f"{detail}, nor did that of the day after" if holds else detail
+                yield Fault(chain.subject, entry.sequence, Kind.ADDED, detail)
 
 
-def _next_looked(day: str, skipped: Collection[str]) -> str:
+def _next_readable(day: str, skipped: Collection[str]) -> str:
     """Return the next day whose checkpoint did not skip a chain, or is still to be made."""
     later = date.fromisoformat(day)
     while True:

@@ -1,4 +1,4 @@
-"""Where the ledger is, and reading all of it: the table of a stack, or a copy of it in the same account."""
+"""The source of an audit: the ledger of a stack, or a copy of its table in the same account."""
 
 from collections.abc import Iterator
 
@@ -12,26 +12,26 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 
 
 class AuditError(Exception):
-    """The ledger can't be audited like this; the text says what to change and quotes nobody's number."""
+    """The ledger cannot be audited like this; the text says what to change and quotes no number."""
 
 
 class Source:
-    """A ledger in DynamoDB, a stack's own or another table beside it, and the pepper that its hashes are keyed with."""
+    """A ledger in DynamoDB, a stack's own or another table beside it, and the pepper of its hashes."""
 
     def __init__(self, target: Target, table: str | None = None) -> None:
         self._target = target
         self.table = table or target.output("LedgerTableName")
 
     def items(self) -> Iterator[dict[str, Value]]:
-        """Read every item of the table. Raises `AuditError`.
+        """Yield every item of the table. Raises `AuditError`.
 
-        Consistently, so that of a chain that somebody appends to meanwhile the earlier entries are read in any case.
+        The read is consistent: if a writer appends to a chain meanwhile, all its earlier entries are read.
         """
         try:
             scan = self._target.client("dynamodb").get_paginator("scan")
             for page in scan.paginate(TableName=self.table, ConsistentRead=True):
                 for item in page["Items"]:
-                    # A ledger's keys, without which DynamoDB lets nothing into one.
+                    # The ledger's keys: DynamoDB accepts no item without them.
                     if "S" not in item.get("subject", {}) or "N" not in item.get("sequence", {}):
                         raise AuditError(f"the table {self.table} is no ledger: its items have no subject and sequence")
                     yield attributes_of(item)
@@ -39,7 +39,7 @@ class Source:
             raise AuditError(f"the table {self.table} can't be read: {error}") from None
 
     def recipient_hash(self, number: str) -> str:
-        """Give what stands in the ledger for a phone number. Raises `AuditError`."""
+        """Return the hash of a phone number in the ledger. Raises `AuditError`."""
         try:
             recipient = PhoneNumber.parse(number)
             pepper = self._target.client("secretsmanager").get_secret_value(

@@ -1,4 +1,4 @@
-"""The verification of a whole ledger: its checkpoints first, then every chain in itself and against them."""
+"""The verification of a whole ledger: its checkpoints first, then every chain, alone and against them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.checkpoints import Checkpoint, last_complete_day
 from cxone_messaging.domain.entries import FIRST_PREVIOUS_HASH, EntryType, first_broken
 
-# Its function runs every hour, so a checkpoint that is not there so long after its time is more than late.
+# The function runs every hour, so a checkpoint that is missing this long after its time is a fault.
 OVERDUE_AFTER = timedelta(hours=2)
 
 _DAY = timedelta(days=1)
@@ -20,9 +20,9 @@ _DAY = timedelta(days=1)
 class Verification:
     """A copy of the ledger, verified as of an instant not after the reading of its first item.
 
-    `noted` are hashes of checkpoints that somebody kept elsewhere, by their days. `faults` is what is wrong with the
-    checkpoints as such; what is wrong with chains, those of checkpoints too, comes with the chains. `late` are the
-    entries that came late, in chains that were given so far.
+    `noted` are hashes of checkpoints that an operator kept elsewhere, by their days. `faults` are those of the
+    checkpoints as such; `chains` yields the faults of all chains, those of checkpoints too. `late` are the late entries
+    of the chains yielded so far.
     """
 
     def __init__(self, copy: Copy, now: datetime, noted: Mapping[date, str] | None = None) -> None:
@@ -33,24 +33,24 @@ class Verification:
         self.faults: list[Fault] = []
         self.late: list[Fault] = []
         for chain in copy.checkpoints():
-            self._take(chain)
+            self._add_checkpoint(chain)
         self._check_links()
         self._check_days()
         self._check_noted(noted or {})
 
     def chains(self) -> Iterator[tuple[Chain, list[Fault]]]:
-        """Give every chain that is there or should be, with what is wrong with it."""
-        latest = self._now.date() + _DAY  # it may have dawned while the ledger was read
+        """Yield every chain that exists or should exist, with its faults."""
+        latest = self._now.date() + _DAY  # a new day may have begun while the ledger was read
         for chain in self._copy.chains():
             found = faults_of(chain, self._checkpointed, latest)
             self.late += [fault for fault in found if fault.kind is Kind.LATE]
             yield chain, [fault for fault in found if fault.kind is not Kind.LATE]
 
-    def _take(self, chain: Chain) -> None:
-        """Take a checkpoint in, unless it is not finished; chains are held against one only if all of it is sound."""
+    def _add_checkpoint(self, chain: Chain) -> None:
+        """Add a finished checkpoint; chains are compared with it only if it is intact."""
         day = _day_of(chain.subject)
         if day is None:
-            detail = "its name is that of a checkpoint, and of no day"
+            detail = "its subject is a checkpoint's, but names no day"
             self.faults.append(Fault(chain.subject, None, Kind.WRONG_CHECKPOINT, detail))
             return
         entries = list(chain.entries)
@@ -60,7 +60,7 @@ class Verification:
         self.checkpoints[day] = replace(checkpoint, heads=(), skipped=())
         ends = sum(entry.type == EntryType.CHECKPOINT for entry in entries)
         if ends > 1 or not checkpoint.holds:
-            detail = "its heads are not those that its root and its count stand for, or it goes on after its end"
+            detail = "its heads do not match its root and its count, or it continues after its end"
             self.faults.append(Fault(chain.subject, entries[-1].sequence, Kind.WRONG_CHECKPOINT, detail))
         elif first_broken(chain.subject, entries) is None and day <= last_complete_day(self._now):
             self._checkpointed.add(day.isoformat())
@@ -74,7 +74,7 @@ class Verification:
                 self.faults.append(Fault(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT, detail))
 
     def _check_days(self) -> None:
-        """Find the days without a checkpoint: each has one from the first with an entry on, empty days too."""
+        """Find days without a checkpoint: every day since the first entry must have one, empty days too."""
         due = last_complete_day(self._now - OVERDUE_AFTER)
         dated = {day: subject for text, subject in self._copy.days().items() if (day := _date(text)) and day <= due}
         named = {each.day - _DAY for each in self.checkpoints.values() if each.previous != FIRST_PREVIOUS_HASH}
@@ -90,7 +90,7 @@ class Verification:
         for day, noted_hash in noted.items():
             checkpoint = self.checkpoints.get(day)
             if checkpoint is None or checkpoint.hash != noted_hash:
-                detail = "it is not the one whose hash was noted: it, or what lies before it, was made anew"
+                detail = "its hash is not the one that was noted: it, or an earlier checkpoint, was made anew"
                 self.faults.append(Fault(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT, detail))
 
 

@@ -1,1 +1,1 @@
-"""`cxone-messaging campaign`: a message to everybody in a CSV file, previewed, sent in bulk, and watched to its end."""
+"""`cxone-messaging campaign`: a message to all numbers in a CSV file: previewed, sent, and watched."""

@@ -13,21 +13,21 @@ from rich.text import Text
 from cli.campaign.people import CampaignError, People
 from cli.campaign.plan import Campaign, Message, Refused
 from cli.campaign.preview import Preview, look_at, look_up_consents, show
-from cli.campaign.refusals import Refusals, refusals
 from cli.campaign.sending import Sending
-from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
+from cli.campaign.skipped_rows import SkippedRows, skipped_rows
+from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
-from cli.status_bar import told
+from cli.status_bar import as_text
 from cli.target import Target, TargetError
 
 FAILED, NOTHING_MOVES = 1, 3
 _ROWS_BETWEEN_SIGNS_OF_LIFE = 10_000
-_AGAIN = "give the same command again to continue; nothing is sent twice"
+_AGAIN = "run the same command again; nothing is sent twice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is to be sent, and where; `stack` is None for the local one."""
+    """The options of a campaign; `stack` is None for the local stack."""
 
     file: Path
     name: str
@@ -42,12 +42,12 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Preview, ask, send; 0 once every message is final, or where only a preview was wanted."""
+    """Preview, confirm, send; return the exit code, 0 once every message is final or after a preview."""
     progress = Progress(on_stderr=options.as_json)
-    interrupt_when_told_to_end()
+    interrupt_on_signals()
     sending: list[Sending] = []
     try:
-        with refusals(options.refused) as refused:
+        with skipped_rows(options.refused) as refused:
             return _run(options, progress, refused, sending)
     except (CampaignError, TargetError) as error:
         progress.error(str(error))
@@ -58,7 +58,7 @@ def run(options: Options) -> int:
         return INTERRUPTED
 
 
-def _run(options: Options, progress: Progress, refused: Refusals, sending: list[Sending]) -> int:
+def _run(options: Options, progress: Progress, refused: SkippedRows, sending: list[Sending]) -> int:
     stack = Target.find(options.stack)
     campaign = Campaign(
         name=options.name,
@@ -88,9 +88,9 @@ def _run(options: Options, progress: Progress, refused: Refusals, sending: list[
     if not sending[0].watch.total:
         raise CampaignError("nothing was sent: every message was refused")
     if not is_over:
-        progress.error(f"nothing has moved for 5 minutes: {told(counts)}\nto look again, {_AGAIN}")
+        progress.error(f"nothing has moved for 5 minutes: {as_text(counts)}\nto look again, {_AGAIN}")
         return NOTHING_MOVES
-    progress.end(f"every message is final: {told(counts)}")
+    progress.end(f"every message is final: {as_text(counts)}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _print(
     final: bool = False,
     counts: Mapping[str, int] | None = None,
 ) -> None:
-    """Print what came of it where a script reads it."""
+    """Print the result as JSON for a script, if that was requested."""
     if not options.as_json:
         return
     document: dict[str, Any] = {
@@ -118,7 +118,7 @@ def _print(
     print(json.dumps(document))
 
 
-def _preview(campaign: Campaign, stack: Target, progress: Progress, refused: Refusals) -> Preview:
+def _preview(campaign: Campaign, stack: Target, progress: Progress, refused: SkippedRows) -> Preview:
     file = campaign.people.path.name
     with progress.step(f"reading {file}", f"read {file}") as outcome:
 

@@ -1,4 +1,4 @@
-"""The file: people's numbers and values as spreadsheets export them, read a row at a time however many there are."""
+"""The file of recipients: a CSV of numbers and values from a spreadsheet, read a row at a time."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,15 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class CampaignError(Exception):
-    """The campaign can't be sent like this; the text says what to change and quotes nobody's number."""
+    """The campaign cannot be sent like this; the text says what to change and quotes no number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; `line` is where it begins in the file, `values` are trimmed, by their column's name in small letters."""
+    """One row; `line` is its first line in the file.
+
+    `values` are trimmed, and keyed by their column's name in lower case.
+    """
 
     line: int
     values: Mapping[str, str]
@@ -25,7 +28,7 @@ class Row:
 
 
 class People:
-    """A CSV file with a column `to`. Raises `CampaignError` for one that is none, here and while it is read."""
+    """A CSV file with a column `to`. Raises `CampaignError` for any other file, also during reading."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +44,7 @@ class People:
             raise CampaignError(f"{path.name} has two columns of the same name")
 
     def rows(self) -> Iterator[Row]:
-        """Give the rows but the blank ones."""
+        """Yield the rows, without blank ones."""
         with self._reading() as lines:
             reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
             header_is_read = False

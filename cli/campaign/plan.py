@@ -1,8 +1,8 @@
-"""What is to be sent: each row checked by the bundle's own rules, the good ones put together into batches.
+"""The plan of a campaign: each row is checked by the bundle's own rules, and valid rows are put into batches.
 
-Everything that keeps a message from being sent twice is derived from what is sent. A row without a reference gets one
-made of the campaign's name, the number and the text; a batch's Idempotency-Key is made of its body. So the same command
-asks for the same again, and a file that was mended meanwhile sends only what is new in it.
+All keys that prevent a second send are derived from the content. A row without a reference gets one made of the
+campaign's name, the number and the text. A batch's Idempotency-Key is made of its body. So the same command makes the
+same requests again, and a corrected file sends only its new rows.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cli.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
-from cli.campaign.wording import MissingValueError, Wording
+from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders
 from cxone_messaging.domain.sms import Checked, SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
 
-# The API takes 10,000 messages and 5 MiB. Smaller batches are soon submitted, and cheaper to look at.
+# The API accepts 10,000 messages and 5 MiB. Smaller batches are submitted sooner, and cheaper to read.
 MAXIMUM_BATCH_MESSAGES = 10_000
 BATCH_MESSAGES, BATCH_BYTES = 2_000, 4 * 1024 * 1024
 _REFERENCE_LIMIT = 255
@@ -32,14 +32,14 @@ class Message:
     masked: str
 
     def written(self) -> str:
-        """Write the message as the API takes it."""
+        """Return the message as the API expects it."""
         fields = {"to": self.request.to, "text": self.request.text, "reference": self.reference}
         return json.dumps(fields, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that is not sent, and the codes that say why: the API's own, or ours for what only a file can have."""
+    """A row that is not sent, and the codes of the reasons: the API's, or ours for faults of a file."""
 
     line: int
     masked: str
@@ -55,13 +55,13 @@ class Batch:
 
     @property
     def key(self) -> str:
-        """The Idempotency-Key: the same for the same messages, whenever and by whomever they are submitted."""
+        """The Idempotency-Key: the same for the same messages, whenever and from wherever they are submitted."""
         return f"campaign/{hashlib.sha256(self.body).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """A file, and what everybody in it is told. A campaign id or a sender of None is the deployment's own."""
+    """A file and the message to its recipients; a campaign id or sender of None is the deployment's."""
 
     name: str
     people: People
@@ -72,25 +72,27 @@ class Campaign:
     batch_messages: int = BATCH_MESSAGES
 
     def rows(self) -> Iterator[Message | Refused]:
-        """Check each row, from the first to the last. Raises `CampaignError`."""
-        wording = self._wording()
-        # Only the deployment knows what it fills in for these two, so it decides whether they are missing.
+        """Yield each row after its check, in their order. Raises `CampaignError`."""
+        common_text = self._common_text()
+        # Only the deployment knows its defaults for these two, so it decides whether they are missing.
         rules = SmsRules(default_campaign_id="-", default_sender="-", max_segments=self.max_segments)
         seen: set[bytes] = set()
         for row in self.people.rows():
-            yield self._checked(row, wording, rules, seen)
+            yield self._checked(row, common_text, rules, seen)
 
-    def _wording(self) -> Wording | None:
+    def _common_text(self) -> TextWithPlaceholders | None:
         has_texts = TEXT in self.people.columns
         if has_texts == (self.text is not None):
             both = "there is a text for everybody and a column `text` in the file; choose one"
             raise CampaignError(both if has_texts else "there is nothing to send: give a text, or a column `text`")
-        return None if self.text is None else Wording(self.text, self.people.columns)
+        return None if self.text is None else TextWithPlaceholders(self.text, self.people.columns)
 
-    def _checked(self, row: Row, wording: Wording | None, rules: SmsRules, seen: set[bytes]) -> Message | Refused:
+    def _checked(
+        self, row: Row, common_text: TextWithPlaceholders | None, rules: SmsRules, seen: set[bytes]
+    ) -> Message | Refused:
         codes = ["too_many_cells"] if row.has_too_many_cells else []
         try:
-            text = wording.filled(row.values) if wording else row.values.get(TEXT, "")
+            text = common_text.filled(row.values) if common_text else row.values.get(TEXT, "")
         except MissingValueError:
             text = "-"
             codes.append("missing_value")
@@ -115,11 +117,11 @@ class Campaign:
         if own:
             return f"{self.name}/{own}"
         sms = checked.sms
-        asked = [sms.to.e164, sms.text, self.campaign_id, self.sender] if sms else []
-        return f"{self.name}/{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}"
+        fields = [sms.to.e164, sms.text, self.campaign_id, self.sender] if sms else []
+        return f"{self.name}/{hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:32]}"
 
     def batches(self, rows: Iterable[Message | Refused]) -> Iterator[Batch]:
-        """Put the good rows together, in their order."""
+        """Yield batches of the valid rows, in their order."""
         common = {"campaignId": self.campaign_id, "from": self.sender}
         head = "".join(f"{json.dumps(name)}: {json.dumps(value)}, " for name, value in common.items() if value)
         messages: list[Message] = []

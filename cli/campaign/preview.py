@@ -1,4 +1,4 @@
-"""What a campaign would do, before it does it."""
+"""The preview of a campaign: its messages, its size and its duration, before anything is sent."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from rich.console import Console
 from cli.campaign.plan import Message, Refused
 from cli.target import Api
 
-# So few consents are looked up beforehand, a call for each; more are the batches' own matter.
+# At most this many consents are read before the send, a call for each. For more, only the batches check consents.
 CONSENTS_LIMIT = 200
 _CALLERS = 4
 _OK, _NOT_FOUND = 200, 404
@@ -19,7 +19,7 @@ _OK, _NOT_FOUND = 200, 404
 
 @dataclass(slots=True)
 class Preview:
-    """What there is to send; `recipients` are the good rows while they are few enough to ask for each one's consent."""
+    """The messages to send; `recipients` are the valid rows, if there are few enough to read each consent."""
 
     rows: int = 0
     good: int = 0
@@ -37,7 +37,7 @@ class Preview:
 
 
 def look_at(rows: Iterable[Message | Refused], note: Callable[[Refused], object]) -> Preview:
-    """Read all rows once; every refused one is noted."""
+    """Return the preview of all rows, read once; every refused row is noted."""
     preview = Preview()
     for row in rows:
         preview.rows += 1
@@ -55,7 +55,7 @@ def look_at(rows: Iterable[Message | Refused], note: Callable[[Refused], object]
 
 
 def look_up_consents(preview: Preview, api: Api, note: Callable[[Refused], object]) -> None:
-    """Ask for each recipient's consent where there are few, and note who has none; nothing is taken off the list."""
+    """Read each recipient's consent if there are few, and note recipients without one; none is removed."""
     if preview.good > CONSENTS_LIMIT:
         return
     numbers = {row.request.to for row in preview.recipients}
@@ -74,7 +74,7 @@ def look_up_consents(preview: Preview, api: Api, note: Callable[[Refused], objec
 
 
 def _consent_code(api: Api, number: str) -> str | None:
-    """Say why a recipient would be refused; empty where they would not, None where nobody told."""
+    """Return the code with which a recipient would be refused; empty if none, None if that is unknown."""
     # Without its plus, a number has nothing to encode in a path (docs/api.md).
     answer = api.call("GET", f"/consents/{number.removeprefix('+')}")
     if answer.status_code == _OK:
@@ -83,7 +83,7 @@ def _consent_code(api: Api, number: str) -> str | None:
 
 
 def show(preview: Preview, rate: float, console: Console) -> None:
-    """Print it."""
+    """Print the preview."""
     lines = [f"{_counted(preview.rows, 'row')}, {_counted(preview.good, 'message')} to send"]
     if preview.largest:
         size = preview.largest.size
@@ -94,7 +94,7 @@ def show(preview: Preview, rate: float, console: Console) -> None:
             f"about {duration(preview.good / rate)} at {rate:g} a second, if nothing else is being sent",
         ]
     if preview.recipients and not preview.consents_checked:
-        lines.append("consents are checked when it is sent; who has not opted in is told then")
+        lines.append("consents are checked when it is sent; messages without consent are listed then")
     elif preview.without_consent:
         lines.append(f"of these, {preview.without_consent:,} without consent, which will be refused")
     for line in lines:
@@ -102,7 +102,7 @@ def show(preview: Preview, rate: float, console: Console) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Say how long something takes, in a way that a person plans with."""
+    """Return a duration as a rounded text that helps a person to plan."""
     for unit, length in (("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}s"

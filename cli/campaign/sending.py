@@ -1,4 +1,4 @@
-"""The campaign on its way: batch after batch submitted, and a bar that shows where all messages stand."""
+"""The run of a campaign: its batches are submitted one by one, and a bar shows the status of all messages."""
 
 import time
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from rich.live import Live
 
 from cli.campaign.plan import Batch, Campaign, Refused
 from cli.campaign.submission import Watch, submit
-from cli.status_bar import StatusBar, told
+from cli.status_bar import StatusBar, as_text
 from cli.target import Api
 
-# Without a change for so long, watching is given up: what waits then may wait for hours.
+# Without a change for this long, watching ends: messages that still wait may wait for hours.
 PATIENCE_SECONDS = 300.0
 _SECONDS_BETWEEN_LINES = 5.0
 _WORTH_TELLING_SECONDS = 20.0
 
 
 class Sending:
-    """One run of a campaign. Whatever ends it, the next one goes on where it was."""
+    """One run of a campaign. Whatever ends it, the next run continues there."""
 
     def __init__(
         self, campaign: Campaign, api: Api, messages: int, note: Callable[[Refused], object], console: Console
@@ -34,7 +34,10 @@ class Sending:
         self._doing = "submitting"
 
     def run(self) -> bool:
-        """Submit all, and wait until all is final; False where nothing has moved for long. Raises `CampaignError`."""
+        """Submit all, and wait until all is final; return False if nothing has changed for long.
+
+        Raises `CampaignError`.
+        """
         try:
             with Live(console=self._console, get_renderable=self._bar, refresh_per_second=4):
                 self._submit_all()
@@ -70,10 +73,10 @@ class Sending:
     def _look(self) -> None:
         self.watch.look()
         if time.monotonic() - self._line_at > _SECONDS_BETWEEN_LINES or self.watch.is_over:
-            self._say(told(self.watch.counts))
+            self._say(as_text(self.watch.counts))
 
     def _say(self, line: str) -> None:
-        """Print a line where there is no terminal to draw a bar on."""
+        """Print a line if there is no terminal to draw a bar on."""
         self._line_at = time.monotonic()
         if not self._console.is_terminal:
             self._console.print(f"  {line}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Batches submitted, and followed until every message is final."""
+"""Submit batches, and follow them until every message is final."""
 
 import random
 import time
@@ -17,9 +17,9 @@ from cli.target import Api
 
 _GIVE_UP_AFTER_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 15.0
-# So many unfinished batches are looked at in one go, the oldest first: the queue is worked off roughly in order.
-_LOOKED_AT = 4
-# Looking takes at most a fifth of the time, however long it takes.
+# How many unfinished batches are read together, the oldest first: the queue is processed roughly in order.
+_READ_TOGETHER = 4
+# Reading takes at most a fifth of the time, however slow it is.
 _PAUSE_FACTOR, _SHORTEST_PAUSE_SECONDS = 4.0, 1.0
 
 type Sleep = Callable[[float], None]
@@ -27,7 +27,7 @@ type Sleep = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A batch that the API has taken, now or in an earlier run."""
+    """A batch that the API has accepted, now or in an earlier run."""
 
     batch_id: str
     accepted: int
@@ -36,9 +36,9 @@ class Submitted:
 
 
 def submit(api: Api, batch: Batch, sleep: Sleep = time.sleep) -> Submitted:
-    """Submit a batch, again and again while that can help: its key makes it one.
+    """Submit a batch, with retries while they can help: its key makes all of them one batch.
 
-    Raises `CampaignError` where it can't, or has not for five minutes.
+    Raises `CampaignError` if a retry cannot help, or after five minutes without success.
     """
     waited, attempt = 0.0, 0
     while True:
@@ -53,8 +53,8 @@ def submit(api: Api, batch: Batch, sleep: Sleep = time.sleep) -> Submitted:
             reason = _reason(answer)
             if answer.status_code not in {409, 429} and answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise CampaignError(f"the API refused a batch: {reason}")
-            told = answer.headers.get("Retry-After", "")
-            pause = float(told) if told.isascii() and told.isdigit() else pause
+            retry_after = answer.headers.get("Retry-After", "")
+            pause = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else pause
         if waited > _GIVE_UP_AFTER_SECONDS:
             raise CampaignError(f"a batch could not be submitted: {reason}")
         sleep(pause)
@@ -78,13 +78,13 @@ def _reason(answer: requests.Response) -> str:
         document = answer.json()
     except ValueError:
         document = {}
-    told = document.get("detail") or document.get("message") or ""
-    return f"{answer.status_code} {document.get('code') or ''} {told}".strip()
+    detail = document.get("detail") or document.get("message") or ""
+    return f"{answer.status_code} {document.get('code') or ''} {detail}".strip()
 
 
 @dataclass(slots=True)
 class Watch:
-    """Where all submitted messages stand, as far as the API was asked."""
+    """The status of all submitted messages, as last read from the API."""
 
     api: Api
     now: Callable[[], float] = time.monotonic
@@ -114,14 +114,14 @@ class Watch:
 
     @property
     def next_look_in(self) -> float:
-        """Seconds until it is time to look again."""
+        """The seconds until the next read is due."""
         return max(0.0, self._next_look - self.now())
 
     def look(self) -> None:
-        """Ask where the oldest unfinished batches stand; what can't be told now is asked again later."""
+        """Read the counts of the oldest unfinished batches; a failed read is repeated later."""
         began = self.now()
-        for batch_id in list(self._open)[:_LOOKED_AT]:
-            counts = self._ask(batch_id)
+        for batch_id in list(self._open)[:_READ_TOGETHER]:
+            counts = self._read(batch_id)
             if counts is None:
                 continue
             if counts != self._counts[batch_id]:
@@ -132,7 +132,7 @@ class Watch:
         took = self.now() - began
         self._next_look = self.now() + max(_SHORTEST_PAUSE_SECONDS, took * _PAUSE_FACTOR)
 
-    def _ask(self, batch_id: str) -> dict[str, int] | None:
+    def _read(self, batch_id: str) -> dict[str, int] | None:
         try:
             answer = self.api.call("GET", f"/batches/{batch_id}")
             document: dict[str, Any] = answer.json() if answer.status_code == HTTPStatus.OK else {}

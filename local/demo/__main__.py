@@ -1,6 +1,6 @@
 """Run the demo: `python -m local.demo`.
 
-Its stack is its own, on free ports: one that `make up` left running is neither used nor stopped.
+The demo has its own stack, on free ports. It neither uses nor stops a stack that `make up` left running.
 """
 
 import argparse
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import requests
 
-from cli.interrupts import INTERRUPTED, interrupt_when_told_to_end
+from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from local.demo import approval
+from local.demo.state import DemoState, UnexpectedError
 from local.demo.steps import STEPS
-from local.demo.story import Story, UnexpectedError
 from local.local_target import LocalTarget
 from local.options import FOLDER, Options
 from local.processes import ServerError
@@ -24,12 +24,12 @@ from local.stack import down, up
 
 
 def main() -> int:
-    """Run every step; 0 only if each held, and nothing left running in any case."""
+    """Run every step, and stop all servers; return 0 only if each step succeeded."""
     parser = argparse.ArgumentParser(prog="python -m local.demo", description="Send SMS through a bundle of one's own.")
     parser.add_argument("--folder", type=Path, default=FOLDER / "demo", help="for its files (default: .local/demo)")
     folder: Path = parser.parse_args().folder
     progress = Progress()
-    interrupt_when_told_to_end()
+    interrupt_on_signals()
     try:
         with _only_demo(folder):
             return _run(folder, progress)
@@ -46,10 +46,10 @@ def _run(folder: Path, progress: Progress) -> int:
     stack: LocalTarget | None = None
     try:
         stack = up(Options.apart(folder), progress)
-        story = Story(stack)
+        state = DemoState(stack)
         for step in [*STEPS, *approval.STEPS]:
             with progress.step(step.doing, step.doing) as outcome:
-                step.run(story, outcome)
+                step.run(state, outcome)
     except (UnexpectedError, requests.RequestException) as error:
         progress.error(str(error))
         return 1
@@ -64,7 +64,7 @@ def _run(folder: Path, progress: Progress) -> int:
 
 
 def _keep_logs(file: Path, stack: LocalTarget) -> bool:
-    """Leave the functions' log lines in a file, for whoever wants to look into them."""
+    """Write the functions' log lines to a file for the reader."""
     file.unlink(missing_ok=True)
     with contextlib.suppress(Exception):  # the emulator may be what failed
         groups = stack.log_lines().items()
@@ -79,7 +79,7 @@ def _short(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _only_demo(folder: Path) -> Iterator[None]:
-    """Be the only demo in a folder. Raises `ServerError` where another one runs."""
+    """Lock a folder for one demo. Raises `ServerError` if another demo runs there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:

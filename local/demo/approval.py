@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.progress import Outcome
 from local.demo.audit_trail import ledger_table, verify
-from local.demo.story import Step, Story, expect
+from local.demo.state import DemoState, Step, expect
 
 GOOD, BAD = "welcome", "broken"  # the simulator's
 REQUEST = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en"}
@@ -13,40 +13,40 @@ VIOLATIONS = ["template_too_long", "template_not_gsm7", "template_shortcode_inva
 DONE = {"status": "APPROVED", "carrierReady": True, "webhookSubscribed": True, "auditPublished": True}
 
 
-def approve(story: Story, outcome: Outcome) -> None:
+def approve(state: DemoState, outcome: Outcome) -> None:
     """Approve a template, twice, which makes one approval."""
-    answers = [story.call("POST", f"/templates/{GOOD}/approval", REQUEST, status=200).json() for _ in range(2)]
-    told = answers[0]
-    expect("the approval", DONE, {name: told[name] for name in DONE})
-    expect("the approval, asked for again", told, answers[1])
+    answers = [state.call("POST", f"/templates/{GOOD}/approval", REQUEST, status=200).json() for _ in range(2)]
+    answer = answers[0]
+    expect("the approval", DONE, {name: answer[name] for name in DONE})
+    expect("the repeated approval", answer, answers[1])
     for operation in ("template_put", "register", "subscribe", "audit"):
-        expect(f"what CXone did: {operation}", {"accepted": 1}, _counts(story).get(operation))
+        expect(f"what CXone did: {operation}", {"accepted": 1}, _counts(state).get(operation))
     steps = "approved, registered, watched and audited; the request repeated did no more"
-    outcome.text = f"approved the template “{GOOD}”\n{steps}\n{told['latencyMs']} ms from validation to registration"
+    outcome.text = f"approved the template “{GOOD}”\n{steps}\n{answer['latencyMs']} ms from validation to registration"
 
 
-def refuse(story: Story, outcome: Outcome) -> None:
-    """Have a template refused with all that is wrong with it."""
-    told = story.call("POST", f"/templates/{BAD}/approval", REQUEST, status=422).json()
-    expect("the violations' codes", VIOLATIONS, [error["code"] for error in told["errors"]])
-    expect("approvals that CXone took", {"accepted": 1}, _counts(story).get("template_put"))
-    lines = [f"{error['code']}: {error['message']}" for error in told["errors"]]
+def refuse(state: DemoState, outcome: Outcome) -> None:
+    """Show that a faulty template is refused with all its faults."""
+    answer = state.call("POST", f"/templates/{BAD}/approval", REQUEST, status=422).json()
+    expect("the violations' codes", VIOLATIONS, [error["code"] for error in answer["errors"]])
+    expect("approvals that CXone took", {"accepted": 1}, _counts(state).get("template_put"))
+    lines = [f"{error['code']}: {error['message']}" for error in answer["errors"]]
     outcome.text = "\n".join([f"the template “{BAD}” was refused, for all reasons at once", *lines])
 
 
-def audit(story: Story, outcome: Outcome) -> None:
-    """Show an approval's audit trail, and what CXone's own audit log was told."""
-    told = story.call("GET", f"/templates/{GOOD}/approval", status=200).json()
-    expect("auditVerified", True, told["auditVerified"])
-    verify(told["audit"])
-    (entry,) = story.stack.simulator("log?operation=audit")["entries"]
+def audit(state: DemoState, outcome: Outcome) -> None:
+    """Show an approval's audit trail, and the record in CXone's own audit log."""
+    answer = state.call("GET", f"/templates/{GOOD}/approval", status=200).json()
+    expect("auditVerified", True, answer["auditVerified"])
+    verify(answer["audit"])
+    (entry,) = state.stack.simulator("log?operation=audit")["entries"]
     record = entry["details"]
-    expect("the published latency", told["latencyMs"], record["latency_ms"])
-    expect("the published operator", told["operatorId"], record["operator_id"])
+    expect("the published latency", answer["latencyMs"], record["latency_ms"])
+    expect("the published operator", answer["operatorId"], record["operator_id"])
     expect("the published carrier_ready", True, record["carrier_ready"])
     published = f"{record['latency_ms']} ms, by {record['operator_id']}, carrier ready"
-    outcome.text = f"verified the audit trail of the approval\nCXone's own audit log was told: {published}"
-    outcome.shown = ledger_table(f"the template {GOOD}", told["audit"], _essential)
+    outcome.text = f"verified the audit trail of the approval\nCXone's own audit log has: {published}"
+    outcome.shown = ledger_table(f"the template {GOOD}", answer["audit"], _essential)
 
 
 STEPS = [
@@ -56,13 +56,13 @@ STEPS = [
 ]
 
 
-def _counts(story: Story) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = story.stack.simulator("log")["counts"]
+def _counts(state: DemoState) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = state.stack.simulator("log")["counts"]
     return counts
 
 
 def _essential(data: Mapping[str, Any]) -> str:
-    """Say in short what an entry records."""
+    """Return the essential data of an entry as a short text."""
     if "event" in data:
         return str(data["event"])
     if "deadline" in data:

@@ -1,4 +1,4 @@
-"""An audit trail as the API gives it: verified by what is published of the ledger alone, and shown as a table."""
+"""An audit trail from the API: verified by the published description alone, and shown as a table."""
 
 import hashlib
 import json
@@ -8,11 +8,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from local.demo.story import expect
+from local.demo.state import expect
 
 
 def verify(entries: Sequence[Mapping[str, Any]]) -> None:
-    """Insist that each entry's hash is right, and stands in the entry after it."""
+    """Check that each entry's hash is right, and that the next entry contains it."""
     previous = "0" * 64
     for sequence, entry in enumerate(entries, start=1):
         expect("an entry's sequence", sequence, entry["sequence"])
@@ -24,7 +24,7 @@ def verify(entries: Sequence[Mapping[str, Any]]) -> None:
 def ledger_table(
     name: str, entries: Sequence[Mapping[str, Any]], essential: Callable[[Mapping[str, Any]], str]
 ) -> Table:
-    """Show entries, of their data the essential."""
+    """Return a table of entries with their essential data."""
     table = plain_table(f"ledger of {name}")
     table.add_column("#", justify="right")
     for heading in ("type", "time (UTC)", "data", "previous → hash"):
@@ -37,12 +37,12 @@ def ledger_table(
 
 
 def plain_table(title: str | None = None) -> Table:
-    """Make a table with few lines."""
+    """Return a table with few lines."""
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
 
 def _hash_of(entry: Mapping[str, Any]) -> str:
-    """Hash an entry as an auditor would who has only our description of the ledger to go by."""
+    """Return the hash of an entry, computed only by our published description of the ledger."""
     sealed = {name: value for name, value in entry.items() if name != "hash"}
     canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The demo's steps, in their order. Another one is another function here: `@step("what it does")`."""
+"""The demo's steps, in their order. To add one, add a function here: `@step("what it does")`."""
 
 import json
 import statistics
@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from cli.progress import Outcome
-from cli.status_bar import StatusBar, told
+from cli.status_bar import StatusBar, as_text
 from local.demo.audit_trail import ledger_table, plain_table, verify
-from local.demo.story import Sent, Step, Story, expect, wait_until
+from local.demo.state import DemoState, Sent, Step, expect, wait_until
 
 GUESTS = ("+12025550123", "+12025550147")
 STRANGER = "+12025550188"
@@ -27,10 +27,10 @@ _BULK_SECONDS = 90
 _BATCH_ANSWER = ("accepted", "rejected")
 
 
-def step(doing: str) -> Callable[[Callable[[Story, Outcome], None]], Callable[[Story, Outcome], None]]:
+def step(doing: str) -> Callable[[Callable[[DemoState, Outcome], None]], Callable[[DemoState, Outcome], None]]:
     """Make a function the demo's next step."""
 
-    def add(run: Callable[[Story, Outcome], None]) -> Callable[[Story, Outcome], None]:
+    def add(run: Callable[[DemoState, Outcome], None]) -> Callable[[DemoState, Outcome], None]:
         STEPS.append(Step(doing, run))
         return run
 
@@ -38,102 +38,102 @@ def step(doing: str) -> Callable[[Callable[[Story, Outcome], None]], Callable[[S
 
 
 @step("opting two numbers in")
-def opt_in(story: Story, outcome: Outcome) -> None:
+def opt_in(state: DemoState, outcome: Outcome) -> None:
     """Record two recipients' consent, without which nothing is sent to them."""
     for guest in GUESTS:
         body = {"status": "opted_in", "source": "booking form"}
-        consent = story.call("PUT", f"/consents/{quote(guest, safe='')}", body, status=200).json()
+        consent = state.call("PUT", f"/consents/{quote(guest, safe='')}", body, status=200).json()
         expect("the consent's status", "opted_in", consent["status"])
     outcome.text = f"opted two numbers in\n{', '.join(GUESTS)}"
 
 
 @step("previewing a text")
-def preview(story: Story, outcome: Outcome) -> None:
-    """Ask what a text would take, which sends nothing."""
-    told = story.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
-    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, told)
-    expect("messages that CXone took", 0, story.taken_by_cxone())
-    size = f"{told['encoding']}, {told['units']} of 160 septets, 1 segment; nothing sent"
+def preview(state: DemoState, outcome: Outcome) -> None:
+    """Preview a text, which sends nothing."""
+    preview = state.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
+    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, preview)
+    expect("messages that CXone took", 0, state.taken_by_cxone())
+    size = f"{preview['encoding']}, {preview['units']} of 160 septets, 1 segment; nothing sent"
     outcome.text = f"previewed an English text\n“{ENGLISH}”\n{size}"
 
 
 @step("sending an English text")
-def send_english(story: Story, outcome: Outcome) -> None:
-    """Send what was previewed."""
-    told = _send(story, GUESTS[0], ENGLISH, "GSM-7")
-    outcome.text = f"sent it to {GUESTS[0]}\n{told}"
+def send_english(state: DemoState, outcome: Outcome) -> None:
+    """Send the previewed message."""
+    result = _send(state, GUESTS[0], ENGLISH, "GSM-7")
+    outcome.text = f"sent it to {GUESTS[0]}\n{result}"
 
 
 @step("repeating the request with its Idempotency-Key")
-def send_again(story: Story, outcome: Outcome) -> None:
-    """Repeat a request, as a client does that missed the answer."""
-    first = story.sent[0]
+def send_again(state: DemoState, outcome: Outcome) -> None:
+    """Repeat a request, as a client does after a lost answer."""
+    first = state.sent[0]
     headers = {"Idempotency-Key": first.idempotency_key}
-    answer = story.call("POST", "/messages", {"to": first.to, "text": ENGLISH}, headers=headers, status=202)
+    answer = state.call("POST", "/messages", {"to": first.to, "text": ENGLISH}, headers=headers, status=202)
     expect("Idempotency-Replayed", "true", answer.headers.get("Idempotency-Replayed"))
     expect("the message's id", first.message_id, answer.json()["messageId"])
-    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    told = "202 the first answer, replayed; CXone took nothing new"
-    outcome.text = f"repeated the request with its Idempotency-Key\n{told}"
+    expect("messages that CXone took", len(state.sent), state.taken_by_cxone())
+    result = "202 the first answer, replayed; CXone accepted nothing new"
+    outcome.text = f"repeated the request with its Idempotency-Key\n{result}"
 
 
 @step("sending a Japanese text")
-def send_japanese(story: Story, outcome: Outcome) -> None:
-    """Send a text that the GSM alphabet can't spell."""
-    told = _send(story, GUESTS[1], JAPANESE, "UCS-2")
-    outcome.text = f"sent a Japanese text to {GUESTS[1]}\n“{JAPANESE}”\n{told}"
+def send_japanese(state: DemoState, outcome: Outcome) -> None:
+    """Send a text with characters outside the GSM alphabet."""
+    result = _send(state, GUESTS[1], JAPANESE, "UCS-2")
+    outcome.text = f"sent a Japanese text to {GUESTS[1]}\n“{JAPANESE}”\n{result}"
 
 
 @step("trying a number that has not opted in")
-def refuse_stranger(story: Story, outcome: Outcome) -> None:
-    """Have a send refused for want of consent."""
-    _refused(story, outcome, STRANGER, "not_opted_in")
+def refuse_stranger(state: DemoState, outcome: Outcome) -> None:
+    """Show that a send without consent is refused."""
+    _refused(state, outcome, STRANGER, "not_opted_in")
 
 
 @step("trying a malformed number")
-def refuse_malformed(story: Story, outcome: Outcome) -> None:
-    """Have a send refused that could go nowhere."""
-    _refused(story, outcome, "+1555", "invalid_recipient")
+def refuse_malformed(state: DemoState, outcome: Outcome) -> None:
+    """Show that a send to an impossible number is refused."""
+    _refused(state, outcome, "+1555", "invalid_recipient")
 
 
 @step("waiting for the delivery events")
-def wait_for_delivery(story: Story, outcome: Outcome) -> None:
-    """Wait until CXone has told of both messages, and all that it told is recorded."""
+def wait_for_delivery(state: DemoState, outcome: Outcome) -> None:
+    """Wait until CXone's events about both messages are recorded."""
     wait_until(
         "the messages' statuses",
-        ["delivered"] * len(story.sent),
-        lambda: [story.message(sent.message_id)["status"] for sent in story.sent],
+        ["delivered"] * len(state.sent),
+        lambda: [state.message(sent.message_id)["status"] for sent in state.sent],
     )
-    wait_until("delivery events still to come", 0, lambda: story.stack.simulator("health")["openEvents"])
-    latencies = [story.message(sent.message_id)["deliveryLatencyMs"] for sent in story.sent]
+    wait_until("delivery events still to come", 0, lambda: state.stack.simulator("health")["openEvents"])
+    latencies = [state.message(sent.message_id)["deliveryLatencyMs"] for sent in state.sent]
     outcome.text = f"both messages delivered\n{' and '.join(f'{each} ms' for each in latencies)} after dispatch"
 
 
 @step("reading the ledger of the English message")
-def audit(story: Story, outcome: Outcome) -> None:
-    """Show a message's audit trail, its hash chain computed anew from what the API gave."""
-    message = story.message(story.sent[0].message_id)
+def audit(state: DemoState, outcome: Outcome) -> None:
+    """Show a message's audit trail, with its hash chain computed again from the API's answer."""
+    message = state.message(state.sent[0].message_id)
     expect("auditVerified", True, message["auditVerified"])
     entries = message["audit"]
     verify(entries)
     types = ["sending", "dispatched", *["delivery"] * 3]
     expect("the entries", sorted(types), sorted(entry["type"] for entry in entries))
-    told = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
-    outcome.text = f"verified the audit trail of the English message\n{told}"
+    result = f"{len(entries)} entries, each hash computed anew and found in the entry after it"
+    outcome.text = f"verified the audit trail of the English message\n{result}"
     outcome.shown = ledger_table(message["messageId"], entries, _essential)
 
 
 @step("reading the latencies from the functions' metrics")
-def latencies(story: Story, outcome: Outcome) -> None:
+def latencies(state: DemoState, outcome: Outcome) -> None:
     """Show the latencies that the functions wrote to their logs in the embedded metric format."""
     names = {"DispatchLatency": "request to CXone's 202", "DeliveryLatency": "CXone's 202 to delivered"}
-    count = len(story.sent)
+    count = len(state.sent)
     wait_until(
         "values of each latency",
         [count] * len(names),
-        lambda: [len(story.stack.metrics().get(name, [])) for name in names],
+        lambda: [len(state.stack.metrics().get(name, [])) for name in names],
     )
-    metrics = story.stack.metrics()
+    metrics = state.stack.metrics()
     table = plain_table()
     table.add_column("metric")
     table.add_column("from … to")
@@ -147,12 +147,12 @@ def latencies(story: Story, outcome: Outcome) -> None:
 
 
 @step("opting 200 regular guests in")
-def opt_regulars_in(story: Story, outcome: Outcome) -> None:
+def opt_regulars_in(state: DemoState, outcome: Outcome) -> None:
     """Record the consents that the bulk send needs."""
     body = {"status": "opted_in", "source": "booking form"}
 
     def opt_in(number: str) -> None:
-        story.call("PUT", f"/consents/{quote(number, safe='')}", body, status=200)
+        state.call("PUT", f"/consents/{quote(number, safe='')}", body, status=200)
 
     with ThreadPoolExecutor(_CALLERS) as pool:
         list(pool.map(opt_in, REGULARS))
@@ -160,65 +160,65 @@ def opt_regulars_in(story: Story, outcome: Outcome) -> None:
 
 
 @step("sending 200 messages in bulk")
-def send_in_bulk(story: Story, outcome: Outcome) -> None:
+def send_in_bulk(state: DemoState, outcome: Outcome) -> None:
     """Send many messages with one request, twice with one key, and watch until all are delivered."""
-    before = story.taken_by_cxone()
+    before = state.taken_by_cxone()
     # Each event is a call of a function, and the emulator has a process for each that comes at the same time.
-    story.stack.simulator("settings", {"delivery_steps": [{"status": "delivered", "delay_seconds": 0.5}]}, "PUT")
+    state.stack.simulator("settings", {"delivery_steps": [{"status": "delivered", "delay_seconds": 0.5}]}, "PUT")
     messages = [{"to": number, "text": REMINDER.format(table)} for table, number in enumerate(REGULARS, start=1)]
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     answers = [
-        story.call("POST", "/messages/bulk", {"messages": messages}, headers=headers, status=202) for _ in range(2)
+        state.call("POST", "/messages/bulk", {"messages": messages}, headers=headers, status=202) for _ in range(2)
     ]
     batch = answers[0].json()
     expect("the batch", {"accepted": len(messages), "rejected": []}, {name: batch[name] for name in _BATCH_ANSWER})
-    expect("the batch, asked for again", batch, answers[1].json())
-    counts = _watch(story, outcome, batch["batchId"], len(messages))
-    expect("messages that CXone took", before + len(messages), story.taken_by_cxone())
-    asked = "202, all accepted; the request repeated queued nothing more"
-    outcome.text = f"sent {len(messages)} messages in bulk\n{asked}\n{told(counts)}; CXone took each once"
+    expect("the repeated batch", batch, answers[1].json())
+    counts = _watch(state, outcome, batch["batchId"], len(messages))
+    expect("messages that CXone took", before + len(messages), state.taken_by_cxone())
+    result = "202, all accepted; the repeated request queued nothing more"
+    outcome.text = f"sent {len(messages)} messages in bulk\n{result}\n{as_text(counts)}; CXone took each once"
     outcome.shown = StatusBar(counts, len(messages))
 
 
 @step("posting a forged delivery event")
-def refuse_forgery(story: Story, outcome: Outcome) -> None:
-    """Tell of a delivery as somebody would who knows the message's ids and not the secret."""
-    message = story.message(story.sent[0].message_id)
-    told = {
+def refuse_forgery(state: DemoState, outcome: Outcome) -> None:
+    """Post a delivery event with the message's ids, but without the secret."""
+    message = state.message(state.sent[0].message_id)
+    event = {
         "messageId": message["cxoneMessageId"],
         "status": "failed",
         "to": GUESTS[0],
         "timestamp": datetime.now(UTC).isoformat(),
     }
     path = f"/webhooks/cxone/sms?ref={message['messageId']}&sig={'0' * 64}"
-    problem = story.call("POST", path, told, headers={"Authorization": ""}, status=401).json()
+    problem = state.call("POST", path, event, headers={"Authorization": ""}, status=401).json()
     expect("the problem's code", "invalid_signature", problem["code"])
-    expect("the message afterwards", message, story.message(message["messageId"]))
+    expect("the message afterwards", message, state.message(message["messageId"]))
     outcome.text = "refused a forged delivery event\n401 invalid_signature; nothing was recorded"
 
 
 @step("having a guest reply STOP")
-def honour_stop(story: Story, outcome: Outcome) -> None:
-    """Tell, signed as CXone signs it, that a guest wants no more, and try to send to that guest."""
+def honour_stop(state: DemoState, outcome: Outcome) -> None:
+    """Post a guest's STOP, signed as CXone signs it, and try to send to that guest."""
     guest = REGULARS[0]
-    told = {"event": "message.inbound", "from": guest, "text": "Stop!", "timestamp": datetime.now(UTC).isoformat()}
-    body = json.dumps(told).encode()
-    headers = {"Authorization": "", "X-CXone-Signature": f"sha256={story.stack.signature(body)}"}
-    story.call("POST", "/webhooks/cxone/events", body, headers=headers, status=200)
-    consent = story.call("GET", f"/consents/{quote(guest, safe='')}", status=200).json()
+    event = {"event": "message.inbound", "from": guest, "text": "Stop!", "timestamp": datetime.now(UTC).isoformat()}
+    body = json.dumps(event).encode()
+    headers = {"Authorization": "", "X-CXone-Signature": f"sha256={state.stack.signature(body)}"}
+    state.call("POST", "/webhooks/cxone/events", body, headers=headers, status=200)
+    consent = state.call("GET", f"/consents/{quote(guest, safe='')}", status=200).json()
     expect("the consent", ("opted_out", "message.inbound"), (consent["status"], consent["source"]))
-    before = story.taken_by_cxone()
-    refused = story.call("POST", "/messages", {"to": guest, "text": ENGLISH}, status=422).json()
+    before = state.taken_by_cxone()
+    refused = state.call("POST", "/messages", {"to": guest, "text": ENGLISH}, status=422).json()
     expect("the errors' codes", ["opted_out"], [error["code"] for error in refused["errors"]])
-    expect("messages that CXone took", before, story.taken_by_cxone())
+    expect("messages that CXone took", before, state.taken_by_cxone())
     outcome.text = f"honoured the STOP of {guest}\nthe next send to that number: 422 opted_out; nothing sent"
 
 
-def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[str, int]:
-    """Show where a batch's messages stand until all are delivered."""
+def _watch(state: DemoState, outcome: Outcome, batch_id: str, total: int) -> dict[str, int]:
+    """Show the status of a batch's messages until all are delivered."""
 
     def look() -> dict[str, int]:
-        document = story.call("GET", f"/batches/{batch_id}", status=200).json()
+        document = state.call("GET", f"/batches/{batch_id}", status=200).json()
         counts: dict[str, int] = document["counts"]
         expect("the sum of the batch's counts", total, sum(counts.values()))
         outcome.show_meanwhile(StatusBar(counts, total))
@@ -228,23 +228,23 @@ def _watch(story: Story, outcome: Outcome, batch_id: str, total: int) -> dict[st
     return look()
 
 
-def _send(story: Story, to: str, text: str, encoding: str) -> str:
+def _send(state: DemoState, to: str, text: str, encoding: str) -> str:
     key = str(uuid.uuid4())
     headers = {"Idempotency-Key": key}
-    told = story.call("POST", "/messages", {"to": to, "text": text}, headers=headers, status=202).json()
-    expect("the message's status", "dispatched", told["status"])
-    expect("its size", _size(encoding, 1), {name: told[name] for name in ("encoding", "segments")})
-    story.sent.append(Sent(told["messageId"], to, key))
-    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    return f"202 dispatched in {told['dispatchLatencyMs']} ms: {encoding}, 1 segment"
+    answer = state.call("POST", "/messages", {"to": to, "text": text}, headers=headers, status=202).json()
+    expect("the message's status", "dispatched", answer["status"])
+    expect("its size", _size(encoding, 1), {name: answer[name] for name in ("encoding", "segments")})
+    state.sent.append(Sent(answer["messageId"], to, key))
+    expect("messages that CXone took", len(state.sent), state.taken_by_cxone())
+    return f"202 dispatched in {answer['dispatchLatencyMs']} ms: {encoding}, 1 segment"
 
 
-def _refused(story: Story, outcome: Outcome, to: str, code: str) -> None:
-    told = story.call("POST", "/messages", {"to": to, "text": ENGLISH}, status=422).json()
-    expect("the problem's code", "validation_failed", told["code"])
-    expect("the errors' codes", [code], [error["code"] for error in told["errors"]])
-    expect("messages that CXone took", len(story.sent), story.taken_by_cxone())
-    outcome.text = f"{to} was refused\n422 {code}: {told['errors'][0]['message']}"
+def _refused(state: DemoState, outcome: Outcome, to: str, code: str) -> None:
+    answer = state.call("POST", "/messages", {"to": to, "text": ENGLISH}, status=422).json()
+    expect("the problem's code", "validation_failed", answer["code"])
+    expect("the errors' codes", [code], [error["code"] for error in answer["errors"]])
+    expect("messages that CXone took", len(state.sent), state.taken_by_cxone())
+    outcome.text = f"{to} was refused\n422 {code}: {answer['errors'][0]['message']}"
 
 
 def _size(encoding: str, segments: int) -> dict[str, object]:
@@ -252,7 +252,7 @@ def _size(encoding: str, segments: int) -> dict[str, object]:
 
 
 def _essential(data: Mapping[str, Any]) -> str:
-    """Say in short what an entry records."""
+    """Return the essential data of an entry as a short text."""
     if "word" in data:
         return str(data["word"])
     if "cxoneMessageId" in data:

@@ -15,9 +15,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.simulator", description="A stand-in for CXone.")
     parser.add_argument("--port", type=int, default=8090, help="on 127.0.0.1; 0 takes a free one (default: 8090)")
     workers = Settings().event_workers
-    told = f"delivery events posted at the same time (default: {workers})"
+    help_text = f"delivery events posted at the same time (default: {workers})"
     allowed = range(1, MAXIMUM_EVENT_WORKERS + 1)
-    parser.add_argument("--event-workers", type=int, default=workers, choices=allowed, metavar="N", help=told)
+    parser.add_argument("--event-workers", type=int, default=workers, choices=allowed, metavar="N", help=help_text)
     arguments = parser.parse_args()
     port = arguments.port
     names = {"client_id": "CXONE_CLIENT_ID", "client_secret": "CXONE_CLIENT_SECRET"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 type Answer = tuple[Response, dict[str, object]]  # with the details that the log keeps
 
-# What an `Idempotency-Key` is taken for; and how the log's details tell that nothing was done anew.
+# The operations that accept an `Idempotency-Key`; and the mark of a replayed answer in the log's details.
 _REPEATABLE = frozenset({"register", "subscribe", "audit"})
 REPLAYED = "replayed"
 
@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation, who may call it, and what answers it; no family: it needs no token."""
+    """An operation, the token family that it needs, if any, and the method that answers it."""
 
     operation: Operation
     family: Family | None
@@ -70,15 +70,15 @@ class Api:
         return self._answered_once(endpoint, call, key)
 
     def _answered_once(self, endpoint: Endpoint, call: Call, key: str) -> Answer:
-        """Do what is asked once for each key, and give the first answer again; a refusal leaves the key free."""
-        asked = hashlib.sha256(call.request.body).hexdigest()
+        """Answer a request once for each key, and repeat the first answer; a refusal leaves the key free."""
+        digest = hashlib.sha256(call.request.body).hexdigest()
         known = self._answered.get((endpoint.operation, key))
         if known is None:
             answer = endpoint.answer(self, call)
-            self._answered[endpoint.operation, key] = (asked, answer)
+            self._answered[endpoint.operation, key] = (digest, answer)
             return answer
         first, (response, details) = known
-        if first != asked:
+        if first != digest:
             raise RefusedError(422, "the Idempotency-Key was used for another request")
         return replace(response, headers={**response.headers, "Idempotency-Replayed": "true"}), {
             **details,

@@ -1,4 +1,4 @@
-"""What the simulator POSTs: a queue in order of due times, with redelivery of what was not answered with 2xx."""
+"""The events that the simulator POSTs: a queue by due times, with redelivery unless the answer is 2xx."""
 
 import hashlib
 import heapq
@@ -22,7 +22,7 @@ class Event:
     attempt: int = 1
 
     def headers(self, now: float) -> dict[str, str]:
-        """Headers of a POST made at `now`; signed where there is a secret: HMAC-SHA256 over `<timestamp>.<body>`."""
+        """Return the headers of a POST at `now`, with a secret signed: HMAC-SHA256 over `<timestamp>.<body>`."""
         headers = {"Content-Type": "application/json"}
         if self.secret is not None:
             timestamp = str(int(now))
@@ -54,7 +54,7 @@ class EventQueue:
         self.open += 1
 
     def due(self, now: float, limit: int | None) -> list[Event]:
-        """Hand out what is due; each event must come back through `answered`."""
+        """Return the due events; the caller must report each one through `answered`."""
         events: list[Event] = []
         while self._waiting and self._waiting[0][0] <= now and (limit is None or len(events) < limit):
             event = heapq.heappop(self._waiting)[2]
@@ -63,7 +63,7 @@ class EventQueue:
         return events
 
     def answered(self, event: Event, status: int | None, settings: Settings, now: float) -> None:
-        """Note an answer (None: there was none); anything but 2xx is tried again, each time after twice the delay."""
+        """Record an answer (None: no answer); without a 2xx the event is retried, each time after twice the delay."""
         history = self._histories[event.number - 1] if event.number <= len(self._histories) else None
         if history is None or history.event != event or history.state != "in_flight":
             return  # handed out before a reset, or answered twice

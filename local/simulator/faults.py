@@ -1,4 +1,4 @@
-"""Faults on order: rules that spoil requests before they are looked at, or the answers of accepted ones."""
+"""Faults on order: rules that disturb requests before they are processed, or the answers of accepted ones."""
 
 import random
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ class Fault(Strict):
         return self
 
     def spoil(self, response: Response, now: float) -> Response:
-        """What goes out instead of `response`."""
+        """Return the answer that replaces `response`."""
         if behaviour := _BEHAVIOURS.get(self.action):
             return replace(response, behaviour=behaviour)
         if self.action == "garbage_body":
@@ -113,18 +113,18 @@ class Faults:
         return self._last
 
     def remove(self, number: int) -> bool:
-        """Drop one rule; False where there is none."""
+        """Remove one rule; return False if there is none."""
         kept = [armed for armed in self._armed if armed.number != number]
         removed = len(kept) < len(self._armed)
         self._armed = kept
         return removed
 
     def clear(self) -> None:
-        """Drop all rules."""
+        """Remove all rules."""
         self._armed.clear()
 
     def take(self, operation: Operation, rng: random.Random, *, accepted: bool) -> Fault | None:
-        """The rule that acts on this request, before it is looked at or once it is accepted."""
+        """Return the rule that acts on this request, before it is processed or once it is accepted."""
         return next((armed.fault for armed in self._armed if armed.acts(operation, accepted, rng)), None)
 
     def as_json(self) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The log of what the simulator really took."""
+"""The log of the requests that the simulator really accepted."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -34,7 +34,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request: `accepted` even where a fault hid the answer; `fault` where nothing was taken nor answered.
+    """One request: `accepted` even if a fault hid the answer; `fault` if it was neither accepted nor answered.
 
     `replayed` is one whose `Idempotency-Key` was known: the first answer was given again, and nothing done.
 

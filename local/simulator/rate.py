@@ -6,13 +6,13 @@ WINDOW_SECONDS = 1.0
 
 
 class SlidingLog:
-    """Lets a request in while fewer than `limit` were let in during the last second; refused ones don't count."""
+    """Admits a request while fewer than `limit` were admitted in the last second; refused ones do not count."""
 
     def __init__(self) -> None:
         self._let_in: deque[float] = deque()
 
     def wait_seconds(self, now: float, limit: int) -> float:
-        """0 when the request is let in (and logged), else the time until the next one would be."""
+        """Return 0 if the request is admitted (and logged), else the seconds until the next one would be."""
         while self._let_in and self._let_in[0] <= now - WINDOW_SECONDS:
             self._let_in.popleft()
         if len(self._let_in) >= limit:

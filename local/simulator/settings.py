@@ -74,7 +74,7 @@ class Settings(Strict):
     subscription_delay_seconds: NonNegativeFloat = 0.5
 
     etags: bool = True
-    idempotency_keys: bool = True  # whether registrations, subscriptions and audit records are told apart by a key
+    idempotency_keys: bool = True  # whether registrations, subscriptions and audit records are identified by a key
     template_put_status: Literal[200, 204] = 200
     registration_status: Literal[200, 201] = 201
 

@@ -162,7 +162,7 @@ class Simulator:
             return self._api.templates.get(template_id)
 
     def edit_template(self, template_id: str, edit: Edit) -> Template:
-        """Create or change a template, as somebody in the console would."""
+        """Create or change a template, as a user of the console would."""
         with self._lock:
             return self._api.templates.edit(template_id, edit, self._clock())
 

@@ -38,9 +38,9 @@ def accept(body: bytes, message_id: str, settings: Settings, now: float) -> list
     """The messages of a send, one for each recipient, all under one id."""
     send = parse(SendRequest, body)
     if not settings.takes_campaign(send.campaign_id):
-        told = f"no active campaign {send.campaign_id}"
-        errors = [{"field": "campaignId", "errorCode": "campaign_not_active", "message": told}]
-        raise RefusedError(400, f"campaignId: {told}", errors=errors)
+        detail = f"no active campaign {send.campaign_id}"
+        errors = [{"field": "campaignId", "errorCode": "campaign_not_active", "message": detail}]
+        raise RefusedError(400, f"campaignId: {detail}", errors=errors)
     return [
         Message(message_id, recipient, send.sender, send.text, send.campaign_id, send.webhook_url, now)
         for recipient in send.to
@@ -50,7 +50,7 @@ def accept(body: bytes, message_id: str, settings: Settings, now: float) -> list
 def delivery_events(
     message: Message, settings: Settings, rng: random.Random
 ) -> Iterator[tuple[float, dict[str, object]]]:
-    """Due time and body of each delivery event; its timestamp is when the status was reached, however late it comes."""
+    """Return due time and body of each delivery event; its timestamp is when the status was reached."""
     steps = settings.steps_for(message.to)
     delays = [step.delay_seconds for step in steps]
     if settings.event_shuffle:

@@ -44,7 +44,7 @@ class AuditRequest(Strict):
 
 
 class Inbound(Strict):
-    """A message that somebody sends to us."""
+    """An inbound message."""
 
     sender: PhoneNumber = Field(alias="from")
     to: PhoneNumber
@@ -59,22 +59,22 @@ class _Fact:
 
 
 class Subscriptions:
-    """Who is told what. A fact that nobody is subscribed to waits for the first subscriber."""
+    """The subscriptions and their events. An event without a subscriber waits for the first one."""
 
     def __init__(self, queue: EventQueue) -> None:
         self._queue = queue
         self._subscribed: list[SubscriptionRequest] = []
-        self._untold: list[_Fact] = []
+        self._unsent: list[_Fact] = []
 
     def add(self, subscription: SubscriptionRequest) -> None:
         """Subscribe a URL; subscribing it again makes a second subscription, as upstream does."""
         self._subscribed.append(subscription)
-        untold, self._untold = self._untold, []
-        for fact in untold:
+        unsent, self._unsent = self._unsent, []
+        for fact in unsent:
             self._tell(fact)
 
     def announce(self, name: EventName, template_id: str, event_id: str, now: float, delay: float) -> None:
-        """Tell the subscribers of an event about a template."""
+        """Post an event about a template to its subscribers."""
         event: dict[str, object] = {
             "id": event_id,
             "event": name,
@@ -84,7 +84,7 @@ class Subscriptions:
         self._tell(_Fact(name, event, now + delay))
 
     def inbound(self, message: Inbound, event_id: str, now: float) -> list[str]:
-        """Tell every subscribed URL about an inbound message, once; 409 where there is none."""
+        """Post an inbound message to every subscribed URL, once; 409 without a subscription."""
         event = {"id": event_id, "event": "message.inbound", **message.model_dump(by_alias=True)}
         latest = {subscription.url: subscription for subscription in self._subscribed}
         if not latest:
@@ -98,4 +98,4 @@ class Subscriptions:
         for subscription in listeners:
             self._queue.add("subscription", subscription.url, fact.event, fact.due, subscription.secret)
         if not listeners:
-            self._untold.append(fact)
+            self._unsent.append(fact)

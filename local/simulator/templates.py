@@ -131,7 +131,7 @@ class Templates:
 
 
 def violations(content: str, from_address: str) -> list[str]:
-    """What a carrier would refuse."""
+    """The faults that a carrier would refuse."""
     gsm7 = set(content) <= _GSM7
     length = len(content) + (sum(character in _DOUBLE for character in content) if gsm7 else 0)
     checks = {

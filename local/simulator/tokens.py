@@ -14,7 +14,7 @@ type Family = Literal["sms", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token is good for."""
+    """The rights of a token."""
 
     family: Family
     scopes: tuple[str, ...]
@@ -28,7 +28,7 @@ class Tokens:
         self._grants: dict[str, Grant] = {}
 
     def issue(self, family: Family, request: Request, settings: Settings, now: float, rng: random.Random) -> Response:
-        """Answer a token request: all SMS scopes, or those of the requested admin scopes that the client may have."""
+        """Answer a token request: all SMS scopes, or the requested admin scopes that the client may have."""
         form = _form(request)
         if form.get("grant_type") != "client_credentials":
             raise RefusedError(400, "grant_type must be client_credentials", error="unsupported_grant_type")
@@ -39,7 +39,7 @@ class Tokens:
         if family == "admin":
             scopes = tuple(scope for scope in form.get("scope", "").split() if scope in settings.admin_scopes)
             if not scopes:
-                raise RefusedError(400, "no scope was asked for that this client may have", error="invalid_scope")
+                raise RefusedError(400, "the client may have none of the requested scopes", error="invalid_scope")
         token = f"{family}-{rng.getrandbits(128):032x}"
         self._grants[token] = Grant(family, scopes, now + settings.token_lifetime_seconds)
         body = {
@@ -51,7 +51,7 @@ class Tokens:
         return Response(200, body, {"Cache-Control": "no-store"})
 
     def check(self, request: Request, family: Family, scope: str | None, now: float) -> None:
-        """Refuse with 401 a token that is missing, expired or of the other family, with 403 one without the scope."""
+        """Refuse a token: 401 if it is missing, expired or of the other family, 403 if it lacks the scope."""
         scheme, _, token = (request.header("Authorization") or "").partition(" ")
         grant = self._grants.get(token)
         if scheme.lower() != "bearer" or grant is None or grant.family != family or grant.expires <= now:

@@ -24,7 +24,7 @@ from local.simulator.wire import Behaviour, Request
 
 
 class SimulatorAdapter(BaseAdapter):
-    """Raises what the HTTP adapter of `requests` raises for the same fault, in the same wrapping."""
+    """Raises the errors that the HTTP adapter of `requests` raises for the same fault, wrapped alike."""
 
     def __init__(self, simulator: Simulator, sleep: Callable[[float], object] = time.sleep) -> None:
         """`sleep` is called with the seconds that an answer, or a timeout, takes."""
@@ -76,7 +76,7 @@ class SimulatorAdapter(BaseAdapter):
 
 
 def _write_body(request: requests.PreparedRequest) -> None:
-    """Read a request's body as a connection does once there is one; it may be held back there."""
+    """Return a request's body, read as a connection would read it; the sender may hold it back there."""
     if isinstance(request.body, io.BytesIO) and not request.body.tell():
         request.body.read()
 
@@ -91,7 +91,7 @@ def _seconds(timeout: Any) -> tuple[float | None, float | None]:
 
 
 def core_request(request: requests.PreparedRequest) -> Request:
-    """Turn a request of `requests` into one of the simulator's."""
+    """Return a request of `requests` as one of the simulator's."""
     url = urlsplit(request.url or "")
     given: Any = request.body or b""
     body = given.getvalue() if isinstance(given, io.BytesIO) else given

@@ -1,4 +1,4 @@
-"""What goes in and out of the simulator: requests, answers, refusals and the table of routes. No I/O."""
+"""The simulator's requests, answers, refusals and table of routes. No I/O."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 
 class Behaviour(Enum):
-    """What the transport does with the answer."""
+    """The way in which the transport treats an answer."""
 
     ANSWER = auto()
     HOLD = auto()  # say nothing until the client gives up
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer: `json`, or `content` where raw bytes must go out. The transport waits `latency_seconds` first."""
+    """One answer: `json`, or `content` for raw bytes. The transport waits `latency_seconds` first."""
 
     status: int
     json: object = None
@@ -70,7 +70,7 @@ class RefusedError(Exception):
 
 
 def parse[M: BaseModel](model: type[M], body: bytes) -> M:
-    """Read a JSON body strictly: a missing, unknown or mistyped field is refused with 400."""
+    """Return a JSON body's model; a missing, unknown or mistyped field is refused with 400."""
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:

@@ -60,7 +60,7 @@ def test_it_is_previewed_then_interrupted_then_continued_and_nothing_is_sent_twi
         interrupted.send_signal(signal.SIGINT)
         output += interrupted.stdout.read()
     assert interrupted.returncode == 130, output
-    assert "To continue, give the same command again" in output
+    assert "To continue, run the same command again" in output
 
     with started([*command, "--yes"]) as continued:
         output = continued.stdout.read()

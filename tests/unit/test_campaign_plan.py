@@ -3,8 +3,8 @@ import json
 import pytest
 
 from cli.campaign.people import CampaignError, People
+from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders
 from cli.campaign.plan import Campaign, Message, Refused
-from cli.campaign.wording import MissingValueError, Wording
 
 
 @pytest.fixture
@@ -27,18 +27,19 @@ def number(index):
     return f"+1202555{index:04}"
 
 
-class TestWording:
+class TestTextWithPlaceholders:
     def test_placeholders_are_filled_whatever_their_case(self):
         assert (
-            Wording("Dear {Name}: { time }!", ["name", "time"]).filled({"name": "Ada", "time": "7"}) == "Dear Ada: 7!"
+            TextWithPlaceholders("Dear {Name}: { time }!", ["name", "time"]).filled({"name": "Ada", "time": "7"})
+            == "Dear Ada: 7!"
         )
 
     def test_doubled_braces_stand_for_themselves(self):
-        assert Wording("{{name}} is {name}", ["name"]).filled({"name": "{to}"}) == "{name} is {to}"
+        assert TextWithPlaceholders("{{name}} is {name}", ["name"]).filled({"name": "{to}"}) == "{name} is {to}"
 
     def test_an_empty_value_is_a_missing_one(self):
         with pytest.raises(MissingValueError):
-            Wording("Dear {name}", ["name"]).filled({"name": ""})
+            TextWithPlaceholders("Dear {name}", ["name"]).filled({"name": ""})
 
     @pytest.mark.parametrize(
         ("text", "told"),
@@ -46,11 +47,11 @@ class TestWording:
     )
     def test_a_slip_in_the_text_is_told_before_anything_is_sent(self, text, told):
         with pytest.raises(CampaignError, match=told):
-            Wording(text, ["name"])
+            TextWithPlaceholders(text, ["name"])
 
     def test_it_is_no_format_string(self):
         with pytest.raises(CampaignError):
-            Wording("{name.__class__}", ["name"])
+            TextWithPlaceholders("{name.__class__}", ["name"])
 
 
 class TestRows:

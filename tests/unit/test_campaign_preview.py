@@ -8,8 +8,8 @@ from rich.console import Console
 from cli.campaign.people import People
 from cli.campaign.plan import Campaign
 from cli.campaign.preview import CONSENTS_LIMIT, duration, look_at, look_up_consents, show
-from cli.campaign.refusals import refusals
-from cli.status_bar import StatusBar, told
+from cli.campaign.skipped_rows import skipped_rows
+from cli.status_bar import StatusBar, as_text
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_durations_are_told_in_words(seconds, said):
 def test_refusals_are_told_once_and_all_of_them_in_a_file(preview, tmp_path):
     _, rows = preview("to,name", *["+1555,Ada"] * 30)
     path = tmp_path / "refused.csv"
-    with refusals(path) as refused:
+    with skipped_rows(path) as refused:
         for row in rows:
             refused.note(row, again=True)
         shown = printed(refused.show)
@@ -125,6 +125,6 @@ def test_the_bar_is_as_wide_as_there_is_room(width):
     bar, line = console.file.getvalue().splitlines()[:2]
     assert len(bar) == min(72, width)
     assert bar.lstrip("━").lstrip("─").lstrip("┈") == ""
-    assert line.startswith(told(counts)[: width - 10])
-    assert told(counts) == "50 delivered · 1 failed · 30 queued · 2 novel"
-    assert told({}) == "none yet"
+    assert line.startswith(as_text(counts)[: width - 10])
+    assert as_text(counts) == "50 delivered · 1 failed · 30 queued · 2 novel"
+    assert as_text({}) == "none yet"

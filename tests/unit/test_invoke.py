@@ -50,7 +50,7 @@ class Lambda:
         ("send_message", None, "can't be read: No such file"),
         ("send_message", b'{"body":', "is no JSON"),
         ("send_message", b"\xff", "is no JSON"),
-        ("..x", b"{}", "..x is no function; an event lies in a folder that is named as its function"),
+        ("..x", b"{}", "..x is no function; put an event into a folder that has its function's name"),
     ],
 )
 def test_what_is_no_event_is_explained(run, tmp_path, folder, content, told):
@@ -66,7 +66,7 @@ def test_what_is_no_event_is_explained(run, tmp_path, folder, content, told):
 def test_without_a_stack_it_says_how_to_make_one(run, tmp_path):
     code, output = run(PREVIEW, tmp_path / "stack.json")
     assert code == 1
-    assert "`make up` makes one" in output
+    assert "run `make up` to make one" in output
 
 
 def test_on_aws_it_invokes_the_live_version_of_that_stacks_function_once(run, monkeypatch):

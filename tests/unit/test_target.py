@@ -115,5 +115,5 @@ def test_a_file_that_describes_no_stack_is_explained(tmp_path, content):
     file = tmp_path / "stack.json"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(TargetError, match="`make up` makes one"):
+    with pytest.raises(TargetError, match="run `make up` to make one"):
         Target.find(str(file))

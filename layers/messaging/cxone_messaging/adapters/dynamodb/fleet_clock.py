@@ -1,8 +1,9 @@
 """The fleet's time: one time that all senders share, although each has its own clock.
 
-A hybrid logical clock. Every write of the schedule contains a stamp: its writer's time. A sender that reads a stamp
-ahead of its own time adopts the stamp from then on. So all senders come to follow the clock that is furthest ahead. The
-server's time limits how far ahead that can be. While it is unknown, the limit is how far two right clocks may differ.
+This is a hybrid logical clock. Every write of the schedule contains a stamp: its writer's time. A sender that reads a
+stamp ahead of its own time adopts the stamp from then on. So all senders come to follow the clock that is furthest
+ahead. The server's time limits how far ahead that can be. While it is unknown, the limit is how far two right clocks
+may differ.
 
 A sender cannot know how old a stamp is, unless the stamp was made since the sender last read the schedule. A sender
 that joins the fleet, or has found that clocks differ, is therefore unsure. It becomes sure once it has read the

@@ -1,4 +1,4 @@
-"""What the demo's steps share: the stack, what was sent so far, and how a step insists on what it expects."""
+"""The state and helpers that the demo's steps share: the stack, the messages sent so far, the checks."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ _WAIT_SECONDS = 30
 
 
 class UnexpectedError(Exception):
-    """A step did not hold; its text says what was expected and what came."""
+    """A step failed; the text has the expected and the actual value."""
 
     def __init__(self, what: str, expected: object, got: object) -> None:
         super().__init__(f"{what}\n  expected: {expected}\n  got:      {got}")
@@ -30,7 +30,7 @@ class Sent:
 
 
 @dataclass
-class Story:
+class DemoState:
     """The demo so far."""
 
     stack: LocalTarget
@@ -39,30 +39,30 @@ class Story:
     def call(
         self, method: str, path: str, body: object = None, *, status: int, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Call the API and insist on the answer's status."""
+        """Call the API, check the answer's status, and return the answer."""
         answer = self.stack.call(method, path, body, headers)
         if answer.status_code != status:
             raise UnexpectedError(f"{method} {path}", status, f"{answer.status_code} {answer.text}")
         return answer
 
     def taken_by_cxone(self) -> int:
-        """Count the messages that CXone really took."""
+        """Return the number of messages that CXone really accepted."""
         return len(self.stack.simulator("messages")["messages"])
 
     def message(self, message_id: str) -> dict[str, Any]:
-        """Read a message with its audit trail."""
+        """Return a message with its audit trail."""
         document: dict[str, Any] = self.call("GET", f"/messages/{message_id}", status=200).json()
         return document
 
 
 def expect(what: str, expected: object, got: object) -> None:
-    """Insist. Raises `UnexpectedError`."""
+    """Check that two values are equal. Raises `UnexpectedError`."""
     if expected != got:
         raise UnexpectedError(what, expected, got)
 
 
 def wait_until[T](what: str, expected: T, look: Callable[[], T], seconds: float = _WAIT_SECONDS) -> None:
-    """Insist on what may take a moment. Raises `UnexpectedError`."""
+    """Check a condition that may take a moment. Raises `UnexpectedError`."""
     give_up_at = time.monotonic() + seconds
     while (got := look()) != expected:
         if time.monotonic() > give_up_at:
@@ -72,7 +72,7 @@ def wait_until[T](what: str, expected: T, look: Callable[[], T], seconds: float 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step; what it does is said while it works, what came of it is in the outcome."""
+    """One step: a text that is shown while it works, and a function that sets the outcome."""
 
     doing: str
-    run: Callable[[Story, Outcome], None]
+    run: Callable[[DemoState, Outcome], None]

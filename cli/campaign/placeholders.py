@@ -1,20 +1,20 @@
-"""What people are told: one text whose `{placeholders}` are filled from a row's values."""
+"""A campaign's text: its `{placeholders}` are filled from a row's values."""
 
 import re
 from collections.abc import Collection, Mapping
 
 from cli.campaign.people import CampaignError
 
-# A doubled brace stands for itself; what is left over is a slip.
+# A doubled brace is a literal one; any other single brace is a mistake.
 _BRACES = re.compile(r"(?P<doubled>\{\{|\}\})|\{(?P<name>[^{}]*)\}|[{}]")
 
 
 class MissingValueError(Exception):
-    """A row has nothing to fill a placeholder with."""
+    """A row has no value for a placeholder."""
 
 
-class Wording:
-    """A text for everybody. Raises `CampaignError` where it names a column that there is none of."""
+class TextWithPlaceholders:
+    """A text for all recipients. Raises `CampaignError` if it names a column that does not exist."""
 
     def __init__(self, text: str, columns: Collection[str]) -> None:
         self._text = text
@@ -26,7 +26,7 @@ class Wording:
                 raise CampaignError(f"the text has {{{name}}}, but the file has no such column")
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """Fill the placeholders; a value's own braces are left alone. Raises `MissingValueError`."""
+        """Return the text with its placeholders filled; braces in values stay. Raises `MissingValueError`."""
 
         def value(match: re.Match[str]) -> str:
             if match["doubled"]:
