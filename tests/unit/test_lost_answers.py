@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.adapters.dynamodb.tries import MOST_TRIES, PATIENCE_SECONDS
 from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.adapters.store_retries import MOST_TRIES, PATIENCE_SECONDS
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxone_messaging.adapters.dynamodb.tries import Tries
+from cxone_messaging.adapters.store_retries import Tries
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.platform.clock import Clock, SystemClock
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxone_messaging.adapters.dynamodb.tries import Tries
+from cxone_messaging.adapters.store_retries import Tries
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import Clock, SystemClock

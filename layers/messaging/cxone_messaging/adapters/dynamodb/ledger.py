@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxone_messaging.adapters.dynamodb.tries import Tries
 from cxone_messaging.adapters.dynamodb.values import attributes_of, written
+from cxone_messaging.adapters.store_retries import Tries
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import DAY_KEY, Entry, unbroken
