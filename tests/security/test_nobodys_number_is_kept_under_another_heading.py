@@ -12,6 +12,7 @@ from functions.approve_template import handler as approve_template
 from functions.manage_consents import handler as manage_consents
 from functions.send_message import handler as send_message
 from functions.submit_bulk import handler as submit_bulk
+from local.simulator.wire import Response
 from tests.approvals import ApprovalWorld
 from tests.building import MESSAGE_ID
 from tests.functions import call
@@ -37,7 +38,6 @@ FINE = [
     "123456789",
     "12345678901234567890123",
     "7cd6894e-0c56-41d5-f6ae-176b6a012c42",
-    "12345678-1234-1234-1234-123456789012",
     "x" * 128,
 ]
 
@@ -158,7 +158,7 @@ def test_a_templates_id_is_taken_by_the_same_rule(webhook, id_):
     assert (status, problem["code"], len(webhook.ledger)) == (400, "malformed_request", 0)
 
 
-SHOWN = ["cx-1", "ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "12345678-1234-1234-1234-123456789012", "welcome", "a:b_c.d"]
+SHOWN = ["cx-1", "ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "welcome", "a:b_c.d"]
 HASHED = ["15551234567", "+15551234567", "555-123-4567", "x5551234567x", "Jane Doe", "a" * 129, "1234567", "a/b", ""]
 
 
@@ -181,3 +181,62 @@ def test_no_log_line_holds_what_might_be_somebodys(webhook, log, id_):
     assert id_ not in log.getvalue()
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert {line.get("cxoneMessageId") or line.get("templateId") for line in lines} == {loggable(id_)}
+
+
+ANSWERS = [
+    {"to": 12025550101},
+    {"to": 12025550101.0},
+    {"recipients": [12025550101]},
+    {"recipients": [1, 202, 555, "0101"]},
+    {"callerId": "+12025550101"},
+    {"paid": "+12025550101"},
+    {"contactid": ["+12025550101"]},
+    {"id": "+12025550101"},
+    {"sentTo": {"+12025550101": "ok"}},
+    {"+12025550101": {"12025550101": {}}},
+]
+
+
+@pytest.mark.parametrize("document", ANSWERS)
+def test_no_number_in_an_answer_about_a_template_is_kept_whatever_its_type_and_name(monkeypatch, document):
+    world = ApprovalWorld()
+    handle = world.simulator.handle
+
+    def answered(request):
+        response = handle(request)
+        return Response(200, {**document}) if request.path.endswith("/registrations") else response
+
+    monkeypatch.setattr(world.simulator, "handle", answered)
+    world.approve()
+    kept = [entry.data["answer"] for entry in world.ledger.read("template#welcome") if entry.type == "registered"]
+    assert len(kept) == 1
+    assert not re.search(r"\d{4}|\d\D{1,4}\d", kept[0])
+
+
+@pytest.mark.parametrize("changed_at", ["2026-11-26 by +12025550101", "9" * 5000, 12025550101])
+def test_no_number_in_a_templates_status_or_time_is_kept(monkeypatch, changed_at):
+    world = ApprovalWorld()
+    handle = world.simulator.handle
+
+    def answered(request):
+        response = handle(request)
+        if request.method == "GET":
+            meta = {"updated_at": changed_at}
+            document = {**response.json, "status": "LOCKED by +12025550101" + "!" * 5000, "meta": meta}
+            return Response(200, document, response.headers)
+        return response
+
+    monkeypatch.setattr(world.simulator, "handle", answered)
+    world.refused()
+    fetched = world.ledger.read("template#welcome")[0].data
+    assert fetched["status"].startswith("LOCKED by +***!")
+    assert "***" in fetched["updatedAt"]
+    assert max(len(fetched["status"]), len(fetched["updatedAt"])) <= 40
+
+
+@pytest.mark.parametrize("at", ["2026-11-22T14:14:00.12025550101Z", "20261122T141400.12025550101"])
+def test_of_an_events_time_the_instant_is_kept_and_no_text(webhook, at):
+    assert webhook.delivery({**told("cx-1"), "timestamp": at}, MESSAGE_ID)[0] == 200
+    (entry,) = webhook.ledger.read(f"message#{MESSAGE_ID}")
+    assert "1202555" not in str(entry.data)
+    assert {entry.data["instant"], entry.data.get("told")} <= {"2026-11-22T14:14:00.120Z", None, entry.data["instant"]}

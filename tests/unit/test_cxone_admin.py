@@ -41,10 +41,10 @@ def answering(world, monkeypatch):
     return answer
 
 
-def test_numbers_in_any_field_but_ids_are_blotted_out(answering):
+def test_numbers_in_any_field_are_masked(answering):
     told = {"id": "1234567", "detail": "for +1_202_555_0123", "errors": [{"message": "1 202 555 0124"}]}
     answer = CALLS["register"](answering(Response(200, told))).answer
-    assert json.loads(answer) == {"id": "1234567", "detail": "for +***", "errors": [{"message": "***"}]}
+    assert json.loads(answer) == {"id": "***", "detail": "for +***", "errors": [{"message": "***"}]}
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -409,7 +409,7 @@ class TestDeliveryEvents:
         end_message(webhook)
         webhook.delivery(delivered(webhook, "failed", timestamp="2999-01-01T00:00:00Z"), MESSAGE_ID)
         assert self.state(webhook).status is Status.FAILED
-        assert webhook.ledger.read(SUBJECT)[-1].data["told"] == "2999-01-01T00:00:00Z"
+        assert webhook.ledger.read(SUBJECT)[-1].data["told"] == "2999-01-01T00:00:00.000Z"
         webhook.clock.advance(60)
         webhook.delivery(delivered(webhook, "delivered"), MESSAGE_ID)
         assert self.state(webhook).status is Status.DELIVERED

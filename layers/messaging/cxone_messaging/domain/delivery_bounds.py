@@ -18,7 +18,7 @@ MOST_DELIVERIES = URL_LIMIT + SIGNED_LIMIT + 2 * len(FINAL_WORDS)
 # An event's own texts share this many bytes, so that its entry takes less than 1 KB in DynamoDB. Names, hashes, our
 # longest id and the longest index keys take the rest.
 _TEXT_BYTES = 460
-_STATUS_BYTES, _TOLD_CHARACTERS, _ERROR_CHARACTERS = 32, 40, 200
+_STATUS_BYTES, _ERROR_CHARACTERS = 32, 200
 
 
 def deliveries_in(entries: Sequence[Entry]) -> list[Entry]:
@@ -57,8 +57,6 @@ def is_recorded(entries: Sequence[Entry], data: Mapping[str, Value]) -> bool:
 def bounded(data: Mapping[str, Value]) -> dict[str, Value]:
     """Return an event's data with its texts cut, so that its entry stays under 1 KB."""
     cut = {**data, "status": _cut(str(data["status"]), _STATUS_BYTES), "word": _cut(str(data["word"]), _STATUS_BYTES)}
-    if "told" in cut:
-        cut["told"] = _cut(str(cut["told"]), _TOLD_CHARACTERS)
     # The entry's index contains the id too, and the batch's index the word.
     taken = 2 * len(str(cut["cxoneMessageId"])) + sum(
         len(str(cut.get(name, "")).encode()) for name in ("status", "word", "word", "told")

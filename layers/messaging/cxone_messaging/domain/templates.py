@@ -14,8 +14,13 @@ from typing import Any
 
 from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.times import format_time, parse_time
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 
 APPROVED = "APPROVED"
+
+# The most characters of CXone's status word, and of a time that is no instant, in the ledger.
+_KEPT_CHARACTERS = 40
 
 MAX_SEPTETS = 160
 # Content that is not GSM-7 has no septets, so its limit counts characters.
@@ -77,6 +82,11 @@ class Template:
         """The values that show whether the template has changed since it was fetched."""
         return (self.version, self.status, self.updated_at, self.etag)
 
+    @property
+    def evidence(self) -> dict[str, str | None]:
+        """The status and the time of the last change as the ledger may keep them: short, without phone numbers."""
+        return {"status": _keepable(self.status), "updatedAt": _written_instant(self.updated_at or "")}
+
 
 class AdviceCode(StrEnum):
     """The codes of advice, which blocks no approval."""
@@ -93,6 +103,18 @@ class Advice:
 
     code: str
     message: str
+
+
+def _keepable(text: str) -> str:
+    return mask_numbers_in(text)[:_KEPT_CHARACTERS]
+
+
+def _written_instant(text: str) -> str | None:
+    """Return an instant in this project's form, any other text as the ledger may keep it, and None for no text."""
+    try:
+        return format_time(parse_time(text))
+    except ValueError:
+        return _keepable(text) or None
 
 
 def is_template_id(text: str) -> bool:

@@ -253,7 +253,8 @@ def _receipt(answer: Answer) -> Receipt:
     id_ = document.get("id")
     valid_id = id_ if isinstance(id_, str) and 0 < len(id_) <= _ID_LIMIT and id_.isprintable() else None
     try:
-        text = json.dumps(_redacted(document))[:_ANSWER_LIMIT] if document else None
+        # The whole is searched too: a number may be spread over a list.
+        text = mask_numbers_in(json.dumps(_redacted(document)))[:_ANSWER_LIMIT] if document else None
     except RecursionError:
         text = None
     return Receipt(answer.status, valid_id, text)
@@ -267,15 +268,18 @@ def _object(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _redacted(value: Any, name: str = "") -> Any:
-    """Return a value without possible secrets, and with possible phone numbers masked except in ids."""
+def _redacted(value: Any) -> Any:
+    """Return a value without possible secrets, and with possible phone numbers masked, in names and numbers too."""
     match value:
         case dict():
             kept = {key: each for key, each in value.items() if not any(word in key.lower() for word in _SENSITIVE)}
-            return {key: _redacted(each, key) for key, each in kept.items()}
+            return {mask_numbers_in(key): _redacted(each) for key, each in kept.items()}
         case list():
-            return [_redacted(each, name) for each in value]
-        case str() if not name.lower().endswith("id"):
+            return [_redacted(each) for each in value]
+        case str():
             return mask_numbers_in(value)
+        case int() | float():
+            masked = mask_numbers_in(str(value))
+            return value if masked == str(value) else masked
         case _:
             return value

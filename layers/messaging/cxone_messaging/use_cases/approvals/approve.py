@@ -158,7 +158,7 @@ class ApproveTemplate:
     def _fetch(self, run: "_Run") -> Template:
         began = self._clock.monotonic()
         template = self._gateway.fetch(run.template_id, run.attempt.deadline)
-        data: dict[str, Value] = {"status": template.status, "updatedAt": template.updated_at, "httpStatus": 200}
+        data: dict[str, Value] = {**template.evidence, "httpStatus": 200}
         self._record(run, template, EntryType.FETCHED, {**data, **self._latency(began)}, unless_same=("version",))
         return template
 

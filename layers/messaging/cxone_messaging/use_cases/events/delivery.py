@@ -11,6 +11,7 @@ from cxone_messaging.domain.delivery import AHEAD, SIGNED_KEY, SKEW, DeliveryEve
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY
+from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.journal import Appended
@@ -135,8 +136,10 @@ class RecordDelivery:
             "word": status.casefold(),
             "instant": happened_at,
         }
-        if event.timestamp != happened_at:
-            data["told"] = event.timestamp
+        # The instant and not the text, which may contain more than an instant.
+        named = format_time(parse_time(event.timestamp))
+        if named != happened_at:
+            data["told"] = named
         if signed:
             data[SIGNED_KEY] = True
         if event.error:
