@@ -179,7 +179,7 @@ def test_a_date_and_a_time_that_pass_are_a_number_of_no_country(day, separator, 
 
 @given(DATES, st.sampled_from("-_/."), st.from_regex("[0-9]{3,7}", fullmatch=True))
 def test_a_number_that_begins_with_a_date_passes_nowhere(day, separator, more):
-    for text in (day.strftime(f"%Y{separator}%m{separator}%d ") + more, f"1 {day} {more[:2]}", f"+{day} {more[:2]}"):
+    for text in (day.strftime(f"%Y{separator}%m{separator}%d ") + more, f"1 {day} {more[0]}", f"+{day} {more[:2]}"):
         assert "***" in mask_numbers_in(text)
         assert name_fault(text)
 
