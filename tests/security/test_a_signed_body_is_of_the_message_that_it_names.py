@@ -207,3 +207,13 @@ def test_an_unreadable_recipient_is_not_no_recipient(monkeypatch, to):
     assert attack.webhook.delivery(event(attack, "delivered", to))[0] == 200
     settle(attack)
     assert attack.words_of(MINE) == {"my word"}
+
+
+def test_a_reader_needs_no_index_of_cxones_ids_which_its_role_may_not_query(monkeypatch):
+    attack = Attack(monkeypatch, their_sender_dies=True)
+    attack.do("claim")
+    attack.do("delivered")
+    attack.webhook.clock.advance(WAIT.total_seconds())
+    monkeypatch.setattr(attack.webhook.ledger, "subjects_of_cxone_message", None)
+    monkeypatch.setattr(attack.webhook.ledger, "subject_of_cxone_message", None)
+    assert attack.webhook.read(MINE).message.status is Status.DISPATCHED
