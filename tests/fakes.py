@@ -121,11 +121,14 @@ class FakeLedger:
         yield from reversed(entries) if backwards else entries
 
     def subject_of_cxone_message(self, cxone_message_id: str) -> str | None:
+        return next(iter(self.subjects_of_cxone_message(cxone_message_id)), None)
+
+    def subjects_of_cxone_message(self, cxone_message_id: str) -> list[str]:
         with self._lock:
             rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
         bearers = [row for row in rows if row.index.get("cxoneMessageId") == cxone_message_id]
         bearers.sort(key=lambda row: row.type != "dispatched")
-        return bearers[0].subject if bearers else None
+        return list(dict.fromkeys(row.subject for row in bearers))
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         with self._lock:

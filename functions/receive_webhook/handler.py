@@ -45,6 +45,14 @@ def _text_of_id(value: object) -> object:
     return cxone_id(value) or value
 
 
+def _text_of_recipient(value: object) -> object:
+    """Return the text of a recipient that is a number or missing.
+
+    Other values are returned unchanged, for the model to validate.
+    """
+    return "" if value is None else cxone_id(value) or value
+
+
 _Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
 _TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$")]
 
@@ -71,7 +79,9 @@ class DeliveryBody(WireBody):
     )
     event: None = None
     status: str = Field(min_length=1, max_length=64)
-    to: str = Field(default="", max_length=64)
+    to: Annotated[str, BeforeValidator(_text_of_recipient, json_schema_input_type=str | int | None)] = Field(
+        default="", max_length=64
+    )
     timestamp: str = Field(max_length=64)
     error: str | None = Field(default=None, max_length=4096)
 

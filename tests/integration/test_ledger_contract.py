@@ -179,6 +179,7 @@ def test_of_two_subjects_with_the_same_id_the_senders_is_found(ledger, sender):
             previous = Entry.following(previous, subject=subject, type=type_, timestamp=at(1), data={}, index=index)
             inserted(ledger, [previous])
     assert ledger.subject_of_cxone_message("cx-1") == sender
+    assert sorted(ledger.subjects_of_cxone_message("cx-1")) == ["message#msg_a", "message#msg_b"]
 
 
 def test_an_index_key_may_have_characters_that_no_id_has(ledger):
@@ -346,7 +347,7 @@ def test_the_end_of_a_chain_is_one_bounded_read(real_ledger, watched):
 
 def test_the_real_one_can_append_and_read_and_nothing_else(real_ledger, watched):
     public = {name for name in vars(DynamoLedger) if not name.startswith("_")}
-    finds = {"subject_of_cxone_message", "subjects_of_day", "batch_entries", "flagged"}
+    finds = {"subject_of_cxone_message", "subjects_of_cxone_message", "subjects_of_day", "batch_entries", "flagged"}
     assert public == {"insert", "insert_many", "read", "walk", *finds}
     before = len(watched.operations)
     (entry,) = inserted(real_ledger, chain(sending()))

@@ -45,7 +45,8 @@ def test_delivery_events_and_the_senders_own_entries(webhook, ledger):
     now = webhook.clock.now()
     tasks, messages = [], {f"msg_{number:032}": f"cx-{number}" for number in range(4)}
     for message_id, cxone_id in messages.items():
-        begun = Draft(*sending())
+        type_, data = sending(recipientHash=webhook.pseudonyms.recipient_hash(PhoneNumber.parse(NUMBER)))
+        begun = Draft(type_, data)
         Journal(ledger, webhook.clock).append(subjects.message(message_id), lambda _, begun=begun: begun)
 
         def answer(message_id=message_id, cxone_id=cxone_id):

@@ -17,6 +17,7 @@ from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, FINAL_WORDS
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES, SIGNED_LIMIT, URL_LIMIT
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
 from cxone_messaging.domain.messages import Message, Status
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.deadline import Deadline
@@ -175,10 +176,13 @@ def test_a_refusal_for_which_there_is_no_room_opts_its_recipient_out_all_the_sam
 
 
 def test_a_signed_body_brings_its_id_though_its_word_is_known(door):
-    door.write(*sending())
+    number = PhoneNumber.parse("+12025550101")
+    door.write(*sending(recipientHash=door.webhook.pseudonyms.recipient_hash(number)))
     assert door.by_url("sent", 1) == "accepted"
     assert door.by_url("sent", 2) == "duplicate"
-    assert door.signed("sent", 3) == "accepted"
+    body = json.dumps(door.told("sent", 3) | {"to": number.e164}).encode()
+    answer = door.webhook.post(SMS, body, query=callback(MESSAGE_ID), headers=door.webhook.signed(body))
+    assert answer == (200, {"status": "accepted"})
     assert door.ledger.subject_of_cxone_message("cx-1") == SUBJECT
 
 

@@ -33,13 +33,13 @@ class LaggingLedger(FakeLedger):
     def catch_up(self):
         self.shown = set(self._rows)
 
-    def subject_of_cxone_message(self, cxone_message_id):
-        found = None
-        for subject, number in sorted(self.shown):
-            entry = self.read(subject)[number - 1]
-            if entry.index.get("cxoneMessageId") == cxone_message_id:
-                found = subject
-        return found
+    def subjects_of_cxone_message(self, cxone_message_id):
+        bearers = [
+            subject
+            for subject, number in sorted(self.shown, reverse=True)
+            if self.read(subject)[number - 1].index.get("cxoneMessageId") == cxone_message_id
+        ]
+        return list(dict.fromkeys(bearers))
 
 
 class Story:

@@ -1,48 +1,42 @@
 """Which message has a CXone id: what the ledger's index records, and how certain that is.
 
-A sender that got CXone's answer knows its message's id, and an event with a signed body proves it. Both are indexed
-under the id itself. The holder of a message's callback URL can only claim that an id is the message's. A claim has its
-own index key, and yields to a certain record, whichever is first. So an event with a claimed id is kept until the id's
-true sender must have recorded it (`WAIT`). Then the message that claims the id gets the event.
+A sender that got CXone's answer knows its message's id. A signed event at the message's URL proves the id if it names
+the message's recipient. Both are indexed under the id itself. Every other event at a callback URL only claims that an
+id is the message's. A claim has its own index key, and yields to a certain record, whichever is first. So an event with
+a claimed id is kept until the id's true sender must have recorded it (`WAIT`). Then the message that claims the id gets
+the event. If several messages claim it, the one whose recipient the event names gets it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from cxone_messaging.domain.entries import Entry, EntryType, text_at
 from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
-from cxone_messaging.domain.times import format_time
 
-# In a message's `sending` entry, and in an early event that names its recipient.
+# In a message's `sending` entry, and in an early event that names a recipient.
 RECIPIENT_HASH_KEY = "recipientHash"
+# In the place of the hash if an event names its recipient in a form that is no phone number here.
+UNREADABLE = "unreadable"
 # A sender records CXone's id within a minute of CXone's answer, or never. The rest allows for clocks and the index.
 WAIT = timedelta(minutes=5)
+# If more messages claim one id, none of them gets its events: each costs a read.
+MOST_CLAIMERS = 10
 
 # CXone's ids are ASCII, so no id begins with either of these.
 _CLAIMED, _CONTESTED = "≈", "≠"
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The subject that an id belongs to; if not `certain`, only the holder of a callback URL claims it."""
-
-    subject: str
-    certain: bool
-
-
-def owner_of(ledger: Ledger, cxone_message_id: str) -> Owner | None:
-    """Return the subject that an id belongs to; None if no subject has it, or two claim it.
+def claimers(ledger: Ledger, cxone_message_id: str) -> list[str]:
+    """Return the subjects that claim an id; none if they are more than `MOST_CLAIMERS`.
 
     The index may be a moment behind. Raises `StorageError`.
     """
-    certain = ledger.subject_of_cxone_message(cxone_message_id)
-    if certain is not None:
-        return Owner(certain, certain=True)
-    claimed = ledger.subject_of_cxone_message(_CLAIMED + cxone_message_id)
-    if claimed is None or ledger.subject_of_cxone_message(_CONTESTED + cxone_message_id) is not None:
-        return None
-    return Owner(claimed, certain=False)
+    found = ledger.subjects_of_cxone_message(_CLAIMED + cxone_message_id)
+    if found:
+        # No claim is contested before there is one.
+        found = list(dict.fromkeys([*found, *ledger.subjects_of_cxone_message(_CONTESTED + cxone_message_id)]))
+    return found if len(found) <= MOST_CLAIMERS else []
 
 
 def index_key(
@@ -50,7 +44,7 @@ def index_key(
 ) -> dict[str, str]:
     """Return the index key for an event's entry under the message of its callback URL.
 
-    It is empty if the entry needs none. `signed` is whether the event's body is signed. Raises `StorageError`.
+    It is empty if the entry needs none. `signed` is whether the event `is_proved`. Raises `StorageError`.
     """
     keys = {entry.index.get(CXONE_MESSAGE_KEY, "") for entry in entries}
     if cxone_message_id in keys:
@@ -67,62 +61,64 @@ def index_key(
 
 def has_id(entries: Sequence[Entry], cxone_message_id: str) -> bool:
     """Whether a message with these entries has this id for certain."""
-    return _own_id(entries) == cxone_message_id or any(
+    return own_id(entries) == cxone_message_id or any(
         entry.index.get(CXONE_MESSAGE_KEY) == cxone_message_id for entry in entries
     )
 
 
-def strays_for_claimer(
-    ledger: Ledger,
-    now: datetime,
-    entries: Sequence[Entry],
-    cxone_message_id: str,
-    strays: Sequence[Entry],
-) -> Sequence[Entry]:
-    """Return the early events of an id that belong to a message which only claims the id.
-
-    There are none until `WAIT` after the first event, or if another message has or claims the id. If an event names a
-    recipient, it must be the message's. Raises `StorageError`.
-    """
-    if not strays or strays[0].timestamp > format_time(now - WAIT):
-        return []
+def names_another(entries: Sequence[Entry], named: str | None) -> bool:
+    """Whether `named`, the recipient's hash in an event, is another recipient than that of these entries' message."""
     sending = sending_of(entries)
-    claims = any(entry.index.get(CXONE_MESSAGE_KEY) == _CLAIMED + cxone_message_id for entry in entries)
-    if not claims or sending is None or _own_id(entries) is not None:
-        return []
-    fitting = {None, text_at(sending.data, RECIPIENT_HASH_KEY)}
-    matching = [stray for stray in strays if text_at(stray.data, RECIPIENT_HASH_KEY) in fitting]
-    is_ours = bool(matching) and owner_of(ledger, cxone_message_id) == Owner(sending.subject, certain=False)
-    return matching if is_ours else []
+    return sending is not None and is_readable(named) and named != text_at(sending.data, RECIPIENT_HASH_KEY)
 
 
-def is_of_another(
-    ledger: Ledger,
-    subject: str,
-    entries: Sequence[Entry],
-    cxone_message_id: str,
-    recipient_hash: Callable[[], str | None],
-) -> bool:
-    """Whether a signed event at a message's callback URL is another message's, by id or recipient.
+def strays_of(entries: Sequence[Entry], strays: Iterable[Entry]) -> list[Entry]:
+    """Return the early events of an id that belong to the message with these entries, which has the id for certain."""
+    return [stray for stray in strays if not names_another(entries, _named(stray))]
 
-    Otherwise a holder of both could use one message's events for the other. `entries` are those of the URL's
-    message. Raises `StorageError`.
+
+def strays_of_claimers(chains: Mapping[str, Sequence[Entry]], strays: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the early events of an id that belong to each message that only claims it.
+
+    `chains` are the entries of all claimers. An event that names a recipient belongs to the only claimer with that
+    recipient, and an event that names nobody to the only claimer. A claim is void if its sender got another id.
     """
-    own = _own_id(entries)
-    if own is not None and own != cxone_message_id:
-        return True
-    sending = sending_of(entries)
-    named = recipient_hash() if sending else None
-    if sending and named and named != sending.data.get(RECIPIENT_HASH_KEY):
-        return True
-    # The true message's sender may have recorded the id.
-    return not has_id(entries, cxone_message_id) and ledger.subject_of_cxone_message(cxone_message_id) not in {
-        None,
-        subject,
+    sent = {subject: sending_of(entries) for subject, entries in chains.items() if own_id(entries) is None}
+    recipients = {subject: text_at(each.data, RECIPIENT_HASH_KEY) for subject, each in sent.items() if each}
+    counts = Counter(recipients.values())
+    return {
+        subject: [
+            stray
+            for stray in strays
+            if (_named(stray) == recipient and counts[recipient] == 1)
+            or (_named(stray) is None and len(recipients) == 1)
+        ]
+        for subject, recipient in recipients.items()
     }
 
 
-def _own_id(entries: Sequence[Entry]) -> str | None:
+def is_proved(entries: Sequence[Entry], cxone_message_id: str, named: Callable[[], str | None]) -> bool:
+    """Whether an event with a signed body is certainly of the message of its callback URL, which has these entries.
+
+    `named` returns the hash of the recipient that the body names, `UNREADABLE`, or None. A holder of a URL may post
+    another message's body there. So a body that names no readable recipient proves nothing before the message has the
+    body's id.
+    """
+    own, sending = own_id(entries), sending_of(entries)
+    if sending is None or own not in {None, cxone_message_id}:
+        return False
+    recipient = named()
+    if not is_readable(recipient):
+        return has_id(entries, cxone_message_id)
+    return recipient == text_at(sending.data, RECIPIENT_HASH_KEY)
+
+
+def is_readable(named: str | None) -> bool:
+    """Whether an event names a recipient, in a form that is a phone number."""
+    return named not in {None, UNREADABLE}
+
+
+def own_id(entries: Sequence[Entry]) -> str | None:
     """Return the id that a message's sender got from CXone, or None."""
     dispatched = next((entry for entry in entries if entry.type == EntryType.DISPATCHED), None)
     return text_at(dispatched.data, CXONE_MESSAGE_KEY) if dispatched else None
@@ -131,3 +127,7 @@ def _own_id(entries: Sequence[Entry]) -> str | None:
 def sending_of(entries: Sequence[Entry]) -> Entry | None:
     """Return the entry that names a message's recipient, or None if the message was never sent."""
     return next((entry for entry in entries if entry.type == EntryType.SENDING), None)
+
+
+def _named(stray: Entry) -> str | None:
+    return text_at(stray.data, RECIPIENT_HASH_KEY)

@@ -83,6 +83,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def subjects_of_cxone_message(self, cxone_message_id: str) -> list[str]:
+        """Return all subjects whose entries contain CXone's id, each once. The newest may be missing for a moment."""
+        ...
+
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         """Yield the subjects after `after` with an entry of `day`, sorted, each once.
 

@@ -5,13 +5,21 @@ For each other batch that requests the same message, a further entry in the mess
 one follows whenever the status has changed. Ordinarily no other batch exists, and nothing is written or read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.batches import BATCH_KEY, batch_index, batch_of, batches_of, current_state_keys, is_counted
-from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, has_id, index_key, strays_for_claimer
+from cxone_messaging.domain.cxone_ids import (
+    RECIPIENT_HASH_KEY,
+    WAIT,
+    claimers,
+    has_id,
+    index_key,
+    strays_of,
+    strays_of_claimers,
+)
 from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SIGNED_KEY, is_signed
 from cxone_messaging.domain.delivery_bounds import is_recorded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
@@ -139,21 +147,45 @@ class MessageTrail:
     def join_early_receipts(self, subject: str, cxone_message_id: str, entries: list[Entry]) -> list[Entry]:
         """Record under a message the events with its CXone id that were early; return the message's entries.
 
-        All events stay in their own chain too. A message that only claims the id gets them after `WAIT`, with no more
-        weight than its URL. Raises `StorageError`.
+        All events stay in their own chain too. A message that only claims the id gets none here, and neither does a
+        message get an event that names another recipient. Raises `StorageError`.
         """
-        receipts: Sequence[Entry] = self.journal.oldest(subjects.delivery(cxone_message_id))
-        left_out = {RECIPIENT_HASH_KEY}
-        if not has_id(entries, cxone_message_id):
-            now = instant(self._clock.now())
-            receipts = strays_for_claimer(self.journal.ledger, now, entries, cxone_message_id, receipts)
-            left_out.add(SIGNED_KEY)
-        for receipt in receipts:
-            data = {name: value for name, value in receipt.data.items() if name not in left_out}
-            if not is_recorded(entries, data):
-                entries = self.record_receipt(subject, data, known=entries).entries
+        if has_id(entries, cxone_message_id):
+            strays = strays_of(entries, self.journal.oldest(subjects.delivery(cxone_message_id)))
+            entries = self._join(subject, entries, strays, left_out={RECIPIENT_HASH_KEY})
         # An earlier run may have recorded the last event and died before batches counted it.
         return self.count_in_batches(subject, entries)
+
+    def join_strays(self, cxone_message_id: str) -> int:
+        """Record the early events of an id under the messages that they belong to; return the number of new entries.
+
+        Messages that only claim the id get them `WAIT` after the first event, with no more weight than their URL.
+        Raises `StorageError`.
+        """
+        owner = self.journal.ledger.subject_of_cxone_message(cxone_message_id)
+        if owner is not None:
+            known = self.journal.read_for_event(owner)
+            return len(self.join_early_receipts(owner, cxone_message_id, known)) - len(known)
+        strays = self.journal.oldest(subjects.delivery(cxone_message_id))
+        if not strays or strays[0].timestamp > format_time(instant(self._clock.now()) - WAIT):
+            return 0
+        found = claimers(self.journal.ledger, cxone_message_id)
+        chains = {each: self.journal.read_for_event(each) for each in found}
+        joined = 0
+        for subject, theirs in strays_of_claimers(chains, strays).items():
+            known = chains[subject]
+            entries = self._join(subject, known, theirs, left_out={RECIPIENT_HASH_KEY, SIGNED_KEY})
+            joined += len(self.count_in_batches(subject, entries)) - len(known)
+        return joined
+
+    def _join(
+        self, subject: str, entries: list[Entry], strays: Sequence[Entry], *, left_out: Collection[str]
+    ) -> list[Entry]:
+        for stray in strays:
+            data = {name: value for name, value in stray.data.items() if name not in left_out}
+            if not is_recorded(entries, data):
+                entries = self.record_receipt(subject, data, known=entries).entries
+        return entries
 
     def _measure(self, word: str, entries: Sequence[Entry]) -> None:
         """Count a message when it first becomes final."""

@@ -139,15 +139,19 @@ class DynamoLedger(Ledger):
         The newest may be missing for a moment. Of several subjects, the result is the one whose sender got the id from
         CXone.
         """
+        subjects = self.subjects_of_cxone_message(cxone_message_id)
+        if len(subjects) > 1:
+            return next((each for each in subjects if self._was_sent_as(each, cxone_message_id)), subjects[0])
+        return subjects[0] if subjects else None
+
+    def subjects_of_cxone_message(self, cxone_message_id: str) -> list[str]:
+        """Return all subjects whose entries contain CXone's id, each once. The newest may be missing for a moment."""
         items = self._query(
             IndexName=CXONE_MESSAGE_INDEX,
             KeyConditionExpression=f"{CXONE_MESSAGE_KEY} = :id",
             ExpressionAttributeValues={":id": {"S": cxone_message_id}},
         )
-        subjects: list[str] = list(dict.fromkeys(item["subject"]["S"] for item in items))
-        if len(subjects) > 1:
-            return next((each for each in subjects if self._was_sent_as(each, cxone_message_id)), subjects[0])
-        return subjects[0] if subjects else None
+        return list(dict.fromkeys(item["subject"]["S"] for item in items))
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         """Yield the subjects after `after` with an entry of `day`, sorted, each once.

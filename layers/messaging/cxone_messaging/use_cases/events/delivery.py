@@ -1,16 +1,18 @@
 """Record a delivery event once, in any order of arrival, under the message that it belongs to."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
-from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, is_of_another, owner_of
+from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, is_proved, is_readable, names_another, own_id
 from cxone_messaging.domain.delivery import AHEAD, SIGNED_KEY, SKEW, DeliveryEvent, plausible_instant
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
-from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, BrokenChainError
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
@@ -32,14 +34,10 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The answer to an event, and its subject's entries: all of them, or both ends of a very long chain.
-
-    `signed` is False if only a callback URL proves the event.
-    """
+    """The answer to an event, and its subject's entries: all of them, or both ends of a very long chain."""
 
     recorded: Recorded
     entries: list[Entry]
-    signed: bool = True
 
 
 class RecordDelivery:
@@ -62,35 +60,28 @@ class RecordDelivery:
         An event without new content, or without room in its chain, is a duplicate and no entry. An event of an unknown
         message is kept under `delivery#<CXone's id>` until the message appears.
 
-        `signed` means that the body is signed beside the URL; it counts only if both can be of one message.
-        `recipient_hash` returns the hash of the recipient that the body names; it is called only for signed bodies.
+        `signed` means that the body is signed beside the URL; it counts only if the event is certainly of the URL's
+        message. `recipient_hash` returns the hash of the recipient that the body names, `UNREADABLE` if that is no
+        phone number, or None if it names nobody; it is called only for signed bodies.
         Raises `ValueError` if the event's timestamp is no instant, and `StorageError`.
         """
+        named = cache(recipient_hash)
         if message_id is None:
-            return self._record_by_id(event.cxone_message_id, self._data(event, signed=True), recipient_hash)
+            return self._record_by_id(event.cxone_message_id, self._data(event, signed=True), named())
         subject = subjects.message(message_id)
         known = self._trail.journal.read_for_event(subject)
-        signed = signed and self.proves(event, message_id, known, recipient_hash)
-        appended = self._trail.record_receipt(subject, self._data(event, signed=signed), known=known, at_url=True)
+        proved = signed and is_proved(known, event.cxone_message_id, named)
+        appended = self._trail.record_receipt(subject, self._data(event, signed=proved), known=known, at_url=True)
+        if signed and not proved and own_id(known) is None and not is_readable(named()):
+            # The sender may still record this id. Then the event counts as signed, for that sender's message. If a
+            # chain of early events has a gap, an alarm rings, and the event has its entry under the URL's message.
+            with suppress(BrokenChainError):
+                self._keep(event.cxone_message_id, self._data(event, signed=True), named())
         entries = appended.entries
         if any(each.data.get("eventId") == event.identity and CXONE_MESSAGE_KEY in each.index for each in entries):
             # This event is the first with CXone's id for this message: events without our own id may wait for it.
             entries = self._trail.join_early_receipts(subject, event.cxone_message_id, entries)
-        return Recording(Recorded.of(appended), entries, signed)
-
-    def proves(
-        self,
-        event: DeliveryEvent,
-        message_id: str,
-        known: Sequence[Entry],
-        recipient_hash: Callable[[], str | None],
-    ) -> bool:
-        """Whether an event with a signed body can be of the message that its URL names.
-
-        Raises `StorageError`.
-        """
-        ledger, subject = self._trail.journal.ledger, subjects.message(message_id)
-        return not is_of_another(ledger, subject, known, event.cxone_message_id, recipient_hash)
+        return Recording(Recorded.of(appended), entries)
 
     def lacks_id(self, message_id: str) -> bool:
         """Whether a message was sent and its sender received no id from CXone.
@@ -100,30 +91,28 @@ class RecordDelivery:
         types = {entry.type for entry in self._trail.journal.oldest(subjects.message(message_id))}
         return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
 
-    def _record_by_id(
-        self, cxone_message_id: str, data: Mapping[str, Value], recipient_hash: Callable[[], str | None]
-    ) -> Recording:
-        owner = owner_of(self._trail.journal.ledger, cxone_message_id)
-        if owner and owner.certain:
-            appended = self._trail.record_receipt(owner.subject, data)
-            entries = self._trail.join_early_receipts(owner.subject, cxone_message_id, appended.entries)
-            return Recording(Recorded.of(appended), entries)
-        named = recipient_hash()
-        kept = self._keep(cxone_message_id, {**data, RECIPIENT_HASH_KEY: named} if named else data)
-        if owner:
-            known = self._trail.journal.read_for_event(owner.subject)
-            self._trail.join_early_receipts(owner.subject, cxone_message_id, known)
+    def _record_by_id(self, cxone_message_id: str, data: Mapping[str, Value], named: str | None) -> Recording:
+        owner = self._trail.journal.ledger.subject_of_cxone_message(cxone_message_id)
+        if owner is not None:
+            known = self._trail.journal.read_for_event(owner)
+            if not names_another(known, named):
+                appended = self._trail.record_receipt(owner, data, known=known)
+                entries = self._trail.join_early_receipts(owner, cxone_message_id, appended.entries)
+                return Recording(Recorded.of(appended), entries)
+        kept = self._keep(cxone_message_id, data, named)
+        self._trail.join_strays(cxone_message_id)
         return kept
 
-    def _keep(self, cxone_message_id: str, data: Mapping[str, Value]) -> Recording:
+    def _keep(self, cxone_message_id: str, data: Mapping[str, Value], named: str | None) -> Recording:
         """Record an event whose message is unknown, under CXone's id."""
+        kept = {**data, RECIPIENT_HASH_KEY: named} if named else data
 
         def draft(known: Sequence[Entry]) -> Draft | None:
-            if not is_worth_an_entry(known, data):
+            if not is_worth_an_entry(known, kept):
                 return None
-            return Draft(EntryType.DELIVERY, data, None if known else Attention.UNMATCHED.as_index())
+            return Draft(EntryType.DELIVERY, kept, None if known else Attention.UNMATCHED.as_index())
 
-        appended = self._trail.append_receipt(subjects.delivery(cxone_message_id), draft, data)
+        appended = self._trail.append_receipt(subjects.delivery(cxone_message_id), draft, kept)
         return Recording(Recorded.of(appended), appended.entries)
 
     def _data(self, event: DeliveryEvent, *, signed: bool) -> dict[str, Value]:

@@ -8,9 +8,8 @@ from hashlib import sha256
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.cxone_ids import sending_of
+from cxone_messaging.domain.cxone_ids import UNREADABLE, sending_of
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
-from cxone_messaging.domain.entries import Entry
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -120,15 +119,17 @@ class ReceiveEvent:
             raise MessagingError(Code.MALFORMED_REQUEST, "the timestamp is not RFC 3339") from None
 
         def recipient_hash() -> str | None:
+            if not event.to.strip():
+                return None
             number = _number(event.to)
-            return self._consents().recipient_hash(number) if number else None
+            return self._consents().recipient_hash(number) if number else UNREADABLE
 
         def opt_out_if_refused(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
                 refusal = _id_of_refusal(event, proof, recording)
                 consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
                 # Without a signed body, the holder of the URL chose the recipient that the event names.
-                self._record_refusal(consent, _number(event.to) if recording.signed else None, recording)
+                self._record_refusal(consent, _number(event.to) if proof.body_is_signed else None, recording)
 
         try:
             recording = self._record_delivery(
@@ -136,14 +137,9 @@ class ReceiveEvent:
             )
         except BrokenChainError as error:
             # The event cannot be recorded, but that must not lose its opt-out.
-            kept: list[Entry] = []
-            signed = proof.body_is_signed
-            if subjects.is_message(error.subject):
-                # The message of the callback URL, or the one with the event's id.
-                kept = list(error.kept)
-                if proof.message_id is not None:
-                    signed = signed and self._record_delivery.proves(event, proof.message_id, kept, recipient_hash)
-            opt_out_if_refused(Recording(Recorded.ACCEPTED, kept, signed))
+            # Its subject is the message of the callback URL, or the one with the event's id.
+            kept = list(error.kept) if subjects.is_message(error.subject) else []
+            opt_out_if_refused(Recording(Recorded.ACCEPTED, kept))
             raise
         opt_out_if_refused(recording)
         return recording.recorded
@@ -199,13 +195,13 @@ def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> 
     It is the event's if the event's body is signed or the event has an entry. So the holder of a callback URL can make
     only one consent entry more than delivery entries, and can use no id that a signed refusal needs.
     """
-    if recording.signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+    if proof.body_is_signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
         return event.identity
     return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
 
 
 def _number(text: str) -> PhoneNumber | None:
     try:
-        return PhoneNumber.parse(text)
+        return PhoneNumber.parse(text.strip())
     except InvalidPhoneNumberError:
         return None

@@ -13,7 +13,6 @@ from itertools import batched, chain
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
-from cxone_messaging.domain.cxone_ids import owner_of
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
@@ -101,19 +100,12 @@ class Sweep:
                 continue
             seen.add(stray)
             try:
-                joined += self._join_one(subjects.cxone_message_id_in(stray))
+                joined += self._trail.join_strays(subjects.cxone_message_id_in(stray))
             except StorageError as error:
                 failure = failure or error
         if failure:
             raise failure
         return joined
-
-    def _join_one(self, cxone_message_id: str) -> int:
-        owner = owner_of(self._ledger, cxone_message_id)
-        if owner is None:
-            return 0
-        known = self._trail.journal.read_for_event(owner.subject)
-        return len(self._trail.join_early_receipts(owner.subject, cxone_message_id, known)) - len(known)
 
     def _in_random_order(self, why: Attention, since: float, until: float) -> Iterator[str]:
         """Yield the subjects of an interval, given in seconds ago, from a random start.
