@@ -54,6 +54,7 @@ def _text_of_recipient(value: object) -> object:
 
 
 _Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
+_Recipient = Annotated[str, Field(max_length=64)]
 _TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$")]
 
 
@@ -79,9 +80,7 @@ class DeliveryBody(WireBody):
     )
     event: None = None
     status: str = Field(min_length=1, max_length=64)
-    to: Annotated[str, BeforeValidator(_text_of_recipient, json_schema_input_type=str | int | None)] = Field(
-        default="", max_length=64
-    )
+    to: Annotated[_Recipient, BeforeValidator(_text_of_recipient, json_schema_input_type=_Recipient | int | None)] = ""
     timestamp: str = Field(max_length=64)
     error: str | None = Field(default=None, max_length=4096)
 
