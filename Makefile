@@ -38,7 +38,7 @@ override CODE := functions layers cli local bench tests
 .PHONY: help demo unit test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
 
 help: ## show what there is
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 demo: $(READY) ## from nothing to a delivered, audited message, on this machine
 	@$(BIN)/python -m local.demo

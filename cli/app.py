@@ -4,6 +4,7 @@ The code of a subcommand is imported when it runs, so that `--help` and shell co
 """
 
 import os
+import string
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,6 +15,8 @@ import typer
 
 _BATCH_MESSAGES, _MAXIMUM_BATCH_MESSAGES = 2_000, 10_000
 _LONGEST_NAME = 100
+
+_HASH_DIGITS = 64
 
 app = typer.Typer(
     name="cxone-messaging",
@@ -119,7 +122,10 @@ def _day(text: str) -> date:
 
 def _noted(text: str) -> tuple[date, str]:
     day, _, noted_hash = text.partition(":")
-    return _day(day), noted_hash.strip().lower()
+    noted_hash = noted_hash.strip().lower()
+    if len(noted_hash) != _HASH_DIGITS or not set(noted_hash) <= set(string.hexdigits):
+        raise typer.BadParameter(f"a noted hash has {_HASH_DIGITS} hexadecimal digits")
+    return _day(day), noted_hash
 
 
 def _instant(text: str) -> datetime:

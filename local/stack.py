@@ -133,7 +133,8 @@ def _wait_for(deployed: LocalTarget) -> None:
         ("GET", "/messages/none", None, 404),
         ("POST", "/messages/preview", {}, 200),
         ("POST", "/messages/bulk", {}, 400),  # no Idempotency-Key
-        ("GET", "/consents/%2B12025550100", None, 404),
+        # A number that no sample event opts in: after those, an opted-in one would answer 200.
+        ("GET", "/consents/%2B12025550199", None, 404),
         ("GET", "/templates/none/approval", None, 404),
         ("POST", deployed.callback("msg_" + "0" * 32), b"", 400),  # ours, but no event
     ]

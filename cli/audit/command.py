@@ -66,6 +66,10 @@ def _run(options: Options, progress: Progress) -> int:
         recipient_hash=source.recipient_hash(options.recipient) if options.recipient else None,
     )
     now = options.as_of or datetime.now(UTC)
+    if options.out is None and (options.day or options.campaign or options.template or options.recipient):
+        progress.say(
+            "all of the ledger is verified; a choice is for an export, which needs OUT=folder or --out", "yellow"
+        )
     with ExitStack() as files:
         folder = files.enter_context(tempfile.TemporaryDirectory(prefix="audit-"))
         copy = files.enter_context(closing(Copy(Path(folder) / "ledger.sqlite")))

@@ -91,6 +91,8 @@ class Verification:
             checkpoint = self.checkpoints.get(day)
             if checkpoint is None or checkpoint.hash != noted_hash:
                 detail = "its hash is not the one that was noted: it, or an earlier checkpoint, was made anew"
+                if checkpoint is None:
+                    detail = "a hash of it was noted, and it is not there: it was removed, or this is another ledger"
                 self.faults.append(Fault(subjects.checkpoint(day), None, Kind.WRONG_CHECKPOINT, detail))
 
 

@@ -170,9 +170,16 @@ def _too_large(limit: int) -> MessagingError:
     return MessagingError(Code.REQUEST_TOO_LARGE, f"a body here has at most {limit // KIBIBYTE} KiB")
 
 
+def _in_words(kind: str, message: str) -> str:
+    """Return pydantic's message, but for one that quotes a regular expression."""
+    return "is blank, or has characters that are not allowed here" if kind == "string_pattern_mismatch" else message
+
+
 def _malformed(error: ValidationError) -> MessagingError:
     errors = [
-        FieldError(Code.MALFORMED_REQUEST, ".".join(str(part) for part in each["loc"]), each["msg"])
+        FieldError(
+            Code.MALFORMED_REQUEST, ".".join(str(part) for part in each["loc"]), _in_words(each["type"], each["msg"])
+        )
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return MessagingError(Code.MALFORMED_REQUEST, "a field is missing, unknown or of another type", errors=errors[:20])
