@@ -160,10 +160,12 @@ class FakeConsentStore:
     def find_many(self, recipient_hashes: Collection[str]) -> dict[str, Consent]:
         return {each: self._consents[each] for each in recipient_hashes if each in self._consents}
 
-    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> bool:
         known = self._consents.get(consent.recipient_hash)
-        if regardless or known is None or known.sequence <= consent.sequence - ahead:
+        is_stored = regardless or known is None or known.sequence <= consent.sequence - ahead
+        if is_stored:
             self._consents[consent.recipient_hash] = consent
+        return is_stored
 
 
 class FakeSecretStore:

@@ -13,12 +13,14 @@ import pytest
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import IN_FORCE_SECONDS, Consent, ConsentStatus
+from cxone_messaging.domain.cxone_ids import WAIT
 from cxone_messaging.domain.entries import Draft, EntryType, first_broken
 from cxone_messaging.domain.ledger import BrokenChainError
-from cxone_messaging.domain.messages import Message
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Unusable
@@ -31,6 +33,15 @@ from tests.building import MESSAGE_ID, message_trail, sending
 from tests.building import SUBJECT as MESSAGE
 from tests.dynamo import FakeDynamo
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeTelemetry
+from tests.security.test_a_url_proves_its_own_message_only import (
+    MINE,
+    MY_NUMBER,
+    REFUSAL,
+    THEIR_ID,
+    THEIR_NUMBER,
+    THEIRS,
+    Attack,
+)
 from tests.webhooks import Webhook
 from tests.worlds import World
 
@@ -154,6 +165,23 @@ class TestAStartThatComesAgain:
             opt_out(desk)
         assert desk.consents.find(HASH).status is OUT
 
+    @pytest.mark.parametrize("gap", [1, 2])
+    @pytest.mark.parametrize("opt_out", ["a stop", "through the api"])
+    def test_nor_one_before_its_own_entry_where_entries_vanished(self, opt_out, gap):
+        desk = Desk()
+        for _ in range(gap):
+            desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+        desk.manage.record_event(NUMBER, START)
+        for sequence in range(2, 2 + gap):
+            desk.ledger._rows.pop((SUBJECT, sequence))
+        desk.clock.advance(60)
+        if opt_out == "a stop":
+            desk.manage.record_event(NUMBER, STOP)
+        else:
+            desk.manage.record(NUMBER, CLERKS)
+        assert not desk.manage.record_event(NUMBER, START)
+        assert desk.consents.find(HASH).status is OUT
+
     def test_nor_one_that_is_in_force_and_has_no_entry_yet(self, desk):
         break_chain(desk.ledger, desk.clock, SUBJECT)
         sleep, seen = desk.clock.sleep, []
@@ -179,7 +207,7 @@ def test_a_start_that_comes_while_an_older_stop_is_on_its_way_stays_in_force(des
         if consent.status is OUT and not came:
             came.append(True)
             assert desk.manage.record_event(NUMBER, replace(STOP, status=IN, event_id="later", instant=LATER))
-        store(consent, **options)
+        return store(consent, **options)
 
     desk.consents.store = meanwhile
     assert desk.manage.record_event(NUMBER, STOP)
@@ -198,6 +226,32 @@ def test_an_opt_out_counts_even_where_a_consent_of_the_far_sequence_was_in_force
     assert desk.hear(OUT, "stop")
     assert (desk.consents.find(HASH).status, desk.consents.find(HASH).sequence) == (OUT, 2)
     assert desk.clock.now() == before + IN_FORCE_SECONDS
+
+
+@pytest.mark.parametrize("through", ["event", "repeated event", "api"])
+def test_an_opt_out_counts_although_the_items_are_ahead_of_a_restored_ledger(desk, through):
+    for _ in range(4):
+        desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+    if through == "repeated event":
+        desk.manage.record_event(NUMBER, STOP)
+        desk.consents.store(replace(desk.consents.find(HASH), status=IN, sequence=9))
+    else:
+        for sequence in range(3, 6):
+            desk.ledger._rows.pop((SUBJECT, sequence))
+    if through == "api":
+        desk.manage.record(NUMBER, CLERKS)
+    else:
+        desk.manage.record_event(NUMBER, STOP)
+    assert desk.consents.find(HASH).status is OUT
+    desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+    assert desk.consents.find(HASH).status is IN
+
+
+def test_an_opt_out_that_is_not_the_last_in_the_ledger_overwrites_no_later_consent(desk):
+    desk.manage.record_event(NUMBER, STOP)
+    desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
+    assert not desk.manage.record_event(NUMBER, STOP)
+    assert desk.consents.find(HASH).status is IN
 
 
 def test_every_stop_is_obeyed_however_often_somebody_breaks_the_chain_anew(desk):
@@ -231,6 +285,46 @@ def test_a_signed_refusal_by_id_opts_out_the_recipient_of_a_message_with_a_gap(m
     status, _ = webhook.delivery(refusal)
     assert status == 500, "CXone posts it again"
     assert webhook.consents.find(HASH).status is OUT
+
+
+@pytest.mark.parametrize("is_certain", [False, True])
+def test_a_refusal_by_id_opts_out_nobody_but_whom_it_names_for_another_messages_gap(monkeypatch, is_certain):
+    """The message with the gap claims the id, or has it in the index."""
+    attack = Attack(monkeypatch, their_sender_dies=True)
+    webhook = attack.webhook
+
+    def word(status, **more):
+        time = format_time(instant(webhook.clock.now()))
+        return {"messageId": THEIR_ID, "status": status, "timestamp": time, **more}
+
+    if not is_certain:
+        attack.do("claim")
+    assert webhook.delivery(word("sent")) == ACCEPTED
+    if is_certain:
+        attack.append(MINE, Draft(EntryType.DISPATCHED, {"cxoneMessageId": THEIR_ID}, {"cxoneMessageId": THEIR_ID}))
+    break_chain(webhook.ledger, webhook.clock, f"message#{MINE}", type_=EntryType.UNKNOWN)
+    webhook.clock.advance(2 * WAIT.total_seconds())
+    refusal = word("failed", error=REFUSAL, to=THEIR_NUMBER.e164)
+    for _ in range(3):
+        assert webhook.delivery(refusal)[0] == 200
+        assert attack.consent_of(MY_NUMBER) is IN
+        assert attack.consent_of(THEIR_NUMBER) is OUT
+        webhook.clock.advance(600)
+
+
+def test_a_gap_in_one_claimers_chain_keeps_no_event_from_another(monkeypatch):
+    attack = Attack(monkeypatch, their_sender_dies=True)
+    for step in ("claim", "their url"):
+        attack.do(step)
+    for number in (MY_NUMBER, THEIR_NUMBER):
+        attack.webhook.clock.advance(0.1)
+        time = format_time(instant(attack.webhook.clock.now()))
+        event = {"messageId": THEIR_ID, "status": "delivered", "to": number.e164, "timestamp": time}
+        assert attack.webhook.delivery(event) == ACCEPTED
+    break_chain(attack.webhook.ledger, attack.webhook.clock, f"message#{MINE}", type_=EntryType.UNKNOWN)
+    attack.webhook.clock.advance(2 * WAIT.total_seconds())
+    attack.do("sweep")
+    assert attack.status_of(THEIRS) is Status.DELIVERED
 
 
 def test_a_carriers_refusal_opts_out_although_its_messages_chain_takes_no_entry(monkeypatch):

@@ -13,6 +13,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.cxone_ids import MOST_CLAIMERS, WAIT
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from tests.building import dispatched, sending
@@ -134,6 +135,40 @@ def test_a_signed_refusal_at_its_own_url_opts_out_its_recipient_in_any_writing(m
         attack = Attack(monkeypatch)
         post_signed(attack, event(attack, "failed", to, error=REFUSAL), THEIRS)
         assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_OUT
+
+
+@pytest.mark.parametrize("at", [None, THEIRS])
+def test_a_number_without_its_countrys_code_names_nobody_else(monkeypatch, at):
+    """`2025550102` is the recipient's number as people write it, and with a plus sign a possible one of Egypt."""
+    attack = Attack(monkeypatch)
+    attack.do("their sender")
+    refusal = event(attack, "failed", "2025550102", error=REFUSAL)
+    if at:
+        post_signed(attack, refusal, at)
+    else:
+        assert attack.webhook.delivery(refusal)[0] == 200
+    assert signed_words(attack, THEIRS) == {"failed"}
+    assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_OUT
+    egyptian = attack.webhook.pseudonyms.recipient_hash(PhoneNumber.parse("+2025550102"))
+    assert attack.webhook.consents.find(egyptian) is None
+
+
+def test_and_early_it_goes_to_the_sender_that_gets_the_id(monkeypatch):
+    attack = Attack(monkeypatch)
+    assert attack.webhook.delivery(event(attack, "delivered", "2025550102"))[0] == 200
+    attack.do("their sender")
+    attack.do("sweep")
+    assert signed_words(attack, THEIRS) == {"delivered"}
+
+
+def test_but_with_all_its_digits_it_names_its_recipient(monkeypatch):
+    attack = Attack(monkeypatch, their_sender_dies=True)
+    attack.do("claim")
+    attack.do("their url")
+    assert attack.webhook.delivery(event(attack, "delivered", THEIR_NUMBER.e164.removeprefix("+")))[0] == 200
+    settle(attack)
+    assert "delivered" in attack.words_of(THEIRS)
+    assert attack.words_of(MINE) == {"my word"}
 
 
 def test_a_chain_with_a_gap_under_the_id_keeps_no_opt_out_from_its_url(monkeypatch):

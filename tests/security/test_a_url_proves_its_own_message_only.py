@@ -347,6 +347,24 @@ def test_anothers_signed_body_at_a_url_draws_nothing_of_theirs(monkeypatch, log)
     assert webhook.consents.find(attack.hash_of(THEIR_NUMBER)).status is ConsentStatus.OPTED_OUT
 
 
+def test_a_urls_refusal_dated_ahead_uses_up_no_signed_one(monkeypatch):
+    """The holder of the URL posts the words of tomorrow's refusal; the recipient opts in; then CXone signs them."""
+    attack = Attack(monkeypatch)
+    webhook = attack.webhook
+    attack.do("their sender")
+    refusal = {"messageId": THEIR_ID, "status": "failed", "error": REFUSAL}
+    refusal["timestamp"] = format_time(instant(webhook.clock.now() + 3600))
+    assert webhook.delivery(refusal, THEIRS)[0] == 200
+    webhook.clock.advance(1800)
+    now = format_time(instant(webhook.clock.now()))
+    start = {"event": "message.inbound", "from": THEIR_NUMBER.e164, "text": "START", "timestamp": now}
+    assert webhook.event(start)[0] == 200
+    assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_IN
+    webhook.clock.advance(1900)
+    assert webhook.delivery(refusal)[0] == 200
+    assert attack.consent_of(THEIR_NUMBER) is ConsentStatus.OPTED_OUT
+
+
 def test_a_signed_refusal_is_obeyed_whatever_the_urls_holder_sent_before(monkeypatch, log):
     attack = Attack(monkeypatch)
     webhook = attack.webhook

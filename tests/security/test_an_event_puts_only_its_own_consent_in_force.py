@@ -31,7 +31,7 @@ class BreaksOff(FakeConsentStore):
     def store(self, consent, **options):
         if self.down:
             raise StorageError("down")
-        super().store(consent, **options)
+        return super().store(consent, **options)
 
 
 class Desk:

@@ -102,6 +102,13 @@ def test_no_writing_of_a_number_is_left_in_a_word_a_source_or_an_error(both):
     assert number[-6:] not in digits_of(masked)
 
 
+@pytest.mark.parametrize("form", ["&#{};", "&#{}", "&#0{}", "&#x{:x};", "&#x{:x}", "&amp;#{}", "%{:x}", "={:x}"])
+def test_no_encoding_of_each_digit_passes(form):
+    text = "".join(form.format(ord(digit)) for digit in "12025550101")
+    assert mask_numbers_in(text) == "***"
+    assert name_fault(text)
+
+
 @given(written(plus=True) | written(fewest=10))
 def test_no_writing_of_a_number_is_a_name(both):
     _, text = both

@@ -86,7 +86,7 @@ def test_of_two_words_at_once_the_ledgers_later_one_counts():
         def store(self, consent, **_):
             if consent.status is ConsentStatus.OPTED_IN:
                 desk.manage.record(NUMBER, OUT)
-            super().store(consent)
+            return super().store(consent)
 
     desk = Desk(Overtaken())
     desk.manage.record(NUMBER, IN)

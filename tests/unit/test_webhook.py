@@ -260,6 +260,15 @@ class TestOptingOut:
         assert consent(webhook).status is ConsentStatus.OPTED_OUT
         assert len(list(webhook.ledger.flagged(Attention.REVIEW, at(webhook, -9), at(webhook, 9)))) == 1
 
+    def test_nor_does_it_count_when_it_comes_again_after_that_time(self, webhook):
+        """In between the recipient opted out, by a clock that is right."""
+        put(webhook, ConsentStatus.OPTED_OUT)
+        start = inbound(webhook, "START", seconds=7200)
+        assert webhook.event(start) == ACCEPTED
+        webhook.clock.advance(7200)
+        assert webhook.event(start) == DUPLICATE
+        assert consent(webhook).status is ConsentStatus.OPTED_OUT
+
     @pytest.mark.parametrize("timestamp", ["2999-01-01T00:00:00Z", "soon", "", None])
     def test_an_opt_out_counts_whatever_its_time_and_no_longer_than_others(self, webhook, timestamp):
         put(webhook, ConsentStatus.OPTED_IN)
@@ -301,7 +310,7 @@ class TestOptingOut:
                 self.stores += 1
                 if self.stores == 1 + failing:
                     raise StorageError("down")
-                super().store(consent)
+                return super().store(consent)
 
         webhook = Webhook(monkeypatch, consents=Down())
         put(webhook, ConsentStatus.OPTED_IN)

@@ -18,6 +18,8 @@ from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
 RECIPIENT_HASH_KEY = "recipientHash"
 # In the place of the hash if an event names its recipient in a form that is no phone number here.
 UNREADABLE = "unreadable"
+# Before the hash of a number without a plus sign, which may lack its country's code: it may be another recipient's.
+_UNCERTAIN = "uncertain:"
 # A sender records CXone's id within a minute of CXone's answer, or never. The rest allows for clocks and the index.
 WAIT = timedelta(minutes=5)
 # If more messages claim one id, none of them gets its events: each costs a read.
@@ -25,6 +27,11 @@ MOST_CLAIMERS = 10
 
 # CXone's ids are ASCII, so no id begins with either of these.
 _CLAIMED, _CONTESTED = "≈", "≠"
+
+
+def named_recipient(recipient_hash: str, *, has_plus_sign: bool) -> str:
+    """Return how an event names the recipient with this hash: for certain only with the number's plus sign."""
+    return recipient_hash if has_plus_sign else _UNCERTAIN + recipient_hash
 
 
 def claimers(ledger: Ledger, cxone_message_id: str) -> list[str]:
@@ -67,7 +74,7 @@ def has_id(entries: Sequence[Entry], cxone_message_id: str) -> bool:
 
 
 def names_another(entries: Sequence[Entry], named: str | None) -> bool:
-    """Whether `named`, the recipient's hash in an event, is another recipient than that of these entries' message."""
+    """Whether `named`, the recipient that an event names, is certainly another than that of these entries' message."""
     sending = sending_of(entries)
     return sending is not None and is_readable(named) and named != text_at(sending.data, RECIPIENT_HASH_KEY)
 
@@ -90,7 +97,7 @@ def strays_of_claimers(chains: Mapping[str, Sequence[Entry]], strays: Sequence[E
         subject: [
             stray
             for stray in strays
-            if (_named(stray) == recipient and counts[recipient] == 1)
+            if (_is(_named(stray), recipient) and counts[recipient] == 1)
             or (_named(stray) is None and len(recipients) == 1)
         ]
         for subject, recipient in recipients.items()
@@ -100,22 +107,22 @@ def strays_of_claimers(chains: Mapping[str, Sequence[Entry]], strays: Sequence[E
 def is_proved(entries: Sequence[Entry], cxone_message_id: str, named: Callable[[], str | None]) -> bool:
     """Whether an event with a signed body is certainly of the message of its callback URL, which has these entries.
 
-    `named` returns the hash of the recipient that the body names, `UNREADABLE`, or None. A holder of a URL may post
-    another message's body there. So a body that names no readable recipient proves nothing before the message has the
-    body's id.
+    `named` returns the recipient that the body names (`named_recipient`), `UNREADABLE`, or None. A holder of a URL may
+    post another message's body there. So a body that names no readable recipient proves nothing before the message has
+    the body's id.
     """
     own, sending = own_id(entries), sending_of(entries)
     if sending is None or own not in {None, cxone_message_id}:
         return False
     recipient = named()
-    if not is_readable(recipient):
-        return has_id(entries, cxone_message_id)
-    return recipient == text_at(sending.data, RECIPIENT_HASH_KEY)
+    if _is(recipient, text_at(sending.data, RECIPIENT_HASH_KEY)):
+        return True
+    return not is_readable(recipient) and has_id(entries, cxone_message_id)
 
 
 def is_readable(named: str | None) -> bool:
-    """Whether an event names a recipient, in a form that is a phone number."""
-    return named not in {None, UNREADABLE}
+    """Whether an event names a recipient, in a form that is certainly one phone number."""
+    return named is not None and named != UNREADABLE and not named.startswith(_UNCERTAIN)
 
 
 def own_id(entries: Sequence[Entry]) -> str | None:
@@ -127,6 +134,10 @@ def own_id(entries: Sequence[Entry]) -> str | None:
 def sending_of(entries: Sequence[Entry]) -> Entry | None:
     """Return the entry that names a message's recipient, or None if the message was never sent."""
     return next((entry for entry in entries if entry.type == EntryType.SENDING), None)
+
+
+def _is(named: str | None, recipient_hash: str | None) -> bool:
+    return named is not None and named.removeprefix(_UNCERTAIN) == recipient_hash
 
 
 def _named(stray: Entry) -> str | None:

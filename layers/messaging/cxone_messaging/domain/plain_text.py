@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 
 # One or more encoded bytes, perhaps encoded again, also as mail encodes them; UTF-16 in JSON; other escapes of
-# programs; entities of HTML, whose semicolon may be missing after a name.
+# programs; entities of HTML, whose semicolon may be missing.
 _ESCAPE = re.compile(
     r"(?P<percent>(?:%(?:25)*[0-9a-f]{2})+|(?:=[0-9a-f]{2})+)|(?P<utf16>(?:\\{1,4}u[0-9a-f]{4})+)"
     r"|\\(?:x([0-9a-f]{2})|u\{([0-9a-f]{1,6})\}|(?-i:U)00([0-9a-f]{6}))|(?P<letter>\\[a-z])"
-    r"|&#x0*([0-9a-f]{1,6});|&#0*(?P<decimal>[0-9]{1,7});|&(?P<word>#x|[a-z]+);?",
+    r"|&#x0*([0-9a-f]{1,6});?|&#0*(?P<decimal>[0-9]{1,7});?|&(?P<word>#x|[a-z]+);?",
     re.ASCII | re.IGNORECASE,
 )
 _TAG = re.compile("<[/!?]?[A-Za-z-][^<>]*>")

@@ -18,7 +18,7 @@ from cxone_messaging.domain.consents import (
     is_superseded,
     last_in_force,
 )
-from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, unbroken
+from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, first_broken, unbroken
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.ledger import BrokenChainError, SequenceTakenError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
@@ -85,9 +85,8 @@ class ManageConsents:
         if own is None:
             raise AssertionError("a consent from the API is always appended")
         # No other writer's entry is put in force here, even if it follows this entry.
-        stored = consent_in(own)
-        self._consents.store(stored, regardless=before_gap)
-        return stored
+        self._store(own, regardless=before_gap)
+        return consent_in(own)
 
     def record_event(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
         """Record a consent from an event; return whether it was new.
@@ -100,7 +99,7 @@ class ManageConsents:
         """Record an event's consent for a recipient known only by hash; return whether it was new.
 
         An opt-out takes `IN_FORCE_SECONDS`. A repeated event already has its entry. That entry is put in force again,
-        because the first run may have ended before that.
+        because the first run may have ended before that. In a broken chain an opt-in is not: an opt-out may be missing.
         """
         subject = subjects.consent(recipient_hash)
         data = _data(recipient_hash, masked, consent.status, consent.source)
@@ -109,7 +108,8 @@ class ManageConsents:
             stored = self._journal.read(subject)
             if own := _own(data, stored):
                 # Compared with the whole chain: what is behind a gap may be later.
-                self._put_in_force(own, stored, regardless=False)
+                if consent.status is ConsentStatus.OPTED_OUT or first_broken(subject, stored) is None:
+                    self._put_in_force(own, stored, regardless=False)
                 return False
             known = list(unbroken(stored))
             before_gap = len(known) < len(stored)
@@ -168,9 +168,23 @@ class ManageConsents:
         """
         if own.data.get("passedOver"):
             return
-        consent, is_last = consent_in(own), own is last_in_force(known)
-        if is_last or consent.status is ConsentStatus.OPTED_OUT:
-            self._consents.store(consent, regardless=regardless and is_last)
+        is_last = own is last_in_force(known)
+        if is_last or _is_opt_out(own):
+            self._store(own, regardless=regardless and is_last)
+
+    def _store(self, own: Entry, *, regardless: bool) -> None:
+        """Store an entry's consent, unless a later one is stored.
+
+        The stored item may be ahead of the ledger, as after a restore of the ledger. It does not outrank an opt-out
+        that is the last in the ledger.
+        """
+        is_stored = self._consents.store(consent_in(own), regardless=regardless)
+        if not is_stored and _is_opt_out(own) and last_in_force(self._journal.read(own.subject)) == own:
+            self._consents.store(consent_in(own), regardless=True)
+
+
+def _is_opt_out(entry: Entry) -> bool:
+    return entry.data["status"] == ConsentStatus.OPTED_OUT
 
 
 def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:

@@ -6,6 +6,7 @@ one follows whenever the status has changed. Ordinarily no other batch exists, a
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from cxone_messaging.domain import subjects
@@ -160,7 +161,7 @@ class MessageTrail:
         """Record the early events of an id under the messages that they belong to; return the number of new entries.
 
         Messages that only claim the id get them `WAIT` after the first event, with no more weight than their URL.
-        Raises `StorageError`.
+        A claimer whose chain has a gap gets none, and keeps none from the others. Raises `StorageError`.
         """
         owner = self.journal.ledger.subject_of_cxone_message(cxone_message_id)
         if owner is not None:
@@ -174,8 +175,9 @@ class MessageTrail:
         joined = 0
         for subject, theirs in strays_of_claimers(chains, strays).items():
             known = chains[subject]
-            entries = self._join(subject, known, theirs, left_out={RECIPIENT_HASH_KEY, SIGNED_KEY})
-            joined += len(self.count_in_batches(subject, entries)) - len(known)
+            with suppress(BrokenChainError):
+                entries = self._join(subject, known, theirs, left_out={RECIPIENT_HASH_KEY, SIGNED_KEY})
+                joined += len(self.count_in_batches(subject, entries)) - len(known)
         return joined
 
     def _join(

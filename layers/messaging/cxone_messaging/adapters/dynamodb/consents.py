@@ -31,8 +31,8 @@ class ConsentStore(Protocol):
         """Return the consents of many recipients by their hashes, without recipients that have none."""
         ...
 
-    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
-        """Store a consent unless a later one is already stored; `regardless` stores it anyway.
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> bool:
+        """Store a consent unless a later one is already stored; return whether it was. `regardless` stores it anyway.
 
         `ahead` of its entry, a consent is not stored either where its sequence has a consent already.
         """
@@ -73,8 +73,8 @@ class DynamoConsentStore:
                 found[consent.recipient_hash] = consent
         return found
 
-    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> None:
-        """Store a consent unless a later one is already stored; `regardless` stores it anyway.
+    def store(self, consent: Consent, *, regardless: bool = False, ahead: bool = False) -> bool:
+        """Store a consent unless a later one is already stored; return whether it was. `regardless` stores it anyway.
 
         Two concurrent changes may arrive here in either order; the ledger's order decides. An event's opt-out is stored
         `ahead` of its entry, with the sequence that it is about to get, but not where another change has that sequence.
@@ -98,9 +98,10 @@ class DynamoConsentStore:
         try:
             self._client.put_item(TableName=self._table, Item=item, **({} if regardless else unless_later))
         except self._client.exceptions.ConditionalCheckFailedException:
-            return
+            return False
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the consent could not be stored") from error
+        return True
 
     def _read_some(self, hashes: Sequence[str]) -> "list[dict[str, AttributeValueTypeDef]]":
         items: list[dict[str, AttributeValueTypeDef]] = []

@@ -61,8 +61,8 @@ class RecordDelivery:
         message is kept under `delivery#<CXone's id>` until the message appears.
 
         `signed` means that the body is signed beside the URL; it counts only if the event is certainly of the URL's
-        message. `recipient_hash` returns the hash of the recipient that the body names, `UNREADABLE` if that is no
-        phone number, or None if it names nobody; it is called only for signed bodies.
+        message. `recipient_hash` returns the recipient that the body names (`named_recipient`), `UNREADABLE` if that is
+        no phone number, or None if it names nobody; it is called only for signed bodies.
         Raises `ValueError` if the event's timestamp is no instant, and `StorageError`.
         """
         named = cache(recipient_hash)
@@ -100,7 +100,9 @@ class RecordDelivery:
                 entries = self._trail.join_early_receipts(owner, cxone_message_id, appended.entries)
                 return Recording(Recorded.of(appended), entries)
         kept = self._keep(cxone_message_id, data, named)
-        self._trail.join_strays(cxone_message_id)
+        # The event is kept. A gap in the chain of a message that gets other events is not this event's fault.
+        with suppress(BrokenChainError):
+            self._trail.join_strays(cxone_message_id)
         return kept
 
     def _keep(self, cxone_message_id: str, data: Mapping[str, Value], named: str | None) -> Recording:

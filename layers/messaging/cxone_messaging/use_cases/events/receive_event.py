@@ -8,7 +8,7 @@ from hashlib import sha256
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.cxone_ids import UNREADABLE, sending_of
+from cxone_messaging.domain.cxone_ids import UNREADABLE, named_recipient, sending_of
 from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.keywords import means_opted_out
@@ -122,7 +122,9 @@ class ReceiveEvent:
             if not event.to.strip():
                 return None
             number = _number(event.to)
-            return self._consents().recipient_hash(number) if number else UNREADABLE
+            if number is None:
+                return UNREADABLE
+            return named_recipient(self._consents().recipient_hash(number), has_plus_sign="+" in event.to)
 
         def opt_out_if_refused(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
@@ -190,14 +192,16 @@ class ReceiveEvent:
 
 
 def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Return a refusal's id: the event's, or else one for all refusals of the message.
+    """Return a refusal's id: the event's own only if its body is signed.
 
-    It is the event's if the event's body is signed or the event has an entry. So the holder of a callback URL can make
-    only one consent entry more than delivery entries, and can use no id that a signed refusal needs.
+    The holder of a callback URL can use no id that a signed refusal needs. It can make only one consent entry more than
+    delivery entries: all refusals of the message that have no entry share one id.
     """
-    if proof.body_is_signed or any(entry.data.get("eventId") == event.identity for entry in recording.entries):
+    if proof.body_is_signed:
         return event.identity
-    return sha256(f"refusals of {proof.message_id or event.cxone_message_id}".encode()).hexdigest()
+    has_entry = any(entry.data.get("eventId") == event.identity for entry in recording.entries)
+    named = f"refusal {event.identity} at a URL" if has_entry else f"refusals of {proof.message_id}"
+    return sha256(named.encode()).hexdigest()
 
 
 def _number(text: str) -> PhoneNumber | None:

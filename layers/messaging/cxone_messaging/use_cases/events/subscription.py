@@ -72,19 +72,20 @@ class RecordEvent:
         except InvalidPhoneNumberError:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         status = _STATUSES.get(keyword)
-        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._has_plausible_time(event)):
+        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._counts(event, event_id)):
             consent = ConsentFromEvent(status, INBOUND, event_id, str(data["instant"]))
             return Recorded.ACCEPTED if self._consents.record_event(number, consent) else Recorded.DUPLICATE
         data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
         why = None if keyword is Keyword.HELP else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
-    def _has_plausible_time(self, event: SubscriptionEvent) -> bool:
-        """Whether an opt-in has a time that is not in the future."""
+    def _counts(self, event: SubscriptionEvent, event_id: str) -> bool:
+        """Whether an opt-in has a time that is not in the future, and had one when it first arrived."""
         try:
-            return parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
+            is_plausible = parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
         except ValueError:
             return False
+        return is_plausible and not self._journal.oldest(subjects.inbound(event_id))
 
     def _data(self, event: SubscriptionEvent, event_id: str) -> dict[str, Value]:
         received_at = instant(self._clock.now())
