@@ -222,7 +222,7 @@ class World:
         self._let_through: dict[str, float] = {}
 
     def opt(self, status: ConsentStatus, number: PhoneNumber = RECIPIENT) -> None:
-        stored = self._manage.record(number, ConsentFromApi(status, "test", None))
+        stored = self._manage.record(number, ConsentFromApi(status, "test", None, overrides_reply=True))
         if number == RECIPIENT:
             self.words.append((self.clock.now(), stored.sequence, status))
 

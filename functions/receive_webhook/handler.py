@@ -6,25 +6,27 @@ These routes are open to the internet, and authenticate each request.
 from cxone_messaging.platform import startup
 
 # isort: split
+import json
 from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_pepper
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
 from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import Settings
+from cxone_messaging.platform.settings import Country, Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
 from cxone_messaging.use_cases.consents import ManageConsents
 from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
@@ -37,25 +39,42 @@ from cxone_messaging.use_cases.message_trail import MessageTrail
 metrics = EmbeddedMetrics()
 
 
-def _text_of_id(value: object) -> object:
-    """Return the text of an id that is a number.
+def _text(value: object) -> str:
+    """Return the text of any JSON value: a whole number is its digits, a list or an object is its JSON, null is empty.
 
-    Other values are returned unchanged, for the model to validate.
+    A field that an event can do without must not lose the event.
     """
-    return cxone_id(value) or value
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+        case float() if value.is_integer() and abs(value) < _EXACT:
+            return str(int(value))
+        case _:
+            # Python refuses to write out numbers of thousands of digits.
+            return "" if isinstance(value, int) and abs(value) >= _EXACT**8 else json.dumps(value)
 
 
-def _text_of_recipient(value: object) -> object:
-    """Return the text of a recipient that is a number or missing.
-
-    Other values are returned unchanged, for the model to validate.
-    """
-    return "" if value is None else cxone_id(value) or value
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
+def _number(value: object) -> str:
+    """Return the text of a phone number: of the first text or number in a list or an object."""
+    while isinstance(value, list | dict):
+        values = list(value.values()) if isinstance(value, dict) else value
+        value = next((each for each in values if each not in (None, "", [], {})), "")
+    return _text(value)[:_NUMBER_LIMIT]
+
+
+_EXACT = 2.0**53
+_NUMBER_LIMIT, _WORD_LIMIT, _ERROR_LIMIT = 256, 64, 4096
+_Anything = Annotated[object, Field(description="Any JSON value; whatever is no text is read as one.")]
 _Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
-_Recipient = Annotated[str, Field(max_length=64)]
-_TemplateId = Annotated[str, Field(max_length=CXONE_ID_LIMIT, pattern="^[ -~]*$")]
+_Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=_Anything)]
+_TextOrNone = Annotated[str | None, BeforeValidator(_text_or_none, json_schema_input_type=_Anything)]
+_Number = Annotated[str, BeforeValidator(_number, json_schema_input_type=_Anything)]
 
 
 class ReceiveWebhookSettings(Settings):
@@ -66,6 +85,7 @@ class ReceiveWebhookSettings(Settings):
     pepper_secret_arn: str
     webhook_secret_arn: str
     callback_secret_arn: str
+    default_country: Country = DEFAULT_COUNTRY
 
 
 class DeliveryBody(WireBody):
@@ -76,39 +96,50 @@ class DeliveryBody(WireBody):
 
     # Validated by `ReceiveEvent.cxone_id`.
     message_id: Annotated[object, BeforeValidator(lambda value: value, json_schema_input_type=_Id | int)] = Field(
-        alias="messageId"
+        alias="messageId", default=None
     )
     event: None = None
-    status: str = Field(min_length=1, max_length=64)
-    to: Annotated[_Recipient, BeforeValidator(_text_of_recipient, json_schema_input_type=_Recipient | int | None)] = ""
-    timestamp: str = Field(max_length=64)
-    error: str | None = Field(default=None, max_length=4096)
+    status: _Text = Field(min_length=1)
+    to: _Number = ""
+    timestamp: _Text = ""
+    error: _TextOrNone = None
 
     def to_domain(self, cxone_message_id: str) -> DeliveryEvent:
         """Return the event as a domain object."""
-        return DeliveryEvent(cxone_message_id, self.status, self.to, self.timestamp, self.error)
+        error = None if self.error is None else self.error[:_ERROR_LIMIT]
+        return DeliveryEvent(
+            cxone_message_id, self.status.strip()[:_WORD_LIMIT], self.to, self.timestamp[:_WORD_LIMIT], error
+        )
 
 
 class SubscriptionBody(WireBody):
-    """A subscription event as CXone posts it: its name, and the fields that such an event may have."""
+    """A subscription event as CXone posts it: its name, and the fields that such an event may have.
 
-    event: str = Field(min_length=1, max_length=64)
-    id: str | int | None = None
-    timestamp: str | None = Field(default=None, max_length=64)
-    template_id: Annotated[
-        _TemplateId | None, BeforeValidator(_text_of_id, json_schema_input_type=_TemplateId | int | None)
-    ] = None
-    sender: str | None = Field(default=None, alias="from", max_length=64)
-    to: str | None = Field(default=None, max_length=64)
-    text: str | None = None
+    A body without a name is a ping. With a status it is a delivery event, whose signature is not valid here.
+    """
+
+    event: _Text = ""
+    status: object = None
+    id: _TextOrNone = None
+    timestamp: _TextOrNone = None
+    template_id: Annotated[object, BeforeValidator(cxone_id, json_schema_input_type=_Anything)] = None
+    sender: _Number = Field(default="", alias="from")
+    to: _Number = ""
+    text: _TextOrNone = None
+
+    @model_validator(mode="after")
+    def _is_no_delivery_event(self) -> Self:
+        if not self.event.strip() and self.status is not None:
+            raise ValueError("a delivery event has another address")
+        return self
 
     def to_domain(self) -> SubscriptionEvent:
         """Return the event as a domain object."""
         return SubscriptionEvent(
-            self.event,
-            None if self.id is None else str(self.id),
+            self.event.strip()[:_WORD_LIMIT].casefold(),
+            self.id,
             self.timestamp,
-            self.template_id,
+            str(self.template_id) if self.template_id else None,
             self.sender,
             self.to,
             self.text,
@@ -129,6 +160,7 @@ def receive_event(
     callback_secrets: WebhookSecrets,
     clock: Clock,
     telemetry: Telemetry,
+    country: str = DEFAULT_COUNTRY,
 ) -> ReceiveEvent:
     """Compose the use case from its parts.
 
@@ -142,13 +174,14 @@ def receive_event(
 
     return ReceiveEvent(
         record_delivery=record_delivery(ledger, clock, telemetry),
-        record_event=cache(lambda: RecordEvent(journal, manage_consents(), pseudonyms(), clock)),
+        record_event=cache(lambda: RecordEvent(journal, manage_consents(), pseudonyms(), clock, country)),
         consents=manage_consents,
         secrets=secrets,
         callback_secrets=callback_secrets,
         clock=clock,
         telemetry=telemetry,
         old_urls=OldUrls(secrets, journal, clock),
+        country=country,
     )
 
 
@@ -165,6 +198,7 @@ def use_case() -> ReceiveEvent:
         callback_secrets=WebhookSecrets(store, settings.callback_secret_arn, clock),
         clock=clock,
         telemetry=metrics,
+        country=settings.default_country,
     )
 
 

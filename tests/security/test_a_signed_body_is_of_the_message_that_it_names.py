@@ -29,7 +29,7 @@ from tests.security.test_a_url_proves_its_own_message_only import (
 from tests.webhooks import SMS, callback
 
 NOBODY = [None, "", " ", "\u2003"]
-UNREADABLE = ["+1 (202) 555-0102", "x", "+999", "\u200b"]
+UNREADABLE = ["+1 (202) 555-01", "x", "+999", "\u200b"]
 
 
 def event(attack, status, to=None, **more):
@@ -77,7 +77,7 @@ def test_posted_at_the_attackers_url_it_draws_no_event_that_names_another_recipi
             assert {"delivered", "failed"} <= signed_words(attack, THEIRS), order
 
 
-@pytest.mark.parametrize("to", [None, "+1 (202) 555-0102"])
+@pytest.mark.parametrize("to", [None, "+1 (202) 555-01"])
 def test_nor_does_it_weaken_what_cxone_signs_at_the_other_messages_url(monkeypatch, to):
     attack = Attack(monkeypatch, their_sender_dies=True)
     post_signed(attack, event(attack, "sent", to), MINE)

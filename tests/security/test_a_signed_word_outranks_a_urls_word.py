@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.batches import batch_index, count_by_status
-from cxone_messaging.domain.delivery import FINAL_WORDS, SKEW, DeliveryEvent
+from cxone_messaging.domain.delivery import FINAL_WORDS, DeliveryEvent
 from cxone_messaging.domain.delivery_bounds import MOST_DELIVERIES
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, first_broken
+from cxone_messaging.domain.event_times import SKEW
 from cxone_messaging.domain.messages import Digest, Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant

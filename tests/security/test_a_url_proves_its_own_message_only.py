@@ -325,11 +325,19 @@ class TestAnIdThatCanNotBeKept:
         assert attack.status_of(MINE) is Status.DELIVERED
         assert "Ä" not in str(attack.webhook.ledger.read(f"message#{MINE}"))
 
-    @pytest.mark.parametrize("reference", [None, THEIRS, "msg_" + "c" * 32])
-    def test_anywhere_else_they_are_refused(self, monkeypatch, reference):
+    def test_without_a_url_they_name_no_message(self, monkeypatch):
         attack = Attack(monkeypatch)
         attack.do("their sender")
-        assert attack.webhook.delivery(UNKEEPABLE, reference)[0] == 400
+        assert attack.webhook.delivery(UNKEEPABLE)[0] == 400
+
+    @pytest.mark.parametrize("id_", [UNKEEPABLE["messageId"], None, "", 4.5, {"id": 1}])
+    def test_at_the_url_of_a_message_with_an_id_they_are_of_that_id(self, monkeypatch, id_):
+        attack = Attack(monkeypatch)
+        attack.do("their sender")
+        assert attack.webhook.delivery(UNKEEPABLE | {"messageId": id_}, THEIRS)[0] == 200
+        last = attack.webhook.ledger.read(f"message#{THEIRS}")[-1]
+        assert last.data["cxoneMessageId"] == THEIR_ID
+        assert "Ä" not in str(last)
 
 
 def test_anothers_signed_body_at_a_url_draws_nothing_of_theirs(monkeypatch, log):
@@ -376,7 +384,8 @@ def test_a_signed_refusal_is_obeyed_whatever_the_urls_holder_sent_before(monkeyp
     for number in range(3):
         assert webhook.delivery(refusal(80_000 + number), MINE)[0] == 200
     webhook.clock.advance(10)
-    webhook.manage.record(MY_NUMBER, ConsentFromApi(ConsentStatus.OPTED_IN, "form", None))
+    again = ConsentFromApi(ConsentStatus.OPTED_IN, "form", None, overrides_reply=True)
+    webhook.manage.record(MY_NUMBER, again)
     raw = json.dumps(refusal(0)).encode()
     assert webhook.post(SMS, raw, query=callback(MINE), headers=webhook.signed(raw))[0] == 200
     assert webhook.consents.find(attack.hash_of(MY_NUMBER)).status is ConsentStatus.OPTED_OUT

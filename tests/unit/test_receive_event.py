@@ -200,9 +200,10 @@ def test_a_timestamp_without_zone_or_of_another_age_is_recorded_and_can_be_read_
     assert door.receive.record(told("2026-11-22T13:12:01Z"), NAMED) is Recorded.ACCEPTED
 
 
-@pytest.mark.parametrize("timestamp", ["", "yesterday", "1795000000", "0001-01-01T00:00:00+01:00", "\ud800"])
-def test_a_timestamp_that_is_none_is_malformed_and_nothing_is_stored(door, timestamp):
-    with pytest.raises(MessagingError) as raised:
-        door.receive.record(told(timestamp), NAMED)
-    assert raised.value.code is Code.MALFORMED_REQUEST
-    assert len(door.ledger) == 0
+@pytest.mark.parametrize("timestamp", ["", "yesterday", "17950000", "0001-01-01T00:00:00+01:00", "\ud800"])
+def test_an_event_without_a_time_that_can_be_read_counts_as_of_its_receipt(door, timestamp):
+    assert door.receive.record(told(timestamp), NAMED) is Recorded.ACCEPTED
+    assert door.receive.record(told(timestamp), NAMED) is Recorded.DUPLICATE
+    (entry,) = door.ledger.read(SUBJECT)
+    assert entry.data["instant"] == entry.timestamp
+    assert "told" not in entry.data

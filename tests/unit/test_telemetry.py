@@ -91,7 +91,7 @@ def test_a_gap_that_a_function_reads_is_counted_whichever_ledger_of_its_own_read
     for place in (wiring, function):
         if hasattr(place, "DynamoLedger"):
             monkeypatch.setattr(place, "DynamoLedger", Ledger)
-    (model,) = functions.settings_of(function)
+    model = functions.settings_of(function)[-1]
     built = Functions(monkeypatch, functions.filled(model))
     for build in [each for each in vars(function).values() if hasattr(each, "cache_clear")]:
         build()

@@ -22,6 +22,7 @@ from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object, read_pepper
 from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.domain.signatures import sign_reference
@@ -29,7 +30,7 @@ from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
-from cxone_messaging.platform.settings import BaseUrl, Identifier, Sender, Settings
+from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
@@ -56,6 +57,7 @@ class SenderSettings(Settings):
     cxone_campaign_id: Identifier = ""
     webhook_base_url: BaseUrl
     max_segments: int = Field(default=10, ge=1, le=255)
+    default_country: Country = DEFAULT_COUNTRY
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
     cxone_requests_per_second: float = Field(default=100, gt=0)
     rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
@@ -63,7 +65,7 @@ class SenderSettings(Settings):
     @property
     def rules(self) -> SmsRules:
         """The rules that a message must keep."""
-        return SmsRules(self.cxone_campaign_id, self.cxone_from_number, self.max_segments)
+        return SmsRules(self.cxone_campaign_id, self.cxone_from_number, self.max_segments, self.default_country)
 
     @property
     def pace(self) -> Pace:

@@ -18,7 +18,7 @@ from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, Ledger
 RECIPIENT_HASH_KEY = "recipientHash"
 # In the place of the hash if an event names its recipient in a form that is no phone number here.
 UNREADABLE = "unreadable"
-# Before the hash of a number without a plus sign, which may lack its country's code: it may be another recipient's.
+# Before the hashes of the numbers that a text may mean: one without a plus sign may lack its country's code.
 _UNCERTAIN = "uncertain:"
 # A sender records CXone's id within a minute of CXone's answer, or never. The rest allows for clocks and the index.
 WAIT = timedelta(minutes=5)
@@ -29,9 +29,14 @@ MOST_CLAIMERS = 10
 _CLAIMED, _CONTESTED = "≈", "≠"
 
 
-def named_recipient(recipient_hash: str, *, has_plus_sign: bool) -> str:
-    """Return how an event names the recipient with this hash: for certain only with the number's plus sign."""
-    return recipient_hash if has_plus_sign else _UNCERTAIN + recipient_hash
+def named_recipient(recipient_hashes: Sequence[str], *, is_certain: bool) -> str:
+    """Return how an event names a recipient: by the hashes of the numbers that its text may mean.
+
+    It is certain only for one number with its plus sign. Without any number the result is `UNREADABLE`.
+    """
+    if not recipient_hashes:
+        return UNREADABLE
+    return recipient_hashes[0] if is_certain else _UNCERTAIN + ",".join(recipient_hashes)
 
 
 def claimers(ledger: Ledger, cxone_message_id: str) -> list[str]:
@@ -137,7 +142,7 @@ def sending_of(entries: Sequence[Entry]) -> Entry | None:
 
 
 def _is(named: str | None, recipient_hash: str | None) -> bool:
-    return named is not None and named.removeprefix(_UNCERTAIN) == recipient_hash
+    return named is not None and recipient_hash in named.removeprefix(_UNCERTAIN).split(",")
 
 
 def _named(stray: Entry) -> str | None:

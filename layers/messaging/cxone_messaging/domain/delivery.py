@@ -3,11 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cxone_messaging.domain.entries import Value, text_at
-from cxone_messaging.domain.times import format_time, parse_time
 
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
@@ -20,22 +18,6 @@ _EXACT = 2.0**53
 
 # In the data of an event's entry, and true there, if CXone's signature proves what the event says about its message.
 SIGNED_KEY = "signed"
-
-# A signed event may be dated this far ahead of its receipt. A clock that shows its own zone's time without naming the
-# zone is ahead by up to 14 hours, and still orders its events correctly.
-AHEAD = timedelta(days=1)
-# Two clocks that are set right may be this far apart. An event that only its URL proves may be dated no further ahead.
-SKEW = timedelta(minutes=5)
-
-
-def plausible_instant(timestamp: str, received_at: datetime, ahead: timedelta = AHEAD) -> str:
-    """Return an event's own time in this project's form; a time without a zone counts as UTC.
-
-    An event dated further `ahead` of its receipt gets the time of its receipt. Otherwise it would outrank all events
-    that arrive until its date. Raises `ValueError` if the text is no instant.
-    """
-    happened_at = parse_time(timestamp)
-    return format_time(received_at if happened_at > received_at + ahead else happened_at)
 
 
 def cxone_id(value: object) -> str | None:
@@ -65,7 +47,7 @@ def cxone_id(value: object) -> str | None:
 class DeliveryEvent:
     """One event as received.
 
-    `status` is any word in any letter case, `timestamp` the event's own time.
+    `status` is any word in any letter case. `timestamp` is the event's own time, as it is written there.
     """
 
     cxone_message_id: str

@@ -24,6 +24,7 @@ class Code(StrEnum):
     TEMPLATE_CONFLICT = "template_conflict"
     REQUEST_TOO_LARGE = "request_too_large"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    OPTED_OUT_BY_RECIPIENT = "opted_out_by_recipient"
     AUDIT_TOO_LONG = "audit_too_long"
     VALIDATION_FAILED = "validation_failed"
     RATE_LIMITED = "rate_limited"
@@ -37,6 +38,9 @@ class Code(StrEnum):
     INVALID_RECIPIENT = "invalid_recipient"
     NOT_OPTED_IN = "not_opted_in"
     OPTED_OUT = "opted_out"
+    HOLDS_PHONE_NUMBER = "holds_phone_number"
+    INVALID_TIME = "invalid_time"
+    INVALID_EVIDENCE = "invalid_evidence"
     CAMPAIGN_REQUIRED = "campaign_required"
     SENDER_REQUIRED = "sender_required"
     TEXT_REQUIRED = "text_required"
@@ -68,7 +72,8 @@ _CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and n
 class FieldError:
     """One fault of one field.
 
-    The message says what to change and never quotes a number or a text.
+    The message says what to change and never quotes a text. It may name the number that a caller probably meant: it is
+    for that caller alone, and is neither logged nor stored.
     """
 
     code: Code

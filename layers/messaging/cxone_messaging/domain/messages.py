@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SKEW, is_signed, plausible_instant, rank
+from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, is_signed, rank
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
+from cxone_messaging.domain.event_times import SKEW, event_time
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
 # How many requests a try took, in the entry of a message that may be tried again; absent if it was one.
@@ -174,7 +175,7 @@ def _latency_ms(began: Entry, final: Entry) -> int | None:
     If that date is implausibly far ahead, this is the time until the event's receipt.
     """
     try:
-        happened_at = plausible_instant(text_at(final.data, "instant") or "", parse_time(final.timestamp), SKEW)
-        return milliseconds_between(began.timestamp, happened_at)
+        time = event_time(text_at(final.data, "instant"), parse_time(final.timestamp), SKEW)
+        return milliseconds_between(began.timestamp, time.instant)
     except ValueError:
         return None

@@ -1,49 +1,99 @@
-"""Phone numbers: which texts are accepted, their one form, and how they are shown."""
+"""Phone numbers: which texts are accepted, their one form, and how they are shown.
+
+Requests are read strictly (`PhoneNumber.parse`). What a recipient's reply or a carrier names is read generously
+(`readings`), because it may be an opt-out.
+"""
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
+from cxone_messaging.domain.plain_text import plain_text
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 
-__all__ = ["InvalidPhoneNumberError", "PhoneNumber", "mask_numbers_in"]
+__all__ = [
+    "DEFAULT_COUNTRY",
+    "InvalidPhoneNumberError",
+    "PhoneNumber",
+    "country_of",
+    "holds_phone_number",
+    "mask_numbers_in",
+    "other_forms",
+    "readings",
+]
+
+# The country of a number without its calling code, where a deployment names no other.
+DEFAULT_COUNTRY = "US"
 
 # The rule of CXone's documents for a recipient; only ASCII digits, and (by fullmatch) no newline at the end.
 _PATTERN = re.compile(r"\+?[1-9][0-9]{1,14}")
 _SHOWN_DIGITS = 4
+# A number as people write it: a plus sign, perhaps, and digits with no letter between them.
+_WRITTEN = re.compile(r"(\+[^A-Za-z0-9+]*)?([0-9][^A-Za-z+]*)")
+_NO_DIGIT = re.compile("[^0-9]")
+# Longer texts are not numbers.
+_MOST_CHARACTERS = 256
+_MOST_DIGITS = 15
+_DATE = re.compile(r"\b[0-3]?[0-9]([./-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}\b")
+_FEWEST_IN_GROUPS = 10
+# The digits of Brazil's mobile numbers, before and since they have a ninth digit after the area.
+_BRAZILIAN = range(10, 12)
+# Until 2019 Mexico's mobile numbers had a 1 after the calling code when they were dialled from abroad.
+_OLD_MEXICAN = re.compile(r"521([0-9]{10})")
 
 
 class InvalidPhoneNumberError(ValueError):
     """A text is no phone number that a message can go to.
 
-    The error's own text contains no part of it.
+    The error's own text contains no part of it. `meant` are the numbers that the text probably means, in full: they are
+    for the caller alone.
     """
+
+    def __init__(self, reason: str, *, meant: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.meant = meant
+
+    @property
+    def hint(self) -> str:
+        """The reason, and the numbers that were probably meant."""
+        return f"{self}: write {' or '.join(self.meant)}" if self.meant else str(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneNumber:
-    """A phone number in its one form, `e164`: a plus sign and 2 to 15 digits. Made by `parse`.
+    """A phone number in its one form, `e164`: a plus sign and 2 to 15 digits. Made by `parse` and `readings`.
 
-    Digits are never rewritten. `+440...` passes, because libphonenumber ignores a trunk zero, but it stays a different
-    number from the one without the zero. `repr`, and so `str`, is masked; `e164` is the full number.
+    `repr`, and so `str`, is masked; `e164` is the full number.
     """
 
     e164: str
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, country: str = DEFAULT_COUNTRY) -> Self:
         """Return the number of a text: digits with or without a plus sign, and no other character.
 
-        The text must match `^\\+?[1-9]\\d{1,14}$`, and libphonenumber must call the number possible: a known country
-        calling code and a length that exists there. Raises `InvalidPhoneNumberError`.
+        The text must match `^\\+?[1-9]\\d{1,14}$`. libphonenumber must call the number possible in full, and write it
+        in the same digits: one line has one form. Without a plus sign the digits must not be another possible number
+        of `country` (an ISO 3166 code) too. Raises `InvalidPhoneNumberError`.
         """
         if not _PATTERN.fullmatch(text):
             raise InvalidPhoneNumberError(
-                "a phone number is an optional plus sign and two to fifteen digits, the first not zero"
+                "a phone number is an optional plus sign and two to fifteen digits, the first not zero",
+                meant=_meant(text, country),
             )
         e164 = "+" + text.removeprefix("+")
-        if not _is_possible(e164):
-            raise InvalidPhoneNumberError("no country has phone numbers of this calling code and length")
+        canonical = _canonical(e164)
+        if canonical is None:
+            raise InvalidPhoneNumberError(
+                "no country has phone numbers of this calling code and length", meant=_meant(text, country)
+            )
+        if canonical != e164:
+            raise InvalidPhoneNumberError("this is another writing of a phone number", meant=(canonical,))
+        if not text.startswith("+"):
+            national = _canonical(text, country)
+            if national not in {None, e164}:
+                reason = "without a plus sign this may be either of two phone numbers"
+                raise InvalidPhoneNumberError(reason, meant=(e164, str(national)))
         return cls(e164)
 
     @property
@@ -57,9 +107,108 @@ class PhoneNumber:
         return f"PhoneNumber({self.masked})"
 
 
-def _is_possible(e164: str) -> bool:
+def readings(text: str, country: str = DEFAULT_COUNTRY) -> list[PhoneNumber]:
+    """Return the numbers that a text as people write it may mean, the most likely first; none if it names no number.
+
+    Blanks, brackets, invisible marks, digits of other scripts, `tel:`, and `00` in the place of the plus sign are
+    read. Without a plus sign, the number of `country` comes first, then the international one.
+    """
+    found = _WRITTEN.search(plain_text(text[:_MOST_CHARACTERS])[0])
+    if not found:
+        return []
+    digits = _NO_DIGIT.sub("", found[2])
+    is_american = _calling_code(country) == 1
+    prefix = next((each for each in ("00", "011") if digits.startswith(each) and (each == "00" or is_american)), "")
+    if found[1] or prefix:
+        forms = [_canonical("+" + digits.removeprefix(prefix))]
+    else:
+        forms = [_canonical(digits, country), _canonical("+" + digits)]
+    return [PhoneNumber(each) for each in dict.fromkeys(forms) if each]
+
+
+def country_of(text: str | None, otherwise: str) -> str:
+    """Return the country of a number, or `otherwise`, as for a short code."""
+    from phonenumbers import phonenumberutil  # noqa: PLC0415
+
+    numbers = readings(text or "", otherwise)
+    if len(numbers) != 1:
+        return otherwise
+    parsed = phonenumberutil.parse(numbers[0].e164)
+    return phonenumberutil.region_code_for_number(parsed) or phonenumberutil.region_code_for_country_code(
+        parsed.country_code
+    )
+
+
+def other_forms(number: PhoneNumber) -> list[PhoneNumber]:
+    """Return the other forms in which the same line may have a consent.
+
+    They are those with a trunk prefix, which requests could use before; Mexico's old 1 and Argentina's 9 of mobile
+    numbers; and Brazil's mobile numbers before their ninth digit.
+    """
+    import phonenumbers  # noqa: PLC0415
+
+    parsed = phonenumbers.parse(number.e164)
+    code, national = parsed.country_code or 0, phonenumbers.national_significant_number(parsed)
+    region = phonenumbers.region_code_for_country_code(code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+    prefixes = {"0", (metadata.national_prefix if metadata else None) or "0"}
+    forms = [
+        form for form in (f"+{code}{each}{national}" for each in sorted(prefixes)) if _canonical(form) == number.e164
+    ]
+    match region:
+        case "MX":
+            forms.append(f"+521{national}")
+        case "AR":
+            forms.append(f"+54{national.removeprefix('9')}" if national.startswith("9") else f"+549{national}")
+        case "BR" if len(national) in _BRAZILIAN:
+            area, line = national[:2], national[2:]
+            forms.append(f"+55{area}{line.removeprefix('9') if len(national) == max(_BRAZILIAN) else '9' + line}")
+    return [PhoneNumber(each) for each in forms if len(each) <= 1 + _MOST_DIGITS and each != number.e164]
+
+
+def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
+    """Whether a text contains a phone number, as libphonenumber finds them; dates and ticket numbers are none.
+
+    Found are a possible number after a plus sign, and a valid one of `country`. So are ten digits or more in groups
+    that are no date, and digits that begin with the country's calling code: numbers of films and tests are not valid.
+    """
+    from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415
+
+    plain = plain_text(text)[0]
+    if any(PhoneNumberMatcher(plain, country, Leniency.VALID)):
+        return True
+    for found in PhoneNumberMatcher(plain, country, Leniency.POSSIBLE):
+        digits = _NO_DIGIT.sub("", found.raw_string)
+        is_grouped = len(digits) >= _FEWEST_IN_GROUPS and len(digits) < len(found.raw_string)
+        is_full = len(digits) > _FEWEST_IN_GROUPS and digits.startswith(str(_calling_code(country)))
+        is_date = _DATE.search(found.raw_string) or mask_numbers_in(found.raw_string) == found.raw_string
+        if "+" in found.raw_string or ((is_grouped or is_full) and not is_date):
+            return True
+    return False
+
+
+def _meant(text: str, country: str) -> tuple[str, ...]:
+    return tuple(each.e164 for each in readings(text, country))
+
+
+def _canonical(text: str, country: str | None = None) -> str | None:
+    """Return libphonenumber's E.164 of a number that is possible in full, or None."""
     # Imported at the first number: the import takes longer than the rest of the domain together, and not every function
     # that imports this module parses a number.
     from phonenumbers import phonenumberutil  # noqa: PLC0415
 
-    return phonenumberutil.is_possible_number_string(e164, phonenumberutil.UNKNOWN_REGION)
+    try:
+        number = phonenumberutil.parse(text, country)
+    except phonenumberutil.NumberParseException:
+        return None
+    if phonenumberutil.is_possible_number_with_reason(number) == phonenumberutil.ValidationResult.IS_POSSIBLE:
+        e164 = phonenumberutil.format_number(number, phonenumberutil.PhoneNumberFormat.E164)
+        return e164 if len(e164) <= 1 + _MOST_DIGITS else None
+    old = _OLD_MEXICAN.fullmatch(text.removeprefix("+"))
+    return _canonical(f"+52{old[1]}") if old else None
+
+
+def _calling_code(country: str) -> int:
+    from phonenumbers import phonenumberutil  # noqa: PLC0415
+
+    return phonenumberutil.country_code_for_region(country)

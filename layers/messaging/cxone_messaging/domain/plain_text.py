@@ -26,6 +26,8 @@ _PLUS_SIGNS = frozenset("+\u2795")
 # The Chinese one looks like a dash, so it is a digit and ends a group of digits.
 _CHINESE_ONE = "\u4e00"
 _TEN = 10
+# Letters and symbols that are shown as blanks: Hangul fillers, and a braille pattern without dots.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 
 def plain_text(text: str) -> tuple[str, list[tuple[int, int]]]:
@@ -45,6 +47,18 @@ def plain_text(text: str) -> tuple[str, list[tuple[int, int]]]:
         if not found:
             break
     return _TAG.sub(lambda tag: _LETTER.sub(" ", tag[0]), read), places
+
+
+def is_visible(text: str) -> bool:
+    """Whether a text holds anything that can be seen: letters, digits, signs or symbols.
+
+    Blanks, control characters, invisible marks and letters that are shown as blanks are not seen.
+    """
+    if text.isascii():
+        return bool(text.strip()) and any("!" <= each <= "~" for each in text)
+    import unicodedata  # noqa: PLC0415
+
+    return any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK_LETTERS for each in text)
 
 
 def _decoded(text: str, places: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, int]], bool]:

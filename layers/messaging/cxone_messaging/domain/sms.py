@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, InvalidPhoneNumberError, PhoneNumber
 
 _NOT_CARRIED = frozenset("\0\ufffe\uffff")
 
@@ -33,11 +33,12 @@ class Sms:
 
 @dataclass(frozen=True, slots=True)
 class SmsRules:
-    """The limits of a request, and the defaults of its optional fields."""
+    """The limits of a request, the defaults of its optional fields, and the country of national numbers."""
 
     default_campaign_id: str
     default_sender: str
     max_segments: int
+    default_country: str = DEFAULT_COUNTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     errors: list[FieldError] = []
     to: PhoneNumber | None = None
     try:
-        to = PhoneNumber.parse(request.to)
+        to = PhoneNumber.parse(request.to, rules.default_country)
     except InvalidPhoneNumberError as error:
-        errors.append(FieldError(Code.INVALID_RECIPIENT, "to", str(error)))
+        errors.append(FieldError(Code.INVALID_RECIPIENT, "to", error.hint))
     # A blank name is the caller's mistake, and not a request for the default.
     campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
     if not campaign_id.strip():

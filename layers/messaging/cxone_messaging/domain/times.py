@@ -25,6 +25,17 @@ def parse_time(text: str) -> datetime:
         raise ValueError("the instant is outside the calendar") from error
 
 
+def time_in_the_past(text: str, now: datetime) -> str | None:
+    """Return an RFC 3339 time that has a zone and is not later than `now`, in this project's form; else None."""
+    try:
+        if datetime.fromisoformat(_LEAP_SECOND.sub(r"\1:59", text.upper())).tzinfo is None:
+            return None
+        written = parse_time(text)
+    except ValueError:
+        return None
+    return format_time(written) if written <= now else None
+
+
 def day_of(written: str) -> str:
     """Return the UTC date of an instant in this project's form: `2026-11-22`."""
     return written.partition("T")[0]

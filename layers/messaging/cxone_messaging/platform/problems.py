@@ -21,6 +21,7 @@ _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.TEMPLATE_CONFLICT: (HTTPStatus.CONFLICT, "Another user holds or changes the template"),
     Code.REQUEST_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"),
     Code.IDEMPOTENCY_KEY_REUSED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The key was used for another request"),
+    Code.OPTED_OUT_BY_RECIPIENT: (HTTPStatus.UNPROCESSABLE_ENTITY, "The recipient has opted out"),
     Code.AUDIT_TOO_LONG: (HTTPStatus.UNPROCESSABLE_ENTITY, "The audit trail is too long to be shown"),
     Code.VALIDATION_FAILED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The request breaks a rule"),
     Code.RATE_LIMITED: (HTTPStatus.TOO_MANY_REQUESTS, "The account's rate is used up"),

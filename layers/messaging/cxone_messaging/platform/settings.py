@@ -19,6 +19,7 @@ _BASE_URL = re.compile(
 )
 _SENDER = re.compile(r"\+?[0-9]{3,15}")
 _IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
+_COUNTRY = re.compile("[A-Z]{2}")
 
 
 # The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
@@ -41,9 +42,16 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _country(code: str) -> str:
+    if not _COUNTRY.fullmatch(code):
+        raise ValueError("must be the two capitals of a country's ISO 3166 code")
+    return code
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+Country = Annotated[str, AfterValidator(_country)]
 
 
 class Settings(BaseModel):

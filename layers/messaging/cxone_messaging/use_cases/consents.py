@@ -4,26 +4,27 @@ An opt-out from an event is stored in the other order: it is in force before its
 leaves after that entry.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import (
+    CERTAIN_KEY,
     IN_FORCE_SECONDS,
     Consent,
     ConsentStatus,
     consent_in,
     is_in_force_everywhere,
+    is_overruled,
     is_superseded,
     last_in_force,
 )
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, first_broken, unbroken
-from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.ledger import BrokenChainError, SequenceTakenError
-from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.phone_numbers import PhoneNumber, other_forms
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.use_cases.journal import Journal
 
@@ -33,24 +34,35 @@ _MOST_RACES_LOST = 100
 
 @dataclass(frozen=True, slots=True)
 class ConsentFromApi:
-    """An opt-in or opt-out as the caller reports it."""
+    """An opt-in or opt-out as the caller reports it.
+
+    `given_at` is when the recipient decided, in this project's form. `evidence` is a URL, or a SHA-256 in hex.
+    `overrides_reply` means that the recipient opted in again after an opt-out of their own.
+    """
 
     status: ConsentStatus
     source: str
     campaign_id: str | None
+    given_at: str | None = None
+    evidence: str | None = None
+    overrides_reply: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentFromEvent:
     """An opt-in or opt-out from an event.
 
-    `event_id` identifies the event, `instant` is the event's own time.
+    `event_id` identifies the event, `instant` is the event's own time or, if that cannot be believed, its receipt's;
+    `is_certain` says which (`domain/event_times.py`). An event with neither an id nor a certain time is not
+    `is_recognisable`: two of them may be two replies.
     """
 
     status: ConsentStatus
     source: str
     event_id: str
     instant: str
+    is_certain: bool = False
+    is_recognisable: bool = True
 
 
 class ManageConsents:
@@ -68,15 +80,29 @@ class ManageConsents:
     def record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
         """Record a consent from the API, and return it.
 
-        After a `StorageError` the caller must repeat the request.
+        Raises `opted_out_by_recipient` for an opt-in after a recipient's own opt-out. After a `StorageError` the caller
+        must repeat the request.
         """
         recipient_hash = self._pseudonyms.recipient_hash(number)
-        data = _data(recipient_hash, number.masked, consent.status, mask_numbers_in(consent.source))
-        if consent.campaign_id is not None:
-            data["campaignId"] = consent.campaign_id
+        data = _data(recipient_hash, number.masked, consent.status, consent.source)
+        optional = {"campaignId": consent.campaign_id, "givenAt": consent.given_at, "evidence": consent.evidence}
+        data |= {name: value for name, value in optional.items() if value is not None}
+        if consent.overrides_reply:
+            data["overrides"] = "reply"
         draft, subject = Draft(EntryType.CONSENT, data), subjects.consent(recipient_hash)
+
+        def unless_opted_out(known: Sequence[Entry]) -> Draft:
+            if is_overruled(consent.status, consent.given_at, known) and not consent.overrides_reply:
+                fault = "the recipient's own opt-out is later: name `givenAt`, or `overrides` with its evidence"
+                raise MessagingError(
+                    Code.OPTED_OUT_BY_RECIPIENT,
+                    "nothing was recorded",
+                    errors=[FieldError(Code.OPTED_OUT_BY_RECIPIENT, "status", fault)],
+                )
+            return draft
+
         try:
-            own, before_gap = self._journal.append(subject, lambda _: draft).new, False
+            own, before_gap = self._journal.append(subject, unless_opted_out).new, False
         except BrokenChainError:
             # Our appends leave no gap, so somebody has tampered with the chain. That must not lose an opt-out.
             if consent.status is not ConsentStatus.OPTED_OUT:
@@ -88,8 +114,24 @@ class ManageConsents:
         self._store(own, regardless=before_gap)
         return consent_in(own)
 
+    def record_opt_out(self, numbers: Sequence[PhoneNumber], consent: ConsentFromEvent) -> bool:
+        """Opt out the recipient of an event, and return whether that was new.
+
+        `numbers` are what the event may mean, the most likely first. If that one has a consent, it alone is meant.
+        All forms of the same line that have a consent are opted out too. Raises `StorageError`.
+        """
+        meant = numbers[:1] if len(numbers) == 1 or self._is_known(numbers[0]) else numbers
+        return self._record_lines(meant, consent)
+
+    def record_opt_in(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
+        """Opt in the recipient of an event, in all forms of the line that have a consent; return whether it was new.
+
+        Raises `StorageError`.
+        """
+        return self._record_lines([number], consent)
+
     def record_event(self, number: PhoneNumber, consent: ConsentFromEvent) -> bool:
-        """Record a consent from an event; return whether it was new.
+        """Record a consent from an event for one form of a line; return whether it was new.
 
         Raises `StorageError`, as `record` does.
         """
@@ -104,9 +146,13 @@ class ManageConsents:
         subject = subjects.consent(recipient_hash)
         data = _data(recipient_hash, masked, consent.status, consent.source)
         data |= {"eventId": consent.event_id, "instant": consent.instant}
+        if consent.status is ConsentStatus.OPTED_IN and consent.is_certain:
+            data[CERTAIN_KEY] = True
         for _ in range(_MOST_RACES_LOST):
             stored = self._journal.read(subject)
-            if own := _own(data, stored):
+            # Of replies that are not recognisable, the last counts.
+            own = _own(data, stored if consent.is_recognisable else reversed(stored))
+            if own and (consent.is_recognisable or _is_in_force(consent.status, stored)):
                 # Compared with the whole chain: what is behind a gap may be later.
                 if consent.status is ConsentStatus.OPTED_OUT or first_broken(subject, stored) is None:
                     self._put_in_force(own, stored, regardless=False)
@@ -122,6 +168,14 @@ class ManageConsents:
             self._put_in_force(new, [*known, new], regardless=before_gap)
             return True
         raise StorageError("the ledger's next sequence is always taken")
+
+    def _record_lines(self, numbers: Sequence[PhoneNumber], consent: ConsentFromEvent) -> bool:
+        forms = [form for number in numbers for form in other_forms(number) if self._is_known(form)]
+        is_new = [self.record_event(each, consent) for each in dict.fromkeys([*numbers, *forms])]
+        return any(is_new)
+
+    def _is_known(self, number: PhoneNumber) -> bool:
+        return bool(self._journal.oldest(subjects.consent(self.recipient_hash(number))))
 
     def recipient_hash(self, number: PhoneNumber) -> str:
         """Return the hash that a recipient has in the ledger."""
@@ -148,7 +202,7 @@ class ManageConsents:
         Raises `SequenceTakenError` if another entry is first. An opt-out is stored first, and waits until no sender
         uses the earlier consent any more.
         """
-        if is_superseded(consent.status, consent.instant, known):
+        if is_superseded(consent.status, consent.instant, known, is_certain=consent.is_certain):
             draft = Draft(EntryType.CONSENT, {**data, "passedOver": True})
         else:
             draft = Draft(EntryType.CONSENT, data)
@@ -187,8 +241,13 @@ def _is_opt_out(entry: Entry) -> bool:
     return entry.data["status"] == ConsentStatus.OPTED_OUT
 
 
-def _own(data: Mapping[str, Value], known: Sequence[Entry]) -> Entry | None:
-    """Return the entry that records this event's consent.
+def _is_in_force(status: ConsentStatus, entries: Sequence[Entry]) -> bool:
+    last = last_in_force(entries)
+    return last is not None and last.data["status"] == status
+
+
+def _own(data: Mapping[str, Value], known: Iterable[Entry]) -> Entry | None:
+    """Return the first of the entries that records this event's consent.
 
     An entry with only the event's id may be another writer's.
     """

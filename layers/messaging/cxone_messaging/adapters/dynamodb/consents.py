@@ -87,8 +87,8 @@ class DynamoConsentStore:
             "updatedAt": {"S": consent.updated_at},
             "sequence": {"N": str(consent.sequence)},
         }
-        if consent.campaign_id is not None:
-            item["campaignId"] = {"S": consent.campaign_id}
+        optional = {"campaignId": consent.campaign_id, "givenAt": consent.given_at, "evidence": consent.evidence}
+        item |= {name: {"S": value} for name, value in optional.items() if value is not None}
         earlier = "<" if ahead else "<="
         unless_later: Any = {
             "ConditionExpression": f"attribute_not_exists(recipientHash) OR #sequence {earlier} :sequence",
@@ -121,13 +121,14 @@ class DynamoConsentStore:
 
 
 def _consent(item: "dict[str, AttributeValueTypeDef]") -> Consent:
-    campaign_id = item.get("campaignId")
     return Consent(
         recipient_hash=item["recipientHash"]["S"],
         recipient=item["recipient"]["S"],
         status=ConsentStatus(item["status"]["S"]),
         source=item["source"]["S"],
-        campaign_id=campaign_id["S"] if campaign_id else None,
+        campaign_id=item.get("campaignId", {}).get("S"),
         updated_at=item["updatedAt"]["S"],
         sequence=int(item["sequence"]["N"]),
+        given_at=item.get("givenAt", {}).get("S"),
+        evidence=item.get("evidence", {}).get("S"),
     )

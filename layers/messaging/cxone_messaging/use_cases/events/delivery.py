@@ -9,11 +9,11 @@ from functools import cache
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.cxone_ids import RECIPIENT_HASH_KEY, is_proved, is_readable, names_another, own_id
-from cxone_messaging.domain.delivery import AHEAD, SIGNED_KEY, SKEW, DeliveryEvent, plausible_instant
+from cxone_messaging.domain.delivery import SIGNED_KEY, DeliveryEvent
 from cxone_messaging.domain.delivery_bounds import bounded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
+from cxone_messaging.domain.event_times import AHEAD, SKEW, event_time
 from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, BrokenChainError
-from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.journal import Appended
@@ -63,7 +63,7 @@ class RecordDelivery:
         `signed` means that the body is signed beside the URL; it counts only if the event is certainly of the URL's
         message. `recipient_hash` returns the recipient that the body names (`named_recipient`), `UNREADABLE` if that is
         no phone number, or None if it names nobody; it is called only for signed bodies.
-        Raises `ValueError` if the event's timestamp is no instant, and `StorageError`.
+        Raises `StorageError`.
         """
         named = cache(recipient_hash)
         if message_id is None:
@@ -83,13 +83,9 @@ class RecordDelivery:
             entries = self._trail.join_early_receipts(subject, event.cxone_message_id, entries)
         return Recording(Recorded.of(appended), entries)
 
-    def lacks_id(self, message_id: str) -> bool:
-        """Whether a message was sent and its sender received no id from CXone.
-
-        Raises `StorageError`.
-        """
-        types = {entry.type for entry in self._trail.journal.oldest(subjects.message(message_id))}
-        return EntryType.UNKNOWN in types and EntryType.DISPATCHED not in types
+    def id_of(self, message_id: str) -> str | None:
+        """Return the id that a message's sender got from CXone, or None. Raises `StorageError`."""
+        return own_id(self._trail.journal.oldest(subjects.message(message_id)))
 
     def _record_by_id(self, cxone_message_id: str, data: Mapping[str, Value], named: str | None) -> Recording:
         owner = self._trail.journal.ledger.subject_of_cxone_message(cxone_message_id)
@@ -119,18 +115,17 @@ class RecordDelivery:
 
     def _data(self, event: DeliveryEvent, *, signed: bool) -> dict[str, Value]:
         status = mask_numbers_in(event.status)
-        happened_at = plausible_instant(event.timestamp, instant(self._clock.now()), AHEAD if signed else SKEW)
+        time = event_time(event.timestamp, instant(self._clock.now()), AHEAD if signed else SKEW)
         data: dict[str, Value] = {
             "eventId": event.identity,
             "cxoneMessageId": event.cxone_message_id,
             "status": status,
             "word": status.casefold(),
-            "instant": happened_at,
+            "instant": time.instant,
         }
         # The instant and not the text, which may contain more than an instant.
-        named = format_time(parse_time(event.timestamp))
-        if named != happened_at:
-            data["told"] = named
+        if time.written and time.written != time.instant:
+            data["told"] = time.written
         if signed:
             data[SIGNED_KEY] = True
         if event.error:

@@ -1,19 +1,22 @@
 """Accept only events that CXone signed, and record them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
 
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.cxone_ids import UNREADABLE, named_recipient, sending_of
-from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id, plausible_instant
+from cxone_messaging.domain.cxone_ids import named_recipient, sending_of
+from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
+from cxone_messaging.domain.event_times import event_time
 from cxone_messaging.domain.keywords import means_opted_out
 from cxone_messaging.domain.ledger import BrokenChainError
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, PhoneNumber, readings
 from cxone_messaging.domain.signatures import (
     body_is_signed,
     carries_signature,
@@ -58,6 +61,7 @@ class ReceiveEvent:
         clock: Clock,
         telemetry: Telemetry,
         old_urls: OldUrls | None = None,
+        country: str = DEFAULT_COUNTRY,
     ) -> None:
         self._record_delivery = record_delivery
         self._record_event = record_event
@@ -65,6 +69,7 @@ class ReceiveEvent:
         self._secrets = secrets
         self._callback_secrets = callback_secrets
         self._old_urls = old_urls
+        self._country = country
         self._clock = clock
         self._telemetry = telemetry
 
@@ -85,14 +90,15 @@ class ReceiveEvent:
     def cxone_id(self, value: object, proof: Proof) -> str:
         """Return an event's CXone id in the form that is stored.
 
-        Raises `malformed_request`, and `StorageError`. If CXone accepted a message under an id that cannot be stored,
-        only events with that id show its outcome. For such a message, a hash replaces the id.
+        An event at a message's URL needs no id: without one that can be stored, it has the message's own, or a hash of
+        what is in its place. Raises `malformed_request` for any other event, and `StorageError`.
         """
         id_ = cxone_id(value)
         if id_ is not None:
             return id_
-        if isinstance(value, str) and value and proof.message_id and self._record_delivery.lacks_id(proof.message_id):
-            return "sha256:" + sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        if proof.message_id:
+            own = self._record_delivery.id_of(proof.message_id)
+            return own or "sha256:" + sha256(json.dumps(value).encode()).hexdigest()
         fault = FieldError(
             Code.MALFORMED_REQUEST, "messageId", "an id is a whole number or 1 to 128 characters of ASCII"
         )
@@ -108,30 +114,26 @@ class ReceiveEvent:
         self._require_signed_body(headers, body)
 
     def record(self, event: DeliveryEvent, proof: Proof) -> Recorded:
-        """Record an authenticated delivery event. Raises `malformed_request`, and `StorageError`.
+        """Record an authenticated delivery event. Raises `StorageError`.
 
         A URL alone proves a status of its own message, and a carrier's refusal of that message's recipient. Any other
         content counts only if the body is signed.
         """
-        try:
-            happened_at = plausible_instant(event.timestamp, instant(self._clock.now()), timedelta())
-        except ValueError:
-            raise MessagingError(Code.MALFORMED_REQUEST, "the timestamp is not RFC 3339") from None
+        time = event_time(event.timestamp, instant(self._clock.now()), timedelta())
+        numbers = cache(lambda: readings(event.to, self._country))
 
         def recipient_hash() -> str | None:
             if not event.to.strip():
                 return None
-            number = _number(event.to)
-            if number is None:
-                return UNREADABLE
-            return named_recipient(self._consents().recipient_hash(number), has_plus_sign="+" in event.to)
+            hashes = [self._consents().recipient_hash(each) for each in numbers()]
+            return named_recipient(hashes, is_certain="+" in event.to)
 
         def opt_out_if_refused(recording: Recording) -> None:
             if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
                 refusal = _id_of_refusal(event, proof, recording)
-                consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, happened_at)
+                consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, time.instant)
                 # Without a signed body, the holder of the URL chose the recipient that the event names.
-                self._record_refusal(consent, _number(event.to) if proof.body_is_signed else None, recording)
+                self._record_refusal(consent, numbers() if proof.body_is_signed else [], recording)
 
         try:
             recording = self._record_delivery(
@@ -150,18 +152,18 @@ class ReceiveEvent:
         """Record an authenticated subscription event. Raises `StorageError`."""
         return self._record_event()(event)
 
-    def _record_refusal(self, consent: ConsentFromEvent, named: PhoneNumber | None, recording: Recording) -> None:
+    def _record_refusal(self, consent: ConsentFromEvent, named: Sequence[PhoneNumber], recording: Recording) -> None:
         """Opt out a recipient that the carrier refuses, also for a repeated event, since a run may break off.
 
-        The message's own entry identifies the recipient. If the message is not known for certain, `named` is opted out:
-        the recipient in the signed body, if it has one.
+        The message's own entry identifies the recipient. If the message is not known for certain, `named` are opted
+        out: the numbers that the signed body may mean.
         """
         sending = sending_of(recording.entries)
         if sending:
             recipient_hash, masked = str(sending.data["recipientHash"]), str(sending.data["recipient"])
             self._consents().record_event_by_hash(recipient_hash, masked, consent)
         elif named:
-            self._consents().record_event(named, consent)
+            self._consents().record_opt_out(named, consent)
 
     def _message_named(self, query: Mapping[str, str]) -> str | None:
         """Return the message that a signed callback URL names; None if the URL is not signed."""
@@ -202,10 +204,3 @@ def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> 
     has_entry = any(entry.data.get("eventId") == event.identity for entry in recording.entries)
     named = f"refusal {event.identity} at a URL" if has_entry else f"refusals of {proof.message_id}"
     return sha256(named.encode()).hexdigest()
-
-
-def _number(text: str) -> PhoneNumber | None:
-    try:
-        return PhoneNumber.parse(text.strip())
-    except InvalidPhoneNumberError:
-        return None

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.delivery import SKEW, plausible_instant
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
+from cxone_messaging.domain.event_times import BEHIND, SKEW, EventTime, event_time
 from cxone_messaging.domain.keywords import Keyword, keyword_in
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.phone_numbers import (
+    DEFAULT_COUNTRY,
+    InvalidPhoneNumberError,
+    PhoneNumber,
+    country_of,
+    readings,
+)
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.consents import ConsentFromEvent, ManageConsents
@@ -20,11 +25,6 @@ from cxone_messaging.use_cases.journal import Journal
 
 INBOUND = "message.inbound"
 TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
-
-_STATUSES: Mapping[Keyword, ConsentStatus] = {
-    Keyword.OPT_OUT: ConsentStatus.OPTED_OUT,
-    Keyword.OPT_IN: ConsentStatus.OPTED_IN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,15 @@ class SubscriptionEvent:
 class RecordEvent:
     """Records subscription events."""
 
-    def __init__(self, journal: Journal, consents: ManageConsents, pseudonyms: Pseudonyms, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        consents: ManageConsents,
+        pseudonyms: Pseudonyms,
+        clock: Clock,
+        country: str = DEFAULT_COUNTRY,
+    ) -> None:
+        self._country = country
         self._journal = journal
         self._consents = consents
         self._pseudonyms = pseudonyms
@@ -67,33 +75,48 @@ class RecordEvent:
         data = self._data(event, event_id)
         keyword = keyword_in(event.text or "")
         data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
-        try:
-            number = PhoneNumber.parse(event.sender or "")
-        except InvalidPhoneNumberError:
+        numbers = readings(event.sender or "", country_of(event.recipient, self._country))
+        if not numbers:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
-        status = _STATUSES.get(keyword)
-        if status is ConsentStatus.OPTED_OUT or (status is ConsentStatus.OPTED_IN and self._counts(event, event_id)):
-            consent = ConsentFromEvent(status, INBOUND, event_id, str(data["instant"]))
-            return Recorded.ACCEPTED if self._consents.record_event(number, consent) else Recorded.DUPLICATE
-        data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
-        why = None if keyword is Keyword.HELP else Attention.REVIEW
+        time = self._time(event)
+        if keyword is Keyword.OPT_OUT:
+            is_known = bool(event.id and event.id.strip()) or time.is_certain
+            consent = ConsentFromEvent(
+                ConsentStatus.OPTED_OUT,
+                INBOUND,
+                event_id,
+                time.instant,
+                is_certain=time.is_certain,
+                is_recognisable=is_known,
+            )
+            return _answer(is_new=self._consents.record_opt_out(numbers, consent))
+        number = self._certain(event.sender or "")
+        if keyword is Keyword.OPT_IN and number and self._counts(time, event_id):
+            consent = ConsentFromEvent(
+                ConsentStatus.OPTED_IN, INBOUND, event_id, time.instant, is_certain=time.is_certain
+            )
+            return _answer(is_new=self._consents.record_opt_in(number, consent))
+        if number:
+            data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
+        why = None if keyword is Keyword.HELP and number else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
-    def _counts(self, event: SubscriptionEvent, event_id: str) -> bool:
-        """Whether an opt-in has a time that is not in the future, and had one when it first arrived."""
+    def _certain(self, sender: str) -> PhoneNumber | None:
+        """Return the sender's number if it is written as requests must write it, else None."""
         try:
-            is_plausible = parse_time(event.timestamp or "") <= instant(self._clock.now()) + SKEW
-        except ValueError:
-            return False
-        return is_plausible and not self._journal.oldest(subjects.inbound(event_id))
+            return PhoneNumber.parse(sender, self._country)
+        except InvalidPhoneNumberError:
+            return None
+
+    def _counts(self, time: EventTime, event_id: str) -> bool:
+        """Whether an opt-in has a time of its own that is not in the future, and had one when it first arrived."""
+        return time.written == time.instant and not self._journal.oldest(subjects.inbound(event_id))
+
+    def _time(self, event: SubscriptionEvent) -> EventTime:
+        return event_time(event.timestamp, instant(self._clock.now()), SKEW, BEHIND)
 
     def _data(self, event: SubscriptionEvent, event_id: str) -> dict[str, Value]:
-        received_at = instant(self._clock.now())
-        try:
-            happened_at = plausible_instant(event.timestamp or "", received_at, SKEW)
-        except ValueError:
-            happened_at = format_time(received_at)
-        return {"eventId": event_id, "event": mask_numbers_in(event.event), "instant": happened_at}
+        return {"eventId": event_id, "event": mask_numbers_in(event.event), "instant": self._time(event).instant}
 
     def _append(
         self, subject: str, type_: EntryType, data: Mapping[str, Value], why: Attention | None = None
@@ -104,3 +127,7 @@ class RecordEvent:
             return None if any(entry.data.get("eventId") == data["eventId"] for entry in known) else draft
 
         return Recorded.of(self._journal.append(subject, unless_known))
+
+
+def _answer(*, is_new: bool) -> Recorded:
+    return Recorded.ACCEPTED if is_new else Recorded.DUPLICATE

@@ -56,7 +56,7 @@ def sending_draft(
             "fingerprint": fingerprint,
             "owner": owner,
             "deadline": deadline,
-            "consent": consent.evidence(),
+            "consent": consent.for_message(),
         },
     )
 
