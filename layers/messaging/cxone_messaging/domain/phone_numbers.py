@@ -135,7 +135,7 @@ def country_of(text: str | None, otherwise: str) -> str:
         return otherwise
     parsed = phonenumberutil.parse(numbers[0].e164)
     return phonenumberutil.region_code_for_number(parsed) or phonenumberutil.region_code_for_country_code(
-        parsed.country_code
+        parsed.country_code or 0
     )
 
 
