@@ -1,4 +1,4 @@
-"""The token that all workers share, stored as a secret.
+"""The token that all workers share, kept in Secrets Manager or in Parameter Store.
 
 Invalid content counts as no token, and is replaced.
 """
@@ -51,23 +51,31 @@ class Token:
 
 
 class SharedToken:
-    """The shared token in one secret."""
+    """The shared token in one secret or parameter."""
 
-    def __init__(self, secrets: SecretStore, arn: str, clock: Clock) -> None:
-        self._secrets = secrets
-        self._arn = arn
+    def __init__(self, store: SecretStore, name: str, clock: Clock) -> None:
+        self._store = store
+        self._name = name
         self._clock = clock
 
+    @property
+    def write_seconds(self) -> float:
+        """How long a write takes, at most."""
+        return self._store.write_seconds
+
     def read(self) -> Token | None:
-        """Return the shared token; None if the secret holds no valid token. Raises `StorageError`."""
+        """Return the shared token; None if there is no valid one.
+
+        Raises `BusyStoreError` and `StorageError`.
+        """
         try:
-            document = read_object(self._secrets, self._arn)
+            document = read_object(self._store, self._name)
         except UnreadableSecretError:
             return None
         return _read(document, self._clock.now() + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS)
 
     def write(self, token: Token) -> None:
-        """Share a token. Raises `StorageError`."""
+        """Share a token. Raises `BusyStoreError` and `StorageError`."""
         document = {
             "accessToken": token.value,
             "generation": token.generation,
@@ -76,7 +84,7 @@ class SharedToken:
         }
         if token.doubted_until:
             document["doubtedUntil"] = token.doubted_until
-        self._secrets.write(self._arn, json.dumps(document))
+        self._store.write(self._name, json.dumps(document))
 
 
 def _read(document: Mapping[str, Any], latest: float) -> Token | None:
