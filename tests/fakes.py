@@ -178,6 +178,7 @@ class FakeSecretStore:
     """Secrets in a dictionary; `reads` and `writes` count."""
 
     write_seconds = 9.0
+    spacing_seconds = 1000.0
 
     def __init__(self, **secrets: str) -> None:
         self.secrets = dict(secrets)
@@ -199,6 +200,7 @@ class FakeParameterStore(FakeSecretStore):
     """Parameter Store's ways: no parameter before the first write, reads that lag, and so many requests a second."""
 
     write_seconds = 3.0
+    spacing_seconds = 0.0
 
     LAG_SECONDS = 1.0
 

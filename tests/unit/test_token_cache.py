@@ -1,6 +1,5 @@
 """One token for a fleet: who fetches, who waits, who goes on with the old one."""
 
-import itertools
 import random
 import threading
 import time
@@ -8,48 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, WAIT_SECONDS, FetchedToken, TokenCache
+from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, WAIT_SECONDS, FetchedToken
 from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS
 from cxone_messaging.adapters.secrets import BusyStoreError
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import Metric
-from tests.fakes import FakeClock, FakeParameterStore, FakeRefreshLease, FakeSecretStore, FakeTelemetry
-
-
-class Fleet:
-    """Caches that share a secret, a lease and an endpoint, as execution environments do."""
-
-    def __init__(self, clock=None, lifetime=3600, endpoint_seconds=0.0, ssm=False, requests_a_second=40):
-        self.clock = clock or FakeClock()
-        self.secrets = FakeParameterStore(self.clock, requests_a_second) if ssm else FakeSecretStore(token="{}")
-        self.lease = FakeRefreshLease()
-        self.telemetry = FakeTelemetry()
-        self.lifetime, self.endpoint_seconds = lifetime, endpoint_seconds
-        self.fetches = 0
-        self.failure = None
-        self._lock = threading.Lock()
-        self._seeds = itertools.count()
-
-    def fetch(self, seconds):
-        assert seconds > 0
-        self.clock.sleep(self.endpoint_seconds)
-        if self.failure:
-            raise self.failure
-        with self._lock:
-            self.fetches += 1
-            return FetchedToken(f"token-{self.fetches}", self.lifetime)
-
-    def cache(self):
-        return TokenCache(
-            fetch=self.fetch,
-            store=self.secrets,
-            name="token",
-            lease=self.lease,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            rng=random.Random(next(self._seeds)),  # so that they do not wait in step
-        )
+from tests.fakes import FakeRefreshLease
+from tests.token_fleet import Fleet
 
 
 @pytest.fixture
@@ -247,6 +212,40 @@ def test_a_thousand_cold_environments_fetch_once(ssm):
     assert fleet.fetches == 1
     assert [generation for _, generation in waits] == [1] * 1000
     assert not ssm or fleet.secrets.throttled > 0
+
+
+class HurriedClock(SystemClock):
+    """Time that passes ten times as fast."""
+
+    def now(self):
+        return super().now() * 10
+
+    def monotonic(self):
+        return super().monotonic() * 10
+
+    def sleep(self, seconds):
+        super().sleep(seconds / 10)
+
+
+def test_200_cold_environments_get_along_with_40_requests_a_second():
+    """Parameter Store's own limit: waiting readers must not keep the one who fetched from sharing the token."""
+    fleet = Fleet(clock=HurriedClock(), endpoint_seconds=0.4, ssm=True)
+    barrier = threading.Barrier(200)
+    generations = []
+
+    def start():
+        cache = fleet.cache()
+        barrier.wait()
+        generations.append(cache.get().generation)
+
+    threads = [threading.Thread(target=start) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert generations == [1] * 200
+    assert fleet.fetches == 1
+    assert fleet.secrets.throttled > 0
 
 
 class TestParameterStore:

@@ -28,14 +28,16 @@ class BusyStoreError(StorageError):
 
 
 class SecretStore(Protocol):
-    """Secrets by their names: an ARN in Secrets Manager, a path in Parameter Store.
-
-    A write takes at most `write_seconds`.
-    """
+    """Secrets by their names: an ARN in Secrets Manager, a path in Parameter Store."""
 
     @property
     def write_seconds(self) -> float:
         """How long the AWS client tries to write, at most."""
+        ...
+
+    @property
+    def spacing_seconds(self) -> float:
+        """How far apart the writes of one secret must be on average; 0 if that does not matter."""
         ...
 
     def read(self, name: str) -> str:
@@ -54,6 +56,8 @@ class SecretsManagerStore:
     """Secrets in Secrets Manager."""
 
     write_seconds = 9.0
+    # A secret takes 100 writes in 24 hours, and after that none (API reference, PutSecretValue).
+    spacing_seconds = 1000.0
 
     def __init__(self, client: "SecretsManagerClient") -> None:
         self._client = client
@@ -86,6 +90,8 @@ class ParameterStore:
     """
 
     write_seconds = 3.0
+    # It drops the oldest of 100 versions, whatever its age.
+    spacing_seconds = 0.0
 
     def __init__(self, client: "SSMClient") -> None:
         self._client = client

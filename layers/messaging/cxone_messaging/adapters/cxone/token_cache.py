@@ -95,6 +95,8 @@ class TokenCache:
         self._accepted_at = float("-inf"), float("-inf")
         # The token that replaced one never accepted, and until when, by the stopwatch, that holds the fleet back.
         self._doubted: tuple[int, float] | None = None
+        # A generation that is not shared, because it is in doubt.
+        self._unshared = 0
         # What the shared token is, and until when, by the stopwatch, it need not be read again: somebody is fetching.
         self._unchanged: tuple[Token | None, float] | None = None
         # Why there is no new token, and when, by the stopwatch, this process learned it and checks again.
@@ -129,7 +131,7 @@ class TokenCache:
         """Record that CXone accepted a token.
 
         If CXone refuses it later, it has expired, and a new token helps. If earlier refused tokens hold the fleet back,
-        this also records in the lease that this token works.
+        this also records in the lease that this token works, and shares it if it is not shared yet.
         """
         with self._marks:
             if token.generation > self._accepted:
@@ -139,6 +141,11 @@ class TokenCache:
             if doubted is None or doubted[0] != token.generation:
                 return
             self._doubted = None
+        if token.generation == self._unshared:
+            with suppress(StorageError):
+                shared = self._shared.read()  # and with it the pace of writes
+                if shared is None or shared.generation < token.generation:
+                    self._shared.write(replace(token, doubted_until=0.0))
         if (left := doubted[1] - self._clock.monotonic()) > 0:
             with suppress(StorageError):
                 self._lease.withdraw(token.generation, self._clock.now(), Hold(Cause.UNSTEADY, left))
@@ -320,7 +327,8 @@ class TokenCache:
 
         The release comes first: its condition shows whether this worker still owns the lease. Until the write is
         complete, the lease refuses all workers that know only older tokens. A token that is not shared serves this
-        process alone.
+        process alone. One that replaces refused tokens may be shared later, when CXone accepts it: tokens that CXone
+        issues and then refuses must not use up the writes that Secrets Manager takes in a day.
         """
         write_ends = Deadline.after(self._clock, JUST_RELEASED_SECONDS)
         cause = Cause.UNSTEADY if worked else Cause.REFUSED
@@ -333,6 +341,14 @@ class TokenCache:
             self._doubt(token, seconds)
         if lease_ends.has_passed or not self._release(grant, token.generation, failures, hold):
             return
+        if not self._written(token, write_ends):
+            self._unshared = token.generation
+            with suppress(StorageError):
+                unshared = hold or Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
+                self._lease.withdraw(token.generation, self._clock.now(), unshared)
+
+    def _written(self, token: Token, write_ends: Deadline) -> bool:
+        """Write the shared token; return whether that succeeded before another worker may fetch."""
         with suppress(StorageError):
             while write_ends.left >= self._shared.write_seconds:
                 try:
@@ -340,11 +356,8 @@ class TokenCache:
                 except BusyStoreError:
                     self._clock.sleep(_WRITE_PAUSE_SECONDS)
                 else:
-                    return
-        if hold is None:
-            hold = Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
-            with suppress(StorageError):
-                self._lease.withdraw(token.generation, self._clock.now(), hold)
+                    return True
+        return False
 
     def _doubt(self, token: Token, seconds: float) -> None:
         with self._marks:

@@ -74,7 +74,7 @@ class RefreshLease(Protocol):
         ...
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it.
+        """Record that a generation is not shared, so that no worker waits for it.
 
         Raises `StorageError`. Nothing is recorded if a newer generation is being fetched.
         """
@@ -134,7 +134,7 @@ class DynamoRefreshLease:
         return True
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it.
+        """Record that a generation is not shared, so that no worker waits for it.
 
         Raises `StorageError`.
         """
