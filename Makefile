@@ -7,7 +7,7 @@
 override GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval unexport $(name)))
 override PASSED_ON := STACK TABLE DAY CAMPAIGN TEMPLATE OUT NOTED AS_OF RECIPIENT EVENT FILE TEXT YES CAMPAIGN_FLAGS \
-  BENCH_FLAGS DOCS_PORT ARCHITECTURE MINISTACK_PORT SIMULATOR_PORT REQUIRE_AUDIT HISTORIES PROOF FUZZ CXONE_% AWS_%
+  BENCH_FLAGS DOCS_PORT ARCHITECTURE MINISTACK_PORT SIMULATOR_PORT REQUIRE_AUDIT HISTORIES PROOF FUZZ TOKEN_STORE CXONE_% AWS_%
 $(foreach name,$(filter $(PASSED_ON),$(GIVEN)),$(eval export $(name)))
 # A make that a program here starts, as `sam build` does, gets none as a variable of its command line.
 override MAKEOVERRIDES :=

@@ -16,10 +16,14 @@ from tests import transformed
 
 DOCUMENT = template.ROOT / "docs" / "threat-model.md"
 BEGIN, END = "<!-- roles: begin -->", "<!-- roles: end -->"
+# What the name of a parameter in Parameter Store, which is no resource of the template's, begins with here.
+PARAMETER = "parameter "
 INSERT = "dynamodb:PartiQLInsert"
 LEADING_KEYS = "dynamodb:LeadingKeys"
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 EVERYTHING = "everything"
+# The values of the parameter that decides which store of tokens a role reaches.
+TOKEN_STORES: list[str] = template.load()["Parameters"]["TokenStore"]["AllowedValues"]
 # What AWS's Managed Policy Reference says of the policies that SAM attaches; each allows its actions on everything.
 MANAGED = {
     "service-role/AWSLambdaBasicExecutionRole": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
@@ -40,14 +44,27 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def written(function: str) -> list[dict[str, Any]]:
-    """Return all statements that the template writes out for a function's role, by the function's logical id."""
-    return [each for policy in FUNCTIONS[function]["Policies"] for each in policy["Statement"]]
+def written(function: str, token_store: str | None = None) -> list[dict[str, Any]]:
+    """Return all statements that the template writes out for a function's role, by the function's logical id.
+
+    With a `TokenStore`, only those of that choice; without one, those of each choice.
+    """
+    all_ = [each for policy in FUNCTIONS[function]["Policies"] for each in policy["Statement"]]
+    return [each for statement in all_ for each in _chosen(statement, token_store)]
 
 
-def statements(function: str) -> list[dict[str, Any]]:
-    """Return what the template lets a function's role do, by the function's logical id."""
-    return [each for each in written(function) if each["Effect"] == "Allow"]
+def _chosen(statement: dict[str, Any], token_store: str | None) -> list[dict[str, Any]]:
+    if "Fn::If" not in statement:
+        return [statement]
+    condition, in_ssm, in_secrets_manager = statement["Fn::If"]
+    if condition != "TokensInSsm":
+        raise ValueError(f"nobody here knows the condition {condition}")
+    return {None: [in_secrets_manager, in_ssm], "ssm": [in_ssm], "secretsmanager": [in_secrets_manager]}[token_store]
+
+
+def statements(function: str, token_store: str | None = None) -> list[dict[str, Any]]:
+    """Return what the template lets a function's role do, by the function's logical id; as `written()` does."""
+    return [each for each in written(function, token_store) if each["Effect"] == "Allow"]
 
 
 def denials(function: str) -> list[dict[str, Any]]:
@@ -67,12 +84,14 @@ def managed_statements(function: str) -> list[dict[str, Any]]:
 
 
 def resource_name(resource: dict[str, Any]) -> str:
-    """Return a statement's resource by its logical id, an index with its path behind that."""
+    """Return a statement's resource by its logical id, an index with its path behind that; a parameter by its name."""
     match resource:
         case {"Ref": id_}:
             return str(id_)
         case {"Fn::GetAtt": [id_, "Arn"]}:
             return str(id_)
+        case {"Fn::Sub": str(text)} if ":ssm:" in text:
+            return f"{PARAMETER}{text.rpartition('/')[2]}"
         case {"Fn::Sub": text}:
             return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
         case _:

@@ -365,8 +365,8 @@ class World:
         session.mount("http://", InjectedTransport(wire, injector))
         tokens = TokenCache(
             fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT, (), self.clock),
-            secrets=Injected(self.secrets, injector),
-            secret_arn="token",
+            store=Injected(self.secrets, injector),
+            name="token",
             lease=Injected(self.lease, injector),
             clock=self.clock,
             telemetry=self.telemetry,
