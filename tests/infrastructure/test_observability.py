@@ -28,6 +28,7 @@ CALL_FOR_A_PERSON = {
     Metric.MESSAGES_STILL_UNKNOWN,
     Metric.INTERNAL_ERRORS,
     Metric.BROKEN_CHAINS,
+    Metric.BULK_RECORD_AGE,
 }
 
 # What AWS's services report, of what is watched here: their own documentation's names, and whose they are told for.

@@ -15,7 +15,10 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
+# The attribute of a record that was put back: SQS counts the age of what is put back from zero.
+QUEUED_AT = "queuedAt"
 # SQS accepts at most this many messages in one call, and delays none for longer.
 _SEND_LIMIT = 10
 _MAX_DELAY_SECONDS = 900
@@ -107,6 +110,7 @@ class SqsBulkQueue:
                         "Id": str(number),
                         "MessageBody": json.dumps(records[number].body()),  # ASCII, which SQS takes whatever it says
                         "DelaySeconds": seconds,
+                        "MessageAttributes": _attributes(records[number]),
                     }
                     for number in numbers
                 ],
@@ -115,3 +119,9 @@ class SqsBulkQueue:
             return
         for entry in answer.get("Successful", []):
             queued[int(entry["Id"])] = True
+
+
+def _attributes(record: BulkRecord) -> dict[str, "MessageAttributeValueTypeDef"]:
+    if record.queued_at is None:
+        return {}
+    return {QUEUED_AT: {"DataType": "Number", "StringValue": f"{record.queued_at:.3f}"}}
