@@ -12,7 +12,15 @@ TABLES = template.resources("AWS::DynamoDB::Table")
 QUEUES = template.resources("AWS::SQS::Queue")
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 (API,) = template.resources("AWS::Serverless::Api").values()
-OVERWRITING = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLDelete"}
+OVERWRITING = {
+    "UpdateTimeToLive",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "PartiQLUpdate",
+    "PartiQLDelete",
+}
 
 
 def denials(policy):
@@ -39,11 +47,6 @@ def test_queues_are_reached_over_tls_only():
     ]
     assert {each["Ref"] for each in queues} == set(QUEUES)
     assert over_tls_only("sqs") in denials(policy)
-
-
-@pytest.mark.parametrize("queue", QUEUES)
-def test_a_queue_is_encrypted(queue):
-    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
 
 
 def test_nobody_changes_or_removes_an_entry():
