@@ -104,9 +104,9 @@ FIRST_VALUES = {
 
 
 def test_no_deployment_replaces_the_value_of_a_secret():
-    """CloudFormation makes a new value when, and only when, one of these properties changes (AWS::SecretsManager::Secret
-    in its reference; aws-cloudformation/cloudformation-coverage-roadmap issues 1161 and 2210). `UpdateReplacePolicy`
-    does not stand against that. A new pepper loses every consent."""
+    """CloudFormation makes a new value when, and only when, one of these properties changes (its reference of
+    AWS::SecretsManager::Secret; aws-cloudformation/cloudformation-coverage-roadmap issues 1161 and 2210).
+    `UpdateReplacePolicy` does not stand against that. A new pepper loses every consent."""
     secrets = template.resources("AWS::SecretsManager::Secret")
     values = ("SecretString", "GenerateSecretString")
     assert {id_: {key: each[key] for key in values if key in each} for id_, each in secrets.items()} == FIRST_VALUES
