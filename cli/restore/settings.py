@@ -126,10 +126,12 @@ def _is_among(statement: Statement, others: Sequence[Statement]) -> bool:
 
 
 def _canonical(statement: Statement) -> dict[str, Any]:
-    """Return a statement in one way of writing: lists sorted, its name left out, everybody as `*`."""
+    """Return a statement in one way of writing: texts as lists, lists sorted, its name left out, everybody as `*`."""
     everybody = {"AWS": "*"}
-    return {
-        key: "*" if key == "Principal" and value == everybody else sorted(value) if isinstance(value, list) else value
-        for key, value in statement.items()
-        if key != "Sid"
-    }
+    written: dict[str, Any] = {}
+    for key, value in statement.items():
+        if key in {"Action", "Resource"}:
+            written[key] = sorted([value] if isinstance(value, str) else value)
+        elif key != "Sid":
+            written[key] = "*" if value == everybody else value
+    return written

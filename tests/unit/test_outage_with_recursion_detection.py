@@ -67,7 +67,7 @@ class RecursionDetectingSqs:
                 "attributes": {"SentTimestamp": str(round(self._clock.now() * 1000))},
                 "messageAttributes": {
                     name: {"stringValue": each["StringValue"], "dataType": each["DataType"]}
-                    for name, each in entry["MessageAttributes"].items()
+                    for name, each in entry.get("MessageAttributes", {}).items()
                 },
             }
             put.append({"Id": entry["Id"], "MessageId": id_, "MD5OfMessageBody": ""})
@@ -164,6 +164,28 @@ def test_without_the_property_the_records_would_be_dead_letters(monkeypatch, fau
     assert queue.passes == PASSES
     assert len(queue.dead) > RECORDS / 2
     assert len(world.taken()) + len(queue.dead) == RECORDS
+
+
+def test_of_several_that_wait_the_oldest_is_reported():
+    world = World()
+    world.opt(ConsentStatus.OPTED_IN)
+    world.simulator.add_fault(OUTAGES["no tokens"])
+    now = world.clock.now()
+    for number, age in enumerate((10, 5000, 300)):
+        body = json.dumps(BulkRecord(f"r{number}", SmsRequest(RECIPIENT.e164, "hi")).body())
+        world.queue.send(body, queued_at=now - age)
+    world.poll()
+    (age,) = world.telemetry[Metric.BULK_RECORD_AGE]
+    assert 5000 <= age < 5060
+
+
+def test_what_is_sent_has_no_age():
+    world = World()
+    world.opt(ConsentStatus.OPTED_IN)
+    world.queue.put([BulkRecord("r", SmsRequest(RECIPIENT.e164, "hi"))])
+    world.work_off()
+    assert world.taken() == [1]
+    assert world.telemetry[Metric.BULK_RECORD_AGE] == []
 
 
 @pytest.mark.parametrize("first", ["nan", "inf", "-1", "1e400", "9999999999", "yesterday", ""])

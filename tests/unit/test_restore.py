@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cli.restore.comparison import Comparison
+from cli.restore.settings import TABLES, Settings, _is_among
 from cli.restore.tables import RestoreError, wait_until_active
 from cxone_messaging.adapters.dynamodb.values import written
 from cxone_messaging.domain.entries import EntryType
@@ -107,3 +108,88 @@ def test_items_are_compared_whatever_the_order_of_their_attributes():
     comparison.add_ledger(json.loads(json.dumps(backwards)))
     assert list(comparison.differences()) == []
     assert ENTRIES[0].subject == SUBJECT
+
+
+STATEMENT = {"Effect": "Deny", "Principal": "*", "Action": ["dynamodb:PutItem"], "Resource": "*"}
+
+
+class TestPolicy:
+    """A policy that is put on a table is in force some time later, which DynamoDB's own reading of it shows."""
+
+    class Service:
+        """As much of CloudFormation and DynamoDB as there is to ask for settings."""
+
+        class exceptions:  # noqa: N801
+            class PolicyNotFoundException(Exception):  # noqa: N818
+                pass
+
+        def __init__(self, statement, looks):
+            self.statement, self.looks, self.put = statement, looks, None
+            self.outputs, self.name = dict.fromkeys(TABLES.values(), "table"), "stack"
+            self.meta = self
+
+        def client(self, service):
+            return self
+
+        def output(self, name):
+            return self.outputs[name]
+
+        def get_template(self, **_):
+            policy = {"Version": "2012-10-17", "Statement": [self.statement]}
+            table = {"Properties": {"ResourcePolicy": {"PolicyDocument": policy}}}
+            return {"TemplateBody": {"Resources": dict.fromkeys(TABLES, table)}}
+
+        def describe_stacks(self, **_):
+            return {"Stacks": [{}]}
+
+        def describe_table(self, **_):
+            return {"Table": {}}
+
+        def describe_continuous_backups(self, **_):
+            point = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}}
+            return {"ContinuousBackupsDescription": point}
+
+        def get_paginator(self, _):
+            return self
+
+        def paginate(self, **_):
+            return []
+
+        def get_resource_policy(self, **_):
+            if self.put:
+                self.looks -= 1
+            if not self.put or self.looks:
+                raise self.exceptions.PolicyNotFoundException
+            return {"Policy": self.put["Policy"], "RevisionId": "2"}
+
+        def put_resource_policy(self, **request):
+            self.put = request
+
+    def settings(self, looks):
+        service, slept = self.Service(STATEMENT, looks), []
+        settings = Settings(service, slept.append)
+        return service, next(settings.missing(dict.fromkeys(TABLES, "arn"))), slept
+
+    def test_it_is_waited_for(self):
+        service, setting, slept = self.settings(looks=4)
+        setting.apply()
+        assert 10 <= sum(slept) <= 60
+        assert service.put["ExpectedRevisionId"] == "NO_POLICY", "somebody else's change in between is not overwritten"
+        assert json.loads(service.put["Policy"])["Statement"] == [STATEMENT]
+
+    def test_one_that_never_shows_is_told(self):
+        _, setting, _ = self.settings(looks=-1)
+        with pytest.raises(RestoreError, match="does not show it"):
+            setting.apply()
+
+    @pytest.mark.parametrize(
+        "written",
+        [{"Principal": {"AWS": "*"}}, {"Sid": "named"}, {"Action": "dynamodb:PutItem", "Resource": ["*"]}],
+        ids=str,
+    )
+    def test_one_that_aws_writes_otherwise_is_the_same(self, written):
+        assert _is_among(STATEMENT, [{**STATEMENT, **written}])
+
+    @pytest.mark.parametrize("weaker", [{"Action": []}, {"Condition": {"Bool": {}}}, {"Effect": "Allow"}], ids=str)
+    def test_a_weaker_one_is_not(self, weaker):
+        assert not _is_among(STATEMENT, [{**STATEMENT, **weaker}])

@@ -15,7 +15,7 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 # The attribute of a record that was put back: SQS counts the age of what is put back from zero.
 QUEUED_AT = "queuedAt"
@@ -105,15 +105,7 @@ class SqsBulkQueue:
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._queue_url,
-                Entries=[
-                    {
-                        "Id": str(number),
-                        "MessageBody": json.dumps(records[number].body()),  # ASCII, which SQS takes whatever it says
-                        "DelaySeconds": seconds,
-                        "MessageAttributes": _attributes(records[number]),
-                    }
-                    for number in numbers
-                ],
+                Entries=[_entry(str(number), records[number], seconds) for number in numbers],
             )
         except (ClientError, BotoCoreError):
             return
@@ -121,7 +113,12 @@ class SqsBulkQueue:
             queued[int(entry["Id"])] = True
 
 
-def _attributes(record: BulkRecord) -> dict[str, "MessageAttributeValueTypeDef"]:
-    if record.queued_at is None:
-        return {}
-    return {QUEUED_AT: {"DataType": "Number", "StringValue": f"{record.queued_at:.3f}"}}
+def _entry(id_: str, record: BulkRecord, seconds: int) -> "SendMessageBatchRequestEntryTypeDef":
+    entry: SendMessageBatchRequestEntryTypeDef = {
+        "Id": id_,
+        "MessageBody": json.dumps(record.body()),  # ASCII, which SQS takes whatever it says
+        "DelaySeconds": seconds,
+    }
+    if record.queued_at is not None:
+        entry["MessageAttributes"] = {QUEUED_AT: {"DataType": "Number", "StringValue": f"{record.queued_at:.3f}"}}
+    return entry
