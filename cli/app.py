@@ -202,6 +202,31 @@ def invoke(
     raise typer.Exit(run(event, stack, as_json=as_json))
 
 
+@app.command(
+    epilog="Exit codes: 0 nothing is left to do; 1 something is; 2 nothing is compared, or wrong"
+    " usage; 130 interrupted."
+)
+def restore(
+    context: typer.Context,
+    copy: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TABLE", help="A restored copy of the ledger to put entries back from."),
+    ] = None,
+    stack: Stack = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without this, only print what would be done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put back what the ledger lacks: entries, from a restored copy, and settings that a restored table lost.
+
+    No entry is overwritten or removed. Waits while DynamoDB still restores a table.
+    """
+    from cli.restore import command
+
+    stack, as_json = _common(context, stack, as_json)
+    options = command.Options(stack=stack, copy=copy or None, apply=apply, as_json=as_json)
+    raise typer.Exit(command.run(options))
+
+
 def main() -> None:
     """Run the command."""
     sys.exit(app())

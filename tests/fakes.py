@@ -408,6 +408,7 @@ class FakeBulkQueue:
 class _Queued:
     body: str
     visible_at: float
+    queued_at: float
     receives: int = 0
 
 
@@ -427,16 +428,21 @@ class FakeSqs:
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
         for record in records:
-            self.send(json.dumps(record.body()), round(delay))
+            self.send(json.dumps(record.body()), round(delay), record.queued_at)
         return [True] * len(records)
 
     def send_to_dead_letters(self, body: str, reason: str) -> bool:
         self.dead.append((body, reason))
         return True
 
-    def send(self, body: str, delay: float = 0) -> None:
+    def send(self, body: str, delay: float = 0, queued_at: float | None = None) -> None:
         assert delay <= 900, "SQS delays nothing for longer"
-        self._queued[uuid.uuid4().hex] = _Queued(body, self._clock.now() + delay)
+        now = self._clock.now()
+        self._queued[uuid.uuid4().hex] = _Queued(body, now + delay, now if queued_at is None else queued_at)
+
+    def queued_at(self, ids: Iterable[str]) -> dict[str, float]:
+        """Give when each of some records first came on the queue."""
+        return {id_: self._queued[id_].queued_at for id_ in ids}
 
     def receive(self, limit: int) -> dict[str, str]:
         received: dict[str, str] = {}

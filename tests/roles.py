@@ -1,7 +1,7 @@
-"""What the template's roles allow, and the table of it in docs/threat-model.md.
+"""What the template's roles allow, and the tables of it in docs/threat-model.md and docs/security.md.
 
 A role has the statements that the template writes out, and the policies of AWS's that SAM's transform attaches.
-`python -m tests.roles` writes the table anew.
+`docs/security.md` has the same by store. `python -m tests.roles` writes both tables anew.
 """
 
 import ast
@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from local import template
 from tests import transformed
 
 DOCUMENT = template.ROOT / "docs" / "threat-model.md"
+STORES_DOCUMENT = template.ROOT / "docs" / "security.md"
 BEGIN, END = "<!-- roles: begin -->", "<!-- roles: end -->"
 # What the name of a parameter in Parameter Store, which is no resource of the template's, begins with here.
 PARAMETER = "parameter "
@@ -35,6 +37,21 @@ MANAGED = {
         "xray:PutTraceSegments",
     ],
 }
+_READS = frozenset(
+    {
+        *("dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem"),
+        *("secretsmanager:GetSecretValue", "sqs:ReceiveMessage"),
+    }
+)
+_WRITES = frozenset(
+    {
+        *(INSERT, "dynamodb:PutItem", "dynamodb:UpdateItem"),
+        *("secretsmanager:PutSecretValue", "sqs:SendMessage", "sqs:DeleteMessage"),
+    }
+)
+# They tell nothing of what a store holds.
+_OF_THE_STORE_ITSELF = frozenset({"sqs:GetQueueAttributes"})
+KNOWN_ACTIONS = _READS | _WRITES | _OF_THE_STORE_ITSELF
 # Adapters that keep items of other tables under keys of the same form.
 _OTHER_TABLES = {"lease.py"}
 
@@ -134,15 +151,39 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def table_in_document() -> str:
-    """Return the table as it stands in the document."""
-    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+def stores_table() -> str:
+    """Return the table of stores and the functions that read and write each as Markdown."""
+    rows = ["| store | read by | written by |", "|---|---|---|"]
+    for type_ in ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue"):
+        for store in template.resources(type_):
+            reads, writes = (_code(_functions_that(actions, store)) or "no function" for actions in (_READS, _WRITES))
+            rows.append(f"| `{store}` | {reads} | {writes} |")
+    return "\n".join(rows)
+
+
+def _functions_that(actions: frozenset[str], store: str) -> list[str]:
+    """Return the functions that may do any of some actions on a store or its indexes."""
+    return [
+        template.load()["Resources"][function]["Properties"]["CodeUri"].rpartition("/")[2].replace("_", "-")
+        for function in FUNCTIONS
+        if any(
+            actions & set(as_list(each["Action"]))
+            and store in [resource_name(one).partition("/")[0] for one in as_list(each["Resource"])]
+            for each in statements(function)
+        )
+    ]
+
+
+def table_in_document(document: Path = DOCUMENT) -> str:
+    """Return the table as it stands in a document."""
+    return document.read_text().partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def write() -> None:
-    """Write the table into the document."""
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    """Write the tables into their documents."""
+    for document, rows in ((DOCUMENT, table()), (STORES_DOCUMENT, stores_table())):
+        before, _, rest = document.read_text().partition(BEGIN)
+        document.write_text(f"{before}{BEGIN}\n{rows}\n{END}{rest.partition(END)[2]}")
 
 
 def left_of_managed(function: str) -> dict[str, list[str]]:

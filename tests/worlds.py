@@ -349,7 +349,7 @@ class World:
         if bodies:
             injector = injector or Injector()
             work = work_queue(self.parts(injector), InjectedQueue(self.queue, injector), InlineExecutor())
-            failed = work(bodies, read, Deadline.after(self.clock, seconds))
+            failed = work(bodies, self.queue.queued_at(bodies), read, Deadline.after(self.clock, seconds))
             self.queue.delete(set(bodies) - set(failed))
         return len(bodies)
 

@@ -175,6 +175,19 @@ def test_a_token_that_can_not_be_shared_still_serves_who_fetched_it(fleet):
     assert cache.get().value == "token-1"
 
 
+def test_a_token_that_can_not_be_shared_leaves_no_lease_behind(fleet):
+    """Secrets Manager refuses writes for up to a day once it has a hundred new versions of a secret."""
+
+    def broken(arn, text):
+        raise StorageError("no")
+
+    fleet.secrets.write = broken
+    fleet.cache().get()
+    began = fleet.clock.now()
+    assert fleet.cache().get().value == "token-2"
+    assert fleet.clock.now() - began < LEASE_SECONDS / 2
+
+
 def test_a_shared_token_that_was_reset_is_replaced(fleet):
     """An operator drops a leaked token: the lease remembers a newer generation than the secret holds."""
     for _ in range(3):
