@@ -21,7 +21,8 @@ _HASH_DIGITS = 64
 app = typer.Typer(
     name="cxone-messaging",
     help="Run a CXone Messaging stack: on AWS by its name, or the local one that `make up` starts.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; a subcommand's --help lists its own.",
+    epilog="Exit codes: 0 all is well, 1 something is wrong, 2 wrong usage, 3 no result, 130 interrupted;"
+    " a subcommand's --help says what they mean there.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -139,7 +140,7 @@ def _instant(text: str) -> datetime:
 
 @app.command(
     epilog="If AUDIT_RECIPIENT in the environment is a phone number, only its messages and consents are exported."
-    " Exit codes: 0 the ledger holds; 1 it does not; 2 nothing is verified, or wrong usage; 130 interrupted."
+    " Exit codes: 0 the ledger holds; 1 it does not; 2 wrong usage; 3 nothing is verified; 130 interrupted."
 )
 def audit(
     context: typer.Context,
