@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from cxone_messaging import __version__
+
 _BATCH_MESSAGES, _MAXIMUM_BATCH_MESSAGES = 2_000, 10_000
 _LONGEST_NAME = 100
 
@@ -42,8 +44,21 @@ Stack = Annotated[str | None, typer.Option("--stack", metavar="NAME", help=_STAC
 Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"cxone-messaging {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def common(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+def common(
+    context: typer.Context,
+    stack: Stack = None,
+    as_json: Json = False,
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and end.")
+    ] = False,
+) -> None:
     """Store the options before the subcommand."""
     context.obj = _Common(stack, as_json)
 
