@@ -218,6 +218,29 @@ def invoke(
     raise typer.Exit(run(event, stack, as_json=as_json))
 
 
+@app.command(epilog="Exit codes: 0 nothing is red; 1 something is; 2 wrong usage; 130 interrupted.")
+def doctor(
+    context: typer.Context,
+    stack: Stack = None,
+    send_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Send one test message to a number that has opted in, wait for its delivery event, show the trail.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check before the first message that all fits: the account, the stack, CXone's tokens, the webhook, the ledger.
+
+    It changes nothing. A line is green, yellow or red, and says what to do.
+    """
+    from cli.doctor.command import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, send_to=send_to or None, as_json=as_json))
+
+
 def main() -> None:
     """Run the command."""
     sys.exit(app())
