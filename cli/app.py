@@ -241,6 +241,18 @@ def doctor(
     raise typer.Exit(run(stack, send_to=send_to or None, as_json=as_json))
 
 
+@app.command(epilog="Exit codes: 0 every check passed; 1 one failed; 2 wrong usage; 130 interrupted.")
+def smoke(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+    """Check after a deployment that every function answers with this version, and that forged events are refused.
+
+    It sends nothing and records nothing.
+    """
+    from cli.smoke import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, as_json=as_json))
+
+
 def main() -> None:
     """Run the command."""
     sys.exit(app())

@@ -12,7 +12,13 @@ from cli.campaign import command as campaign
 from cli.campaign.plan import BATCH_MESSAGES, MAXIMUM_BATCH_MESSAGES
 from local.options import ROOT
 
-CODES = {"campaign": {0, 1, 2, 3, 130}, "audit": {0, 1, 2, 3, 130}, "invoke": {0, 1, 2}}
+CODES = {
+    "campaign": {0, 1, 2, 3, 130},
+    "audit": {0, 1, 2, 3, 130},
+    "invoke": {0, 1, 2},
+    "doctor": {0, 1, 2, 130},
+    "smoke": {0, 1, 2, 130},
+}
 
 
 def help_of(monkeypatch, capsys, *arguments):

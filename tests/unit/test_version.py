@@ -23,7 +23,7 @@ def test_it_is_in_one_place_and_installed_as_such():
     assert version("cxone-messaging") == __version__
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--version", "audit"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "doctor"]])
 def test_the_command_line_prints_it(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["cxone-messaging", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -43,3 +43,12 @@ def test_each_function_answers_the_version_event_and_does_nothing_for_it(monkeyp
 def test_requests_to_cxone_name_it():
     prepared = CxoneSession(SystemClock()).prepare_request(requests.Request("POST", "https://cxone.test", data={}))
     assert prepared.headers["User-Agent"] == f"cxone-messaging/{__version__}"
+
+
+def test_the_command_line_runs_with_what_is_installed_with_it():
+    """`uv tool install .` installs no pydantic, which functions alone need."""
+    code = (
+        "import sys; sys.modules['pydantic'] = None\n"
+        "import cli.doctor.command, cli.smoke, cli.audit.command, cli.campaign.command, cli.invoke"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # noqa: S603
