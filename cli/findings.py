@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 import requests
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,8 +16,15 @@ from cxone_messaging.domain.errors import StorageError
 
 _WIDTH = 110
 _OPERATORS_RIGHTS = "have it allowed: docs/runbook.md#what-an-operator-may-do"
+_AGAIN = "run this again; if it stays, report it with this line"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
-_NO_ANSWER = (EndpointConnectionError, ConnectTimeoutError, requests.ConnectionError, requests.Timeout)
+_NO_ANSWER = (
+    EndpointConnectionError,
+    ConnectTimeoutError,
+    ReadTimeoutError,
+    requests.ConnectionError,
+    requests.Timeout,
+)
 
 
 class Light(StrEnum):
@@ -85,19 +92,10 @@ def _failed(error: BaseException) -> Finding:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _DENIED:
             return yellow(f"not checked: your credentials may not call {error.operation_name}", _OPERATORS_RIGHTS)
-        return red(f"the check failed: AWS answered {error.operation_name} with {code}", _again("AWS's documentation"))
+        return red(f"the check failed: AWS answered {error.operation_name} with {code}", _AGAIN)
     if isinstance(error, _NO_ANSWER):
         return red(f"the check failed: no answer ({type(error).__name__})", "look at your network, and run this again")
-    kind = type(error).__name__
-    return red(f"the check failed: {kind}", _again("your AWS configuration" if _is_configuration(error) else "the log"))
-
-
-def _is_configuration(error: BaseException) -> bool:
-    return isinstance(error, BotoCoreError)
-
-
-def _again(where: str) -> str:
-    return f"run this again; if it stays, look into {where}, or report it with this line"
+    return red(f"the check failed: {type(error).__name__}", _AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

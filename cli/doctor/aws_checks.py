@@ -78,21 +78,25 @@ def stack(deployment: Deployment) -> Finding:
     try:
         name = deployment.target.name
     except TargetError as error:
+        if deployment.is_on_aws:
+            return red(str(error), f"compare its name with CloudFormation's, or {_DEPLOY}")
         text, _, remedy = str(error).partition("; ")
-        return red(text, remedy or _DEPLOY)
+        return red(text, remedy)
     if not deployment.is_reached:
         raise NotCheckedError("it needs credentials")
-    status = deployment.description["StackStatus"]
     if missing := sorted(OUTPUTS - {each["OutputKey"] for each in deployment.description.get("Outputs", [])}):
         return red(f"{name} has no output {', '.join(missing)}", f"it is of another version: {_DEPLOY}")
+    return _with_status(name, deployment.description["StackStatus"])
+
+
+def _with_status(name: str, status: str) -> Finding:
+    why = f"see why (CloudFormation's events), and {_DEPLOY}"
     if status == "UPDATE_ROLLBACK_COMPLETE":
-        return yellow(
-            f"{name}: its last deployment was taken back", f"see why (CloudFormation's events), and {_DEPLOY}"
-        )
+        return yellow(f"{name}: its last deployment was taken back", why)
     if status.endswith("_IN_PROGRESS"):
         return yellow(f"{name} is being deployed ({status})", "wait until it is done, and run this again")
     if status.endswith("_FAILED") or "ROLLBACK" in status or status.startswith("DELETE"):
-        return red(f"{name} is {status}", f"see why (CloudFormation's events), and {_DEPLOY}")
+        return red(f"{name} is {status}", why)
     return green(f"{name}, with all {len(OUTPUTS)} outputs")
 
 
@@ -113,7 +117,8 @@ def architecture(deployment: Deployment) -> Finding:
         if not of_layers <= {of_function}:
             wrong.append(f"{deployment.target.function(folder)} is {of_function}, its layer {', '.join(of_layers)}")
     if wrong:
-        return red("; ".join(wrong), "build for the parameter Architecture and deploy: make build ARCHITECTURE=…")
+        others = f", and so on: {len(wrong)} functions" if len(wrong) > 1 else ""
+        return red(f"{wrong[0]}{others}", "build for the parameter Architecture and deploy: make build ARCHITECTURE=…")
     if not found:
         raise NotCheckedError("no layer has code of any architecture")
     return green(f"{', '.join(sorted(found))}, {len(FUNCTIONS)} functions and their layer")
@@ -133,6 +138,7 @@ def _end_of(url: str, *, trust_environment: bool) -> bytes:
     content = bytearray()
     with requests.Session() as session:
         session.trust_env = trust_environment
+        session.auth = lambda prepared: prepared  # the URL is signed; no .netrc adds credentials
         with session.get(url, headers={"Range": f"bytes=-{_END_BYTES}"}, timeout=(5, 15), stream=True) as answer:
             answer.raise_for_status()
             for part in answer.iter_content(64 * 1024):
