@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
+from cxone_messaging import __version__
 from pathlib import Path
 
 import yaml
@@ -33,7 +33,7 @@ def package(folder: Path, architecture: str, environment: Mapping[str, str] = os
 
     `architecture` is Lambda's name of an instruction set.
     """
-    bundle = folder / f"{NAME}-{version(NAME)}-{architecture}"
+    bundle = folder / f"{NAME}-{__version__}-{architecture}"
     shutil.rmtree(bundle, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     binaries = Path(sys.executable).parent

@@ -26,7 +26,7 @@ from cli.restore.settings import TABLES, Setting, Settings
 from cli.restore.tables import RestoreError, wait_until_active
 from cli.target import Target, TargetError
 
-LEFT, NOT_COMPARED = 1, 2
+LEFT, NOT_COMPARED = 1, 3
 _SHOWN = 20
 
 

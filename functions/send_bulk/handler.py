@@ -19,6 +19,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
@@ -98,6 +99,7 @@ def queued_at(record: dict[str, Any]) -> float:
     return first if 0 < first <= put_at else put_at
 
 
+@answers_version_event
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Process one SQS batch of records."""
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}

@@ -13,7 +13,14 @@ from cli.campaign.plan import BATCH_MESSAGES, MAXIMUM_BATCH_MESSAGES
 from cli.restore import command as restore
 from local.options import ROOT
 
-CODES = {"campaign": {0, 1, 2, 3, 130}, "audit": {0, 1, 2, 130}, "invoke": {0, 1, 2}, "restore": {0, 1, 2, 130}}
+CODES = {
+    "campaign": {0, 1, 2, 3, 130},
+    "audit": {0, 1, 2, 3, 130},
+    "invoke": {0, 1, 2},
+    "doctor": {0, 1, 2, 130},
+    "smoke": {0, 1, 2, 130},
+    "restore": {0, 1, 2, 3, 130},
+}
 
 
 def help_of(monkeypatch, capsys, *arguments):

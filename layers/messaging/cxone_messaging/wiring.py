@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from cxone_messaging.adapters.cxone import sms
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms import CxoneSms, SmsGateway
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
@@ -44,8 +45,6 @@ from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-SMS_TOKEN_PATH = "/api/v2/oauth/token"  # noqa: S105  a path, no password
 
 
 class TokenSettings(Settings):
@@ -176,7 +175,7 @@ def token_store(settings: TokenSettings) -> SecretStore:
 
 def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
     """Return the cache of the SMS API's token."""
-    url = settings.cxone_sms_base_url + SMS_TOKEN_PATH
+    url = settings.cxone_sms_base_url + sms.TOKEN_PATH
     fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), clock=SystemClock())
     return token_cache(settings, fetch, settings.sms_token_name, "sms", telemetry)
 

@@ -7,6 +7,8 @@ from typing import Protocol
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from cxone_messaging import __version__
+
 NAMESPACE = "CxoneMessaging"
 _DEFAULT_SERVICE = "cxone-messaging"
 
@@ -77,5 +79,6 @@ def service() -> str:
 
 
 def make_logger() -> Logger:
-    """Return the function's logger; its JSON lines contain the level, the message, the time and the service."""
-    return Logger(service=service(), level=os.environ.get("LOG_LEVEL", "INFO"), utc=True, location=None)
+    """Return the function's logger; its JSON lines have level, message, time, service and version."""
+    level = os.environ.get("LOG_LEVEL", "INFO")
+    return Logger(service=service(), level=level, utc=True, location=None, version=__version__)

@@ -49,10 +49,14 @@ __all__ = ["FetchedToken", "Token", "TokenCache"]
 
 @dataclass(frozen=True, slots=True)
 class FetchedToken:
-    """A token as the token endpoint returned it; the lifetime is in seconds."""
+    """A token as the token endpoint returned it; the lifetime is in seconds.
+
+    `scopes` are those that the endpoint named; None if it named none, which RFC 6749, 5.1, allows.
+    """
 
     value: str
     lifetime: float
+    scopes: frozenset[str] | None = None
 
     def __repr__(self) -> str:
         return f"FetchedToken(lifetime={self.lifetime})"
