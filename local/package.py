@@ -7,12 +7,12 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from cxone_messaging import __version__
 from pathlib import Path
 
 import yaml
 
 from cli.progress import Progress
+from cxone_messaging import __version__
 from local import template
 from local.options import ROOT
 from local.processes import ServerError, run, tail

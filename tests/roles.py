@@ -40,13 +40,13 @@ MANAGED = {
 _READS = frozenset(
     {
         *("dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem"),
-        *("secretsmanager:GetSecretValue", "sqs:ReceiveMessage"),
+        *("secretsmanager:GetSecretValue", "ssm:GetParameter", "sqs:ReceiveMessage"),
     }
 )
 _WRITES = frozenset(
     {
         *(INSERT, "dynamodb:PutItem", "dynamodb:UpdateItem"),
-        *("secretsmanager:PutSecretValue", "sqs:SendMessage", "sqs:DeleteMessage"),
+        *("secretsmanager:PutSecretValue", "ssm:PutParameter", "sqs:SendMessage", "sqs:DeleteMessage"),
     }
 )
 # They tell nothing of what a store holds.

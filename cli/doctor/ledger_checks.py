@@ -21,6 +21,7 @@ DENIED_ACTIONS = frozenset(
         "dynamodb:PartiQLUpdate",
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
+        "dynamodb:UpdateTimeToLive",
     }
 )
 _PUT_BACK = "put it back, find out who removed it, and audit the ledger: docs/runbook.md#what-protects-the-ledger"
