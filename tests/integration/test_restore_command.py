@@ -216,12 +216,12 @@ def test_a_policy_that_can_not_be_put_is_told_loudly_and_the_rest_goes_on(
 
 def test_a_table_that_is_gone_and_a_copy_without_entries_are_refused(capsys, dynamodb, target, ledger):
     code, told = restore(capsys, copy="nowhere", apply=True)
-    assert (code, "there is no table nowhere" in told) == (2, True)
+    assert (code, "there is no table nowhere" in told) == (3, True)
     code, told = restore(capsys, copy=target.outputs["ConsentsTableName"], apply=True)
-    assert (code, "has no entry" in told) == (2, True)
+    assert (code, "has no entry" in told) == (3, True)
     delete(dynamodb, ledger)
     code, told = restore(capsys, apply=True)
-    assert (code, f"there is no table {ledger}" in told) == (2, True)
+    assert (code, f"there is no table {ledger}" in told) == (3, True)
 
 
 def test_it_makes_no_call_that_the_ledgers_own_policy_denies_and_the_runbook_names_all(
