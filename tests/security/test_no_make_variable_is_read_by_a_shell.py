@@ -157,15 +157,6 @@ def test_a_value_in_the_environment_runs_nothing_and_arrives_whole(clone, verb, 
         assert not [each for each in arguments if "touch" in each]
 
 
-@pytest.mark.parametrize("typed", ["TEXT:=$(shell touch pwned)", "TEXT!=touch pwned", "TEXT::=$(shell touch pwned)"])
-def test_operators_of_makes_own_run_before_make_reads_any_makefile(tmp_path, typed):
-    """So nothing in a Makefile can stop them (docs/threat-model.md, What is not stopped)."""
-    for arguments in (["--version"], ["--file=/dev/null"]):
-        subprocess.run([MAKE, *arguments, typed], cwd=tmp_path, capture_output=True, check=False)  # noqa: S603
-        assert (tmp_path / "pwned").exists()
-        (tmp_path / "pwned").unlink()
-
-
 def test_no_recipe_names_a_variable_that_is_given():
     recipes = "\n".join(line for line in MAKEFILE.splitlines() if line.startswith("\t"))
     named = set(re.findall(r"\$[({](?:value )?(\w+)", recipes))
