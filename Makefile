@@ -7,7 +7,7 @@
 override GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval unexport $(name)))
 override PASSED_ON := STACK TABLE DAY CAMPAIGN TEMPLATE OUT NOTED AS_OF RECIPIENT EVENT FILE TEXT YES CAMPAIGN_FLAGS \
-  BENCH_FLAGS DOCS_PORT ARCHITECTURE MINISTACK_PORT SIMULATOR_PORT REQUIRE_AUDIT HISTORIES PROOF FUZZ CXONE_% AWS_%
+  BENCH_FLAGS DOCS_PORT ARCHITECTURE MINISTACK_PORT SIMULATOR_PORT REQUIRE_AUDIT HISTORIES PROOF FUZZ TOKEN_STORE CXONE_% AWS_%
 $(foreach name,$(filter $(PASSED_ON),$(GIVEN)),$(eval export $(name)))
 # A make that a program here starts, as `sam build` does, gets none as a variable of its command line.
 override MAKEOVERRIDES :=
@@ -35,7 +35,7 @@ override AUDIT := $(CHECKS_BIN)/pip-audit --disable-pip --require-hashes --progr
 override EXPLORE := --hypothesis-profile=explore
 override CODE := functions layers cli local bench tests
 
-.PHONY: help demo unit test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build clean
+.PHONY: help demo unit test histories fuzz fuzzapi proof bench up down invoke campaign audit docs lint format lock build package clean
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -105,6 +105,9 @@ format: $(READY) ## format the code and mend what the linter can
 build: $(READY) ## what `sam deploy` uploads; ARCHITECTURE=arm64 (default) or x86_64
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs build
 
+package: $(READY) ## a bundle in dist/ that deploys without Python and make; ARCHITECTURE=arm64 (default) or x86_64
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs package
+
 lock: $(READY) ## lock the dependencies, for this project and for the layer; UPGRADE=1 takes newer versions
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group layer --constraint requirements.lock \
@@ -115,7 +118,7 @@ lock: $(READY) ## lock the dependencies, for this project and for the layer; UPG
 override LOCK_FLAGS := --quiet $(if $(value UPGRADE),--upgrade) --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 clean: ## remove everything that was installed or built here
-	rm -rf .venv .venv-checks $(IAM)/node_modules .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-checks $(IAM)/node_modules .tools .local .aws-sam dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import bulk, cold, cost, goals, growth, plots, single, tokens
+from bench import bulk, cold, cost, goals, growth, plots, single, submit, tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -83,6 +83,7 @@ def _measurements(options: argparse.Namespace, report: Callable[[str], object]) 
             "ours": bulk.measure("functions.send_bulk.handler", options.messages, report, singles=True),
             "naive": bulk.measure("bench.naive.bulk", options.naive_messages, report, singles=False),
         },
+        "submit": lambda: submit.measure(report),
         "histories": lambda: _histories(report),
     }
 

@@ -89,7 +89,7 @@ def records(bodies: list[str]) -> dict[str, Any]:
                 "messageId": str(uuid4()),
                 "receiptHandle": "handle",
                 "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795353120000"},
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
                 "awsRegion": "us-east-1",

@@ -9,6 +9,7 @@ from rich.table import Table
 _MAX_LAYER_MEGABYTES = 30
 _MAX_SINGLE_CALLS = 4
 _MAX_USD = 12
+_MAX_SUBMIT_SECONDS = 6
 # How far the dearest size of a ledger may be from the cheapest, for a cost that is called flat.
 _FLAT = 1.05
 
@@ -105,6 +106,12 @@ def _tokens(measured: Mapping[str, Any]) -> list[Row]:
     return judged
 
 
+def _submit(measured: Mapping[str, Any]) -> list[Row]:
+    what = f"submit of {measured['messages']:,} messages at {measured['callSeconds'] * 1000:.0f} ms a call"
+    seconds = measured["seconds"]
+    return [Row(what, f"<= {_MAX_SUBMIT_SECONDS} s", f"{seconds:.1f} s", "-", seconds <= _MAX_SUBMIT_SECONDS)]
+
+
 def _cost(measured: Mapping[str, Any]) -> list[Row]:
     ours, naive = measured["ours"]["total"], measured["naive"]["total"]
     share = ours / naive
@@ -135,4 +142,5 @@ _JUDGES: Mapping[str, Callable[[Any], list[Row]]] = {
     "cold": _cold,
     "cost": _cost,
     "growth": _growth,
+    "submit": _submit,
 }

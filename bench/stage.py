@@ -83,7 +83,7 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
     given = {
         "PEPPER_SECRET_ARN": PEPPER,
         "CREDENTIALS_SECRET_ARN": json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"}),
-        "SMS_TOKEN_SECRET_ARN": "{}",
+        "SMS_TOKEN_NAME": "{}",
         "WEBHOOK_SECRET_ARN": json.dumps({"current": WEBHOOK_SECRET, "previous": ""}),
         "CALLBACK_SECRET_ARN": json.dumps({"current": CALLBACK_SECRET, "previous": ""}),
     }

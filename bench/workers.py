@@ -46,7 +46,7 @@ class Context:
 
 def work_off(environment: Mapping[str, str], handler: str, results: str) -> None:
     """Feed a handler from the bulk queue until it stays empty; write its calls, its CPU and its batches."""
-    _become_function(environment)
+    become_function(environment)
     module = importlib.import_module(handler)
     poller = _Poller(environment)
     made: Counter[str] = Counter()
@@ -80,7 +80,12 @@ class _Poller:
         while len(batch) < BATCH_SIZE:
             received = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", [])
             batch += [
-                {"messageId": each["MessageId"], "body": each["Body"], "receipt": each["ReceiptHandle"]}
+                {
+                    "messageId": each["MessageId"],
+                    "body": each["Body"],
+                    "receipt": each["ReceiptHandle"],
+                    "attributes": {"SentTimestamp": str(round(time.time() * 1000))},
+                }
                 for each in received
             ]
             now = time.monotonic()
@@ -102,7 +107,7 @@ class _Poller:
 
 def send_singles(environment: Mapping[str, str], to: str, seconds: float, results: str) -> None:
     """Send a single message about twice a second, as a sender of one-time passwords does; write each wait."""
-    _become_function(environment)
+    become_function(environment)
     module = importlib.import_module("functions.send_message.handler")
     rng = random.Random(1)  # noqa: S311  no secret
     waits = []
@@ -122,7 +127,8 @@ def send_singles(environment: Mapping[str, str], to: str, seconds: float, result
     Path(results).write_text(json.dumps({"waits": waits[1:], "statuses": statuses}))
 
 
-def _become_function(environment: Mapping[str, str]) -> None:
+def become_function(environment: Mapping[str, str]) -> None:
+    """Make this process an execution environment; what it prints is gone."""
     os.environ.update(environment)
     os.environ["LOG_LEVEL"] = "ERROR"
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  for good: a function prints its metrics

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from cxone_messaging import __version__
+
 _BATCH_MESSAGES, _MAXIMUM_BATCH_MESSAGES = 2_000, 10_000
 _LONGEST_NAME = 100
 
@@ -21,7 +23,8 @@ _HASH_DIGITS = 64
 app = typer.Typer(
     name="cxone-messaging",
     help="Run a CXone Messaging stack: on AWS by its name, or the local one that `make up` starts.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; a subcommand's --help lists its own.",
+    epilog="Exit codes: 0 all is well, 1 something is wrong, 2 wrong usage, 3 no result, 130 interrupted;"
+    " a subcommand's --help says what they mean there.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -41,8 +44,21 @@ Stack = Annotated[str | None, typer.Option("--stack", metavar="NAME", help=_STAC
 Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"cxone-messaging {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def common(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+def common(
+    context: typer.Context,
+    stack: Stack = None,
+    as_json: Json = False,
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and end.")
+    ] = False,
+) -> None:
     """Store the options before the subcommand."""
     context.obj = _Common(stack, as_json)
 
@@ -139,7 +155,7 @@ def _instant(text: str) -> datetime:
 
 @app.command(
     epilog="If AUDIT_RECIPIENT in the environment is a phone number, only its messages and consents are exported."
-    " Exit codes: 0 the ledger holds; 1 it does not; 2 nothing is verified, or wrong usage; 130 interrupted."
+    " Exit codes: 0 the ledger holds; 1 it does not; 2 wrong usage; 3 nothing is verified; 130 interrupted."
 )
 def audit(
     context: typer.Context,
@@ -200,6 +216,65 @@ def invoke(
 
     stack, as_json = _common(context, stack, as_json)
     raise typer.Exit(run(event, stack, as_json=as_json))
+
+
+@app.command(
+    epilog="Exit codes: 0 nothing is left to do; 1 something is; 2 wrong usage; 3 nothing is compared; 130 interrupted."
+)
+def restore(
+    context: typer.Context,
+    copy: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TABLE", help="A restored copy of the ledger to put entries back from."),
+    ] = None,
+    stack: Stack = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without this, only print what would be done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put back what the ledger lacks: entries, from a restored copy, and settings that a restored table lost.
+
+    No entry is overwritten or removed. Waits while DynamoDB still restores a table.
+    """
+    from cli.restore import command
+
+    stack, as_json = _common(context, stack, as_json)
+    options = command.Options(stack=stack, copy=copy or None, apply=apply, as_json=as_json)
+    raise typer.Exit(command.run(options))
+
+
+@app.command(epilog="Exit codes: 0 nothing is red; 1 something is; 2 wrong usage; 130 interrupted.")
+def doctor(
+    context: typer.Context,
+    stack: Stack = None,
+    send_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Send one test message to a number that has opted in, wait for its delivery event, show the trail.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check before the first message that all fits: the account, the stack, CXone's tokens, the webhook, the ledger.
+
+    It changes nothing. A line is green, yellow or red, and says what to do.
+    """
+    from cli.doctor.command import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, send_to=send_to or None, as_json=as_json))
+
+
+@app.command(epilog="Exit codes: 0 every check passed; 1 one failed; 2 wrong usage; 130 interrupted.")
+def smoke(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+    """Check after a deployment that every function answers with this version, and that forged events are refused.
+
+    It sends nothing and records nothing.
+    """
+    from cli.smoke import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, as_json=as_json))
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ class Progress:
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that cannot show a tick shows a replacement
         self.console = Console(highlight=False, stderr=on_stderr)
+        self.errors = Console(highlight=False, stderr=True)
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[Outcome]:
@@ -60,15 +61,19 @@ class Progress:
 
     def say(self, text: str, style: str = "") -> None:
         """Print a text of one or more lines."""
-        self.console.print(visible(text, lines=True), style=style, markup=False, soft_wrap=True)
+        _print(self.console, text, style)
 
     def end(self, text: str) -> None:
         """Print the last line of a command that succeeded."""
         self.say(text, "bold green")
 
-    def error(self, text: str) -> None:
-        """Print an error."""
+    def finding(self, text: str) -> None:
+        """Print something wrong that the command has found: a result, not an error of the command's own."""
         self.say(text, "red")
+
+    def error(self, text: str) -> None:
+        """Print why the command could not do its work, on standard error."""
+        _print(self.errors, text, "red")
 
     def _line(self, mark: str, text: str, seconds: float) -> None:
         line = Table.grid(padding=(0, 1))
@@ -81,3 +86,7 @@ class Progress:
         for detail in details:
             line.add_row("", f"[dim]{escape(detail)}[/]")
         self.console.print(line)
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    console.print(visible(text, lines=True), style=style, markup=False, soft_wrap=True)

@@ -14,7 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LOCAL_NAME = "cxone-messaging"
 LOCAL_FILE = Path(".local", "stack.json")
-_TIMEOUT_SECONDS = 90  # cold functions on a busy machine
+_TIMEOUT_SECONDS = 90.0  # cold functions on a busy machine
+_STRANGER = (5.0, 30.0)  # to connect, and for the answer
+_LOOK_UP = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 2})
 # The defaults of the template's parameters.
 _PARAMETERS = {"CxoneRequestsPerSecond": 100.0, "RateUtilisationPercent": 96.0, "MaxSegments": 10.0}
 
@@ -76,10 +78,7 @@ class Target:
         """
         if not stack:
             return cls.of_file(_local_file())
-        path = Path(stack)
-        if path.is_file() or path.suffix == ".json" or "/" in stack:
-            return cls.of_file(path)
-        return cls._on_aws(stack)
+        return cls._on_aws(stack) if is_on_aws(stack) else cls.of_file(Path(stack))
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -109,7 +108,7 @@ class Target:
         try:
             if session.get_credentials() is None:
                 raise TargetError("there are no AWS credentials in your environment")
-            found = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+            found = session.client("cloudformation", config=_LOOK_UP).describe_stacks(StackName=name)["Stacks"][0]
         except (BotoCoreError, ClientError) as error:
             raise TargetError(f"the stack {name} can't be looked up: {error}") from None
         return cls(
@@ -118,6 +117,16 @@ class Target:
             outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
             parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
         )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the stack is on this machine."""
+        return self._endpoint is not None
+
+    @property
+    def region(self) -> str:
+        """The stack's AWS region."""
+        return str(self._aws.region_name)
 
     @property
     def api_url(self) -> str:
@@ -131,7 +140,12 @@ class Target:
         return self.outputs[name]
 
     def call(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> requests.Response:
         """Return a route's answer, for CXone's two at `WebhookUrl`; bytes are sent unchanged, other bodies as JSON.
 
@@ -144,7 +158,7 @@ class Target:
         url = base + path
         if self._endpoint is not None:
             named = {"Authorization": "local", **named}
-            return self._http.request(method, url, data=data or None, headers=named, timeout=_TIMEOUT_SECONDS)
+            return self._http.request(method, url, data=data or None, headers=named, timeout=timeout_seconds)
 
         def signed(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
             # As the request's own `auth`, so that no .netrc replaces the signature.
@@ -153,7 +167,22 @@ class Target:
             prepared.headers.update(request.headers.items())
             return prepared
 
-        return self._http.request(method, url, data=data, auth=signed, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
+        return self._http.request(method, url, data=data, auth=signed, timeout=timeout_seconds, allow_redirects=False)
+
+    def call_as_stranger(
+        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """Return the answer to a request without credentials or cookies, within some 30 seconds.
+
+        Raises `requests.RequestException`.
+        """
+        with requests.Session() as session:
+            session.trust_env = not self.is_local
+            session.auth = lambda prepared: prepared  # so that no .netrc adds credentials
+            named = {"Content-Type": "application/json", **(headers or {})}
+            return session.request(
+                method, url, data=body or None, headers=named, timeout=_STRANGER, allow_redirects=False
+            )
 
     def client(self, service: str, config: Config | None = None) -> Any:
         """Return an AWS client."""
@@ -164,6 +193,12 @@ class Target:
     def function(self, folder: str) -> str:
         """Return the name of the stack's function that has this folder in `functions/`."""
         return f"{self.name}-{folder.replace('_', '-')}"
+
+
+def is_on_aws(stack: str) -> bool:
+    """Whether a value of `--stack` names a stack on AWS; otherwise it is the path of a `stack.json`."""
+    path = Path(stack)
+    return not (path.is_file() or path.suffix == ".json" or "/" in stack)
 
 
 def _local_file() -> Path:

@@ -26,6 +26,7 @@ _PARAMETERS = {
     "CXONE_FROM_NUMBER": "CxoneFromNumber",
     "CXONE_OPERATOR_ID": "CxoneOperatorId",
 }
+TOKEN_STORES = template.load()["Parameters"]["TokenStore"]["AllowedValues"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Options:
     campaign_id: str = CAMPAIGN_ID
     sender: str = SENDER
     operator_id: str = OPERATOR_ID
+    token_store: str = TOKEN_STORES[0]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -53,6 +55,9 @@ class Options:
             definition = template.load()["Parameters"][parameter]
             if not re.fullmatch(definition["AllowedPattern"], environment.get(variable, "")):
                 raise ServerError(f"{variable} {definition['ConstraintDescription']}")
+        token_store = environment.get("TOKEN_STORE") or TOKEN_STORES[0]
+        if token_store not in TOKEN_STORES:
+            raise ServerError(f"TOKEN_STORE must be {' or '.join(TOKEN_STORES)}")
         ministack_port = _port(environment, "MINISTACK_PORT", 4566)
         simulator_port = _port(environment, "SIMULATOR_PORT", 8090)
         if ministack_port == simulator_port and not sms:
@@ -68,6 +73,7 @@ class Options:
             campaign_id=environment.get("CXONE_CAMPAIGN_ID", CAMPAIGN_ID),
             sender=environment.get("CXONE_FROM_NUMBER", SENDER),
             operator_id=environment.get("CXONE_OPERATOR_ID", OPERATOR_ID),
+            token_store=token_store,
         )
 
     @classmethod

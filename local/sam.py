@@ -29,6 +29,7 @@ def deploy(options: Options) -> None:
         "CxoneFromNumber": options.sender,
         "CxoneOperatorId": options.operator_id,
         "EmulatorEndpoint": options.endpoint,
+        "TokenStore": options.token_store,
     }
     # As JSON, which is YAML: on a command line SAM reads quotes and spaces, and a value could set another parameter.
     file = options.folder / "parameters.yaml"

@@ -17,7 +17,7 @@ import requests
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from cli.target import LOCAL_NAME, aws_client
-from local import sam, stand_ins
+from local import sam, stand_ins, template
 from local.local_target import LocalTarget
 from local.options import FOLDER, Options
 from local.processes import ServerError, Servers, answers, uninterrupted
@@ -50,6 +50,7 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             description = _describe(options)
             _store_credentials(options, description["outputs"])
             _mend_concurrency(options)
+            _mend_ledger(options, description["outputs"]["LedgerTableName"])
             deployed = LocalTarget.described(description)
             _wait_for(deployed)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
@@ -125,6 +126,19 @@ def _mend_concurrency(options: Options) -> None:
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
+
+
+def _mend_ledger(options: Options, table: str) -> None:
+    """Give the ledger its policy and its point-in-time recovery; the emulator leaves both out of a deployment."""
+    dynamodb = aws_client("dynamodb", options.endpoint, REGION)
+    properties = template.resources("AWS::DynamoDB::Table")["LedgerTable"]
+    dynamodb.put_resource_policy(
+        ResourceArn=dynamodb.describe_table(TableName=table)["Table"]["TableArn"],
+        Policy=json.dumps(properties["ResourcePolicy"]["PolicyDocument"]),
+    )
+    dynamodb.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification=properties["PointInTimeRecoverySpecification"]
+    )
 
 
 def _wait_for(deployed: LocalTarget) -> None:

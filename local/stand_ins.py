@@ -47,6 +47,8 @@ def start_emulator(servers: Servers, port: int, temporary: Path) -> str:
         "IOT_MTLS_ENABLED": "0",  # this listener and the next would be open to the network
         "SFTP_ENABLED": "0",
         "TMPDIR": str(temporary),
+        # AWS's default. Otherwise it depends on this machine's memory, and so would what `doctor` says of it.
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000",
         "LOG_LEVEL": "WARNING",
     }
     servers.start("emulator", [sys.executable, "-m", "local.emulator"], environment(endpoint) | settings, port, ROOT)

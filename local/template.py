@@ -28,11 +28,16 @@ def _intrinsic(loader: Any, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return a template."""
+    document: dict[str, Any] = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506  a SafeLoader
+    return document
+
+
 @cache
 def load() -> dict[str, Any]:
     """Return the template; callers must not change it."""
-    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506  a SafeLoader
-    return document
+    return read(ROOT / "template.yaml")
 
 
 def resources(type_: str) -> dict[str, Any]:

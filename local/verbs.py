@@ -13,6 +13,8 @@ from cli.progress import Progress
 
 _USAGE = 2
 _ARCHITECTURES = ("arm64", "x86_64")
+# These read ARCHITECTURE in their environment.
+_BUILDS = {"build": ["-m", "samcli", "build"], "package": ["-m", "local.package"]}
 
 
 class VerbError(Exception):
@@ -74,11 +76,11 @@ def command(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[st
 
     An empty variable counts as missing. Each value is one whole argument, whatever it begins with.
     """
-    if name == "build":
+    if name in _BUILDS:
         _check_architecture(variables)
-        return ["-m", "samcli", "build"], dict(variables)
+        return _BUILDS[name], dict(variables)
     if name not in VERBS:
-        raise VerbError(f"usage: python -m local.verbs {'|'.join((*VERBS, 'build'))}")
+        raise VerbError(f"usage: python -m local.verbs {'|'.join((*VERBS, *_BUILDS))}")
     verb = VERBS[name]
     arguments = ["-m", verb.module, *filter(None, [verb.subcommand]), *_options(verb, variables)]
     if name == "campaign" and variables.get("YES") == "1":

@@ -56,8 +56,8 @@ class ApprovalWorld:
         session.mount("http://", InjectedTransport(SimulatorAdapter(self.simulator, self.clock.sleep), injector))
         tokens = TokenCache(
             fetch=TokenEndpoint(session, BASE_URL + TOKEN_PATH, lambda: CLIENT, SCOPES, self.clock),
-            secrets=Injected(self.secrets, injector),
-            secret_arn="token",
+            store=Injected(self.secrets, injector),
+            name="token",
             lease=Injected(self.lease, injector),
             clock=self.clock,
             telemetry=self.telemetry,

@@ -3,13 +3,20 @@
 import json
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from cxone_messaging.adapters.dynamodb.lease import CLOCK_SKEW_SECONDS, JUST_RELEASED_SECONDS, Grant, last_plausible
-from cxone_messaging.adapters.secrets import UnreadableSecretError
+from cxone_messaging.adapters.dynamodb.lease import (
+    CLOCK_SKEW_SECONDS,
+    JUST_RELEASED_SECONDS,
+    Grant,
+    LeaseTakenError,
+    last_plausible,
+)
+from cxone_messaging.adapters.secrets import BusyStoreError, UnreadableSecretError
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
@@ -27,6 +34,7 @@ from cxone_messaging.domain.schedule import (
     hold_seconds,
 )
 from cxone_messaging.domain.token_holds import STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
+from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.telemetry import Metric
 
 EPOCH = 1_795_000_000.0
@@ -171,20 +179,67 @@ class FakeConsentStore:
 class FakeSecretStore:
     """Secrets in a dictionary; `reads` and `writes` count."""
 
+    write_seconds = 9.0
+    spacing_seconds = 1000.0
+
     def __init__(self, **secrets: str) -> None:
         self.secrets = dict(secrets)
         self.reads = 0
         self.writes = 0
 
-    def read(self, arn: str) -> str:
+    def read(self, name: str) -> str:
         self.reads += 1
-        if arn not in self.secrets:
+        if name not in self.secrets:
             raise UnreadableSecretError("a secret has no text")
-        return self.secrets[arn]
+        return self.secrets[name]
 
-    def write(self, arn: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
         self.writes += 1
-        self.secrets[arn] = text
+        self.secrets[name] = text
+
+
+class FakeParameterStore(FakeSecretStore):
+    """Parameter Store's ways: no parameter before the first write, reads that lag, and so many requests a second."""
+
+    write_seconds = 3.0
+    spacing_seconds = 0.0
+
+    LAG_SECONDS = 1.0
+
+    def __init__(self, clock: Clock, requests_a_second: float = 40) -> None:
+        super().__init__()
+        self._clock = clock
+        self.requests_a_second = requests_a_second
+        self._before: dict[str, tuple[float, str | None]] = {}
+        self._requests: deque[float] = deque()
+        self._lock = threading.Lock()
+        self.throttled = 0
+
+    def read(self, name: str) -> str:
+        self._request()
+        with self._lock:
+            written_at, before = self._before.get(name, (float("-inf"), None))
+            if self._clock.monotonic() - written_at >= self.LAG_SECONDS:
+                return super().read(name)
+            if before is None:
+                raise UnreadableSecretError("a parameter has no text")
+            return before
+
+    def write(self, name: str, text: str) -> None:
+        self._request()
+        with self._lock:
+            self._before[name] = self._clock.monotonic(), self.secrets.get(name)
+            super().write(name, text)
+
+    def _request(self) -> None:
+        with self._lock:
+            now = self._clock.monotonic()
+            while self._requests and self._requests[0] <= now - 1:
+                self._requests.popleft()
+            if len(self._requests) >= self.requests_a_second:
+                self.throttled += 1
+                raise BusyStoreError("rate exceeded")
+            self._requests.append(now)
 
 
 class FakeRefreshLease:
@@ -201,7 +256,7 @@ class FakeRefreshLease:
         with self._lock:
             if self.owner != owner:
                 if now <= self.until <= now + seconds + CLOCK_SKEW_SECONDS:
-                    return None
+                    raise LeaseTakenError
                 soon = now + CLOCK_SKEW_SECONDS
                 if self.generation > generation and now - JUST_RELEASED_SECONDS <= self.released_at <= soon:
                     return None
@@ -353,6 +408,7 @@ class FakeBulkQueue:
 class _Queued:
     body: str
     visible_at: float
+    queued_at: float
     receives: int = 0
 
 
@@ -372,16 +428,21 @@ class FakeSqs:
 
     def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
         for record in records:
-            self.send(json.dumps(record.body()), round(delay))
+            self.send(json.dumps(record.body()), round(delay), record.queued_at)
         return [True] * len(records)
 
     def send_to_dead_letters(self, body: str, reason: str) -> bool:
         self.dead.append((body, reason))
         return True
 
-    def send(self, body: str, delay: float = 0) -> None:
+    def send(self, body: str, delay: float = 0, queued_at: float | None = None) -> None:
         assert delay <= 900, "SQS delays nothing for longer"
-        self._queued[uuid.uuid4().hex] = _Queued(body, self._clock.now() + delay)
+        now = self._clock.now()
+        self._queued[uuid.uuid4().hex] = _Queued(body, now + delay, now if queued_at is None else queued_at)
+
+    def queued_at(self, ids: Iterable[str]) -> dict[str, float]:
+        """Give when each of some records first came on the queue."""
+        return {id_: self._queued[id_].queued_at for id_ in ids}
 
     def receive(self, limit: int) -> dict[str, str]:
         received: dict[str, str] = {}

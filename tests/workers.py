@@ -232,7 +232,7 @@ def work_off_queue(
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))
     source = EventSource(environment["BULK_QUEUE_URL"], visibility_seconds)
     while not stop.exists():
-        source.work_off_one(lambda bodies, deadline: work(bodies, read, deadline))
+        source.work_off_one(lambda bodies, deadline: work(bodies, dict.fromkeys(bodies, time.time()), read, deadline))
     if report:
         with report.open("a") as file:
             file.write(json.dumps({"calls": calls, "cpu": time.process_time(), "polls": source.calls}) + "\n")

@@ -349,7 +349,7 @@ class World:
         if bodies:
             injector = injector or Injector()
             work = work_queue(self.parts(injector), InjectedQueue(self.queue, injector), InlineExecutor())
-            failed = work(bodies, read, Deadline.after(self.clock, seconds))
+            failed = work(bodies, self.queue.queued_at(bodies), read, Deadline.after(self.clock, seconds))
             self.queue.delete(set(bodies) - set(failed))
         return len(bodies)
 
@@ -365,8 +365,8 @@ class World:
         session.mount("http://", InjectedTransport(wire, injector))
         tokens = TokenCache(
             fetch=TokenEndpoint(session, BASE_URL + "/api/v2/oauth/token", lambda: CLIENT, (), self.clock),
-            secrets=Injected(self.secrets, injector),
-            secret_arn="token",
+            store=Injected(self.secrets, injector),
+            name="token",
             lease=Injected(self.lease, injector),
             clock=self.clock,
             telemetry=self.telemetry,

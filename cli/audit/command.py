@@ -22,7 +22,7 @@ from cli.target import Target, TargetError
 from cxone_messaging.domain.entries import Value
 from cxone_messaging.domain.times import format_time
 
-FAULTY, NOT_AUDITED = 1, 2
+FAULTY, NOT_AUDITED = 1, 3
 _SHOWN = 20
 _BETWEEN_SIGNS_OF_LIFE = 10_000
 
@@ -44,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Read, verify, export; return 0 if the ledger holds, 1 if it does not, 2 if nothing is verified."""
+    """Read, verify, export; return 0 if the ledger holds, 1 if it does not, 3 if nothing is verified."""
     progress = Progress(on_stderr=options.as_json)
     interrupt_on_signals()
     try:
@@ -91,12 +91,12 @@ def _run(options: Options, progress: Progress) -> int:
         progress.end("the ledger holds")
         return 0
     for fault in faults[:_SHOWN]:
-        progress.error(str(fault))
+        progress.finding(str(fault))
     if len(faults) > _SHOWN:
-        progress.error(
+        progress.finding(
             f"and {len(faults) - _SHOWN:,} more" + ("" if options.out else "; OUT=folder writes all of them to a file")
         )
-    progress.error(f"the ledger does not hold: {len(faults):,} fault{'' if len(faults) == 1 else 's'}")
+    progress.finding(f"the ledger does not hold: {len(faults):,} fault{'' if len(faults) == 1 else 's'}")
     return FAULTY
 
 

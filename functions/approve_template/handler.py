@@ -28,7 +28,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import BaseUrl, Identifier, Settings
+from cxone_messaging.platform.settings import BaseUrl, Identifier
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, ApproveTemplate
 from cxone_messaging.use_cases.approvals.once import Once
@@ -37,7 +37,7 @@ from cxone_messaging.use_cases.approvals.registration import Register
 from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from cxone_messaging.use_cases.journal import Journal
-from cxone_messaging.wiring import credentials, token_cache
+from cxone_messaging.wiring import TokenSettings, credentials, token_cache
 
 metrics = EmbeddedMetrics()
 
@@ -47,13 +47,11 @@ _NOT_BLANK = r"[^\s\u001c-\u001f\u0085\ufeff]"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class ApproveTemplateSettings(Settings):
+class ApproveTemplateSettings(TokenSettings):
     """The settings for validating and approving templates."""
 
     ledger_table: str
-    coordination_table: str
-    credentials_secret_arn: str
-    admin_token_secret_arn: str
+    admin_token_name: str
     webhook_secret_arn: str
     cxone_api_base_url: BaseUrl
     cxone_operator_id: Identifier = ""
@@ -83,7 +81,7 @@ def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) ->
     clock, session = SystemClock(), CxoneSession(SystemClock())
     url = settings.cxone_api_base_url + admin.TOKEN_PATH
     fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), admin.SCOPES, clock)
-    tokens = token_cache(fetch, settings.admin_token_secret_arn, settings.coordination_table, "admin", telemetry)
+    tokens = token_cache(settings, fetch, settings.admin_token_name, "admin", telemetry)
     rng = random.Random()  # noqa: S311  jitter is no secret
     return CxoneAdmin(settings.cxone_api_base_url, tokens, session, clock, rng)
 

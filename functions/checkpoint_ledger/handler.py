@@ -18,6 +18,7 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.settings import Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
+from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.checkpoint import CheckpointLedger
@@ -49,6 +50,7 @@ def use_case() -> CheckpointLedger:
     return checkpoint_ledger(ledger, SystemClock(), metrics)
 
 
+@answers_version_event
 def handler(_event: object, context: Any) -> dict[str, int]:
     """Make the checkpoints that are due.
 

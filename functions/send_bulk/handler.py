@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from cxone_messaging.adapters.queue import BulkQueue, SqsBulkQueue
+from cxone_messaging.adapters.queue import QUEUED_AT, BulkQueue, SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.names import NAME_LIMIT
 from cxone_messaging.domain.sms import SmsRequest
@@ -19,6 +19,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
+from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
@@ -68,7 +69,7 @@ def send_records(parts: SenderParts, executor: Executor | None = None) -> SendRe
 
 def work_queue(parts: SenderParts, queue: BulkQueue, executor: Executor | None = None) -> WorkQueue:
     """Compose the use case from its parts."""
-    return WorkQueue(send_records(parts, executor), queue)
+    return WorkQueue(send_records(parts, executor), queue, parts.clock, parts.telemetry)
 
 
 @cache
@@ -87,16 +88,29 @@ def read(body: str) -> BulkRecord | None:
         return None
 
 
+def queued_at(record: dict[str, Any]) -> float:
+    """Return when a record first came on the queue, in Unix seconds: one that was put back has it as an attribute."""
+    put_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    try:
+        first = float(record["messageAttributes"][QUEUED_AT]["stringValue"])
+    except (KeyError, ValueError):
+        return put_at
+    # Any producer may set any attribute. What is no instant in the past would not be accepted when it is put back.
+    return first if 0 < first <= put_at else put_at
+
+
+@answers_version_event
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Process one SQS batch of records."""
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}
+    first_seen = {record["messageId"]: queued_at(record) for record in event["Records"]}
     messages: dict[str, list[str]] = defaultdict(list)
 
     def on_result(message_id: str, label: str) -> None:
         messages[label].append(message_id)
 
     try:
-        failed = use_case()(bodies, read, Deadline.of_invocation(context, SystemClock()), on_result)
+        failed = use_case()(bodies, first_seen, read, Deadline.of_invocation(context, SystemClock()), on_result)
     finally:
         metrics.flush()
     # Each message's id is logged, in some forty bytes: two cents for a million messages.

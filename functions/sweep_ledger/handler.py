@@ -16,6 +16,7 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.settings import Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
+from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.upkeep.sweep import Sweep
@@ -49,6 +50,7 @@ def use_case() -> Sweep:
     return sweep(ledger, SystemClock(), metrics, settings.unknown_patience_minutes * 60)
 
 
+@answers_version_event
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
     """Do one run, and return its counts."""
     try:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from cli.progress import Progress
+from cli.target import LOCAL_NAME
 from local.local_target import LocalTarget
 from local.options import Options
 from local.processes import ServerError
@@ -106,10 +107,8 @@ class Client:
 
     def sweep(self):
         """Run the sweep, as its schedule does every few minutes; give what it found."""
-        functions = self.stack.client("lambda")
-        names = [each["FunctionName"] for each in functions.list_functions()["Functions"]]
-        (name,) = [each for each in names if each.endswith("sweep-ledger")]
-        return json.loads(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
+        answer = self.stack.client("lambda").invoke(FunctionName=f"{LOCAL_NAME}-sweep-ledger", Payload=b"{}")
+        return json.loads(answer["Payload"].read())
 
 
 def codes(answer):

@@ -9,6 +9,15 @@ from local.options import CLIENT_SECRET
 
 def secrets_of(stack: LocalTarget) -> dict[str, str]:
     """Read every secret of a stack that has sent something: each value by a name to call it."""
+    found = values_of_secrets(stack)
+    # The client's, one token or two, the webhook's, the callbacks', the pepper.
+    assert len(found) in {5, 6}, sorted(found)
+    assert CLIENT_SECRET in found.values()
+    return found
+
+
+def values_of_secrets(stack: LocalTarget) -> dict[str, str]:
+    """Read every secret of a stack: each value that is not empty, by a name to call it."""
     client = stack.client("secretsmanager")
     found = {}
     for secret in client.list_secrets()["SecretList"]:
@@ -20,9 +29,6 @@ def secrets_of(stack: LocalTarget) -> dict[str, str]:
         for name in ("clientSecret", "accessToken", "current", "previous", "value"):
             if values.get(name):
                 found[f"{secret['Name']}: {name}"] = values[name]
-    # The client's, one token or two, the webhook's, the callbacks', the pepper.
-    assert len(found) in {5, 6}, sorted(found)
-    assert CLIENT_SECRET in found.values()
     return found
 
 

@@ -31,10 +31,10 @@ def command(client, stack_folder, tmp_path_factory):
     return [sys.executable, "-m", "cli", "campaign", str(file), "--stack", str(stack_folder / "stack.json"), *arguments]
 
 
-def started(command):
+def started(command, **streams):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(  # noqa: S603
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **streams
     )
 
 
@@ -51,16 +51,16 @@ def test_it_is_previewed_then_interrupted_then_continued_and_nothing_is_sent_twi
         assert told in output
     assert taken(client) == []
 
-    with started([*command, "--yes"]) as interrupted:
+    with started([*command, "--yes"], stderr=subprocess.PIPE) as interrupted:
         output = ""
         while "submitted 15 of" not in output:
             line = interrupted.stdout.readline()
             assert line, output
             output += line
         interrupted.send_signal(signal.SIGINT)
-        output += interrupted.stdout.read()
-    assert interrupted.returncode == 130, output
-    assert "To continue, run the same command again" in output
+        rest, errors = interrupted.communicate()
+    assert interrupted.returncode == 130, output + rest
+    assert "To continue, run the same command again" in errors
 
     with started([*command, "--yes"]) as continued:
         output = continued.stdout.read()

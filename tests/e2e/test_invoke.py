@@ -12,7 +12,9 @@ from local.processes import free_port
 @pytest.fixture
 def run(capsys, stack, stack_folder):
     def run(event, stack_file=stack_folder / "stack.json"):
-        return invoke.run(event, str(stack_file)), capsys.readouterr().out
+        code = invoke.run(event, str(stack_file))
+        printed = capsys.readouterr()
+        return code, printed.err if code else printed.out
 
     return run
 

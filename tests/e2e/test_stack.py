@@ -24,6 +24,7 @@ from local.stack import down, up
         ({"SIMULATOR_PORT": "65536"}, "SIMULATOR_PORT is '65536'"),
         ({"MINISTACK_PORT": "8090"}, "the same"),
         ({"CXONE_SMS_BASE_URL": "https://cxone.example"}, "CXONE_API_BASE_URL"),
+        ({"TOKEN_STORE": "dynamodb"}, "secretsmanager or ssm"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(environment, told):

@@ -28,6 +28,7 @@ CALL_FOR_A_PERSON = {
     Metric.MESSAGES_STILL_UNKNOWN,
     Metric.INTERNAL_ERRORS,
     Metric.BROKEN_CHAINS,
+    Metric.BULK_RECORD_AGE,
 }
 
 # What AWS's services report, of what is watched here: their own documentation's names, and whose they are told for.
@@ -207,11 +208,12 @@ class TestAlarms:
 class TestTopic:
     def test_it_is_encrypted_with_a_key_that_cloudwatch_may_use(self):
         (key,) = template.resources("AWS::KMS::Key")
-        assert template.resources("AWS::SNS::Topic")[TOPIC] == {"KmsMasterKeyId": {"Ref": key}}
+        assert template.resources("AWS::SNS::Topic")[TOPIC]["KmsMasterKeyId"]["Fn::If"][2] == {"Ref": key}
         policy = template.resources("AWS::KMS::Key")[key]["KeyPolicy"]
         (granted,) = (each for each in policy["Statement"] if "Service" in each["Principal"])
         assert granted["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
         assert set(granted["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+        assert granted["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
     def test_only_this_stacks_alarms_may_publish_and_nothing_without_tls(self):
         (policy,) = template.resources("AWS::SNS::TopicPolicy").values()

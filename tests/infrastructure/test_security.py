@@ -6,13 +6,22 @@ import pytest
 import yaml
 
 from local import template
+from tests import roles, transformed
 
 TEMPLATE = template.load()
 TABLES = template.resources("AWS::DynamoDB::Table")
 QUEUES = template.resources("AWS::SQS::Queue")
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 (API,) = template.resources("AWS::Serverless::Api").values()
-OVERWRITING = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLDelete"}
+OVERWRITING = {
+    "UpdateTimeToLive",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "PartiQLUpdate",
+    "PartiQLDelete",
+}
 
 
 def denials(policy):
@@ -39,11 +48,6 @@ def test_queues_are_reached_over_tls_only():
     ]
     assert {each["Ref"] for each in queues} == set(QUEUES)
     assert over_tls_only("sqs") in denials(policy)
-
-
-@pytest.mark.parametrize("queue", QUEUES)
-def test_a_queue_is_encrypted(queue):
-    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
 
 
 def test_nobody_changes_or_removes_an_entry():
@@ -83,6 +87,70 @@ def test_each_exception_has_its_reason(file, key):
     text = (template.ROOT / file).read_text()
     skipped = yaml.safe_load(text)[key]
     assert skipped == re.findall(r"^  - (\w+) +# \w.+$", text, re.MULTILINE)
+
+
+CHECKLIST = (template.ROOT / "docs" / "security.md").read_text()
+
+
+def test_the_checklist_says_who_reads_and_writes_each_store():
+    assert roles.table_in_document(roles.STORES_DOCUMENT) == roles.stores_table(), "python -m tests.roles writes it"
+
+
+def test_every_action_of_a_role_is_a_read_or_a_write():
+    """Otherwise the checklist's table would leave it out."""
+    used = {action for each in FUNCTIONS for one in roles.statements(each) for action in roles.as_list(one["Action"])}
+    assert used <= roles.KNOWN_ACTIONS
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"),
+        *("AWS::Logs::LogGroup", "AWS::SNS::Topic"),
+    ],
+)
+def test_the_checklist_says_how_long_each_store_keeps_what(type_):
+    data = CHECKLIST.partition("## Data")[2].partition("\n## ")[0]
+    assert {id_ for id_ in template.resources(type_) if f"`{id_}`" not in data} == set()
+
+
+# The properties by which CloudFormation gives a resource a name that is not generated.
+NAMED_BY = {
+    *("FunctionName", "LayerName", "LogGroupName", "DashboardName", "TableName", "QueueName", "TopicName", "RoleName"),
+    *("AlarmName", "BucketName", "Name", "AliasName", "StageName"),
+}
+
+
+def test_the_checklist_names_every_fixed_name():
+    names = CHECKLIST.partition("## Names")[2].partition("\n## ")[0]
+    fixed = {}
+    for id_, each in TEMPLATE["Resources"].items():
+        for name in NAMED_BY & set(each.get("Properties", {})):
+            value = each["Properties"][name]
+            if name not in {"StageName", "FunctionName"} or "StackName" in str(value):
+                fixed[id_] = value.get("Fn::Sub", value.get("Ref")) if isinstance(value, dict) else value
+    written = {
+        id_: re.sub(r"\$\{AWS::StackName\}|^AWS::StackName$", "<stack>", str(name)) for id_, name in fixed.items()
+    }
+    assert len(written) > len(FUNCTIONS)
+    assert all("<stack>" in name for name in written.values()), "two stacks would clash"
+    functions = {
+        f"<stack>-{FUNCTIONS[each]['CodeUri'].removeprefix('functions/').replace('_', '-')}" for each in FUNCTIONS
+    }
+    assert functions <= set(written.values())
+    assert {name for name in written.values() if f"`{name}`" not in names} - functions == set()
+    assert "`<stack>-send-message` and so on" in names
+
+
+def test_the_checklist_names_everything_that_outlives_the_stack():
+    names = CHECKLIST.partition("These stay behind on purpose")[2].partition("\n## ")[0]
+    kept = {
+        each["Type"] if each["Type"] == "AWS::Lambda::Version" else id_
+        for id_, each in transformed.transformed().items()
+        if each.get("DeletionPolicy") == "Retain"
+    }
+    assert {"LedgerTable", "ConsentsTable", "PepperSecret"} <= kept
+    assert {each for each in kept if f"`{each}`" not in names} == set()
 
 
 @pytest.mark.parametrize(

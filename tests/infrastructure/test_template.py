@@ -131,7 +131,7 @@ class TestFunctions:
     def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):
         variables = template.variables(function)
         calls_cxone = {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"} & set(variables)
-        for secret in ("CredentialsSecret", "SmsTokenSecret", "AdminTokenSecret"):
+        for secret in ("CredentialsSecret", "SmsTokenSecret", "AdminTokenSecret", "sms-token", "admin-token"):
             allowed = any(is_of(each["Resource"], secret) for each in statements(function))
             assert not allowed or calls_cxone
 
@@ -150,8 +150,9 @@ class TestFunctions:
         assert int(minute[1]) >= COMPLETE_AFTER.total_seconds() / 60
 
     def test_nobody_gets_a_role_in_another_way(self):
-        kinds = {each["Type"] for each in TEMPLATE["Resources"].values()}
-        assert not {kind for kind in kinds if kind.startswith("AWS::IAM::")}
+        """CodeDeploy's role and what the key asks for are judged in test_organisation.py."""
+        named = {id_ for id_, each in TEMPLATE["Resources"].items() if each["Type"].startswith("AWS::IAM::")}
+        assert named == {"CodeDeployRole", "ReadingUnderTheKey", "WritingUnderTheKey"}
 
 
 class TestApi:
@@ -287,7 +288,10 @@ class TestTables:
     @pytest.mark.parametrize("table", template.resources("AWS::DynamoDB::Table"))
     def test_every_table_is_encrypted_and_paid_by_use(self, table):
         properties = template.resources("AWS::DynamoDB::Table")[table]
-        assert properties["SSESpecification"] == {"SSEEnabled": True}
+        assert (properties["SSESpecification"]["SSEEnabled"], properties["SSESpecification"]["SSEType"]) == (
+            True,
+            "KMS",
+        )
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
     def test_the_ledgers_keys_are_those_of_the_interface(self):
@@ -333,7 +337,42 @@ def test_an_output_of_the_interface(output):
 
 
 def test_no_parameter_is_a_secret():
-    assert not [name for name in TEMPLATE["Parameters"] if re.search("secret|token|password|pepper", name.lower())]
+    told = {name for name in TEMPLATE["Parameters"] if re.search("secret|token|password|pepper", name.lower())}
+    assert told == {"TokenStore"}  # a choice
+    assert TEMPLATE["Parameters"]["TokenStore"]["AllowedValues"] == ["secretsmanager", "ssm"]
+
+
+class TestTokenStore:
+    """`TokenStore`: the tokens are in one store, and nothing is paid for in the other."""
+
+    @pytest.mark.parametrize("secret", ["SmsTokenSecret", "AdminTokenSecret"])
+    def test_a_token_has_a_secret_only_where_it_is_in_secrets_manager(self, secret):
+        assert TEMPLATE["Resources"][secret]["Condition"] == "TokensInSecretsManager"
+
+    def test_the_conditions_are_the_two_choices(self):
+        conditions = {name: TEMPLATE["Conditions"][name] for name in ("TokensInSsm", "TokensInSecretsManager")}
+        assert conditions == {
+            "TokensInSsm": {"Fn::Equals": [{"Ref": "TokenStore"}, "ssm"]},
+            "TokensInSecretsManager": {"Fn::Equals": [{"Ref": "TokenStore"}, "secretsmanager"]},
+        }
+
+    @pytest.mark.parametrize(
+        ("function", "family"),
+        [("SendMessageFunction", "Sms"), ("SendBulkFunction", "Sms"), ("ApproveTemplateFunction", "Admin")],
+    )
+    def test_a_function_is_told_the_name_that_its_role_may_reach(self, function, family):
+        own = template.variables(function)
+        assert own["TOKEN_STORE"] == {"Ref": "TokenStore"}
+        condition, parameter, secret = own[f"{family.upper()}_TOKEN_NAME"]["Fn::If"]
+        assert (condition, secret) == ("TokensInSsm", {"Ref": f"{family}TokenSecret"})
+        resources = [each["Resource"] for each in statements(function, "ssm") if "ssm:GetParameter" in each["Action"]]
+        arn = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter" + parameter["Fn::Sub"]
+        assert resources == [{"Fn::Sub": arn}]
+
+    def test_a_parameters_name_may_follow_a_stack_of_any_name(self):
+        """Parameter Store refuses names that begin with aws or ssm, which a stack's name may."""
+        own = template.variables("SendMessageFunction")["SMS_TOKEN_NAME"]["Fn::If"][1]["Fn::Sub"]
+        assert own.startswith("/cxone-messaging/${AWS::StackName}/")
 
 
 @pytest.mark.parametrize("secret", ["WebhookSecret", "CallbackSecret"])

@@ -81,3 +81,52 @@ def test_a_canary_lasts_longer_than_its_alarms_look_back():
     preference = GLOBALS["DeploymentPreference"]
     minutes = int(re.fullmatch(r"Canary10Percent(\d+)Minutes", preference["Type"])[1])
     assert all(minutes * 60 > seconds_watched(ALARMS[each["Ref"]]) for each in preference["Alarms"])
+
+
+SIGNING = {
+    "SecretStringTemplate": '{"previous": ""}',
+    "GenerateStringKey": "current",
+    "PasswordLength": 64,
+    "ExcludeUppercase": True,
+    "ExcludePunctuation": True,
+    "RequireEachIncludedType": False,
+    "ExcludeCharacters": "ghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+}
+# What each secret is first made of. **Do not change a line of it, nor this test.**
+FIRST_VALUES = {
+    "CredentialsSecret": {"SecretString": '{"clientId": "", "clientSecret": ""}'},
+    "SmsTokenSecret": {"SecretString": "{}"},
+    "AdminTokenSecret": {"SecretString": "{}"},
+    "WebhookSecret": {"GenerateSecretString": SIGNING},
+    "CallbackSecret": {"GenerateSecretString": SIGNING},
+    "PepperSecret": {"GenerateSecretString": {"PasswordLength": 64, "ExcludePunctuation": True}},
+}
+
+
+def test_no_deployment_replaces_the_value_of_a_secret():
+    """CloudFormation makes a new value when, and only when, one of these properties changes (its reference of
+    AWS::SecretsManager::Secret; aws-cloudformation/cloudformation-coverage-roadmap issues 1161 and 2210).
+    `UpdateReplacePolicy` does not stand against that. A new pepper loses every consent."""
+    secrets = template.resources("AWS::SecretsManager::Secret")
+    values = ("SecretString", "GenerateSecretString")
+    assert {id_: {key: each[key] for key in values if key in each} for id_, each in secrets.items()} == FIRST_VALUES
+
+
+RUNBOOK = (template.ROOT / "docs" / "runbook.md").read_text()
+
+
+def test_a_redrive_names_its_destination():
+    """Without it the task of a record that the function put aside fails, after it was accepted (SQS developer guide,
+    "Dead-letter queue redrive": CouldNotDetermineMessageSource)."""
+    commands = [line for line in RUNBOOK.splitlines() if "start-message-move-task" in line]
+    assert commands
+    assert all("--destination-arn" in each for each in commands)
+
+
+def test_no_query_that_counts_from_the_end_is_put_to_pages():
+    """As text, the AWS CLI puts `--query` to each page, and ListVersionsByFunction has 50 versions a page (AWS CLI user
+    guide, "Filter AWS CLI output")."""
+    joined = RUNBOOK.replace("\\\n", " ")
+    counting = [line for line in joined.splitlines() if "aws " in line and "list-versions-by-function" in line]
+    assert counting
+    assert all("--output json" in each and "--query" not in each for each in counting)

@@ -54,6 +54,12 @@ def bulk_queue(sqs, dead_letter_queue):
 
 
 @pytest.fixture
+def token_store():
+    """Give the store of the shared tokens; a test that is about it parametrizes this."""
+    return "secretsmanager"
+
+
+@pytest.fixture
 def environment(
     emulator,
     simulator,
@@ -63,11 +69,15 @@ def environment(
     coordination_table,
     bulk_queue,
     dead_letter_queue,
+    token_store,
 ):
     """Give what a sending function finds in its environment."""
 
     def secret(text):
         return secrets_manager.create_secret(Name=uuid.uuid4().hex, SecretString=text)["ARN"]
+
+    def token(name):
+        return f"/cxone-messaging/{uuid.uuid4().hex}/{name}" if token_store == "ssm" else secret("{}")
 
     return {
         "AWS_ENDPOINT_URL": emulator,
@@ -77,8 +87,9 @@ def environment(
         "COORDINATION_TABLE": coordination_table,
         "PEPPER_SECRET_ARN": secret(PEPPER),
         "CREDENTIALS_SECRET_ARN": secret(json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"})),
-        "SMS_TOKEN_SECRET_ARN": secret("{}"),
-        "ADMIN_TOKEN_SECRET_ARN": secret("{}"),
+        "TOKEN_STORE": token_store,
+        "SMS_TOKEN_NAME": token("sms-token"),
+        "ADMIN_TOKEN_NAME": token("admin-token"),
         "WEBHOOK_SECRET_ARN": secret(json.dumps({"current": WEBHOOK_SECRET, "previous": ""})),
         "CALLBACK_SECRET_ARN": secret(json.dumps({"current": CALLBACK_SECRET, "previous": ""})),
         "CXONE_SMS_BASE_URL": simulator,

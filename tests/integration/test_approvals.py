@@ -29,7 +29,7 @@ def approval_settings(environment, simulator, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CXONE_API_BASE_URL", simulator)
-    monkeypatch.setenv("ADMIN_TOKEN_SECRET_ARN", environment["SMS_TOKEN_SECRET_ARN"])
+    monkeypatch.setenv("ADMIN_TOKEN_NAME", environment["SMS_TOKEN_NAME"])
     factories = (aws.dynamodb, aws.secrets_manager)
     for factory in factories:
         factory.cache_clear()

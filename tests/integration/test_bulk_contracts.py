@@ -5,13 +5,14 @@ import json
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.adapters.queue import QUEUED_AT, SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord, batch_index
 from cxone_messaging.domain.consents import Consent, ConsentStatus
 from cxone_messaging.domain.entries import Draft, EntryType
@@ -361,6 +362,13 @@ class TestSqsBulkQueue:
         )
         assert queue.put([record(1)], delay) == [True]
         assert told[0]["Entries"][0]["DelaySeconds"] == (0 if delay < 0 else 900)
+
+    def test_a_record_that_is_put_back_keeps_its_first_instant(self, sqs, bulk_queue):
+        queue = SqsBulkQueue(sqs, bulk_queue)
+        assert queue.put([replace(record(1), queued_at=1795350000.5), record(2)]) == [True, True]
+        received = sqs.receive_message(QueueUrl=bulk_queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+        told = {json.loads(each["Body"])["reference"]: each.get("MessageAttributes") for each in received["Messages"]}
+        assert told == {"r1": {QUEUED_AT: {"DataType": "Number", "StringValue": "1795350000.500"}}, "r2": None}
 
     def test_a_queue_that_is_not_there_takes_nothing(self, sqs, bulk_queue):
         nowhere = SqsBulkQueue(sqs, bulk_queue + "0", bulk_queue + "0")

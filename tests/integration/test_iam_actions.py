@@ -130,9 +130,20 @@ def test_each_function_has_a_drive():
     assert set(DRIVES) == set(FUNCTIONS)
 
 
+# A function that calls CXone has a token, in the one store or in the other.
+CASES = [
+    (function, token_store)
+    for function in FUNCTIONS
+    for token_store in roles.TOKEN_STORES
+    if token_store == "secretsmanager" or "TOKEN_STORE" in template.variables(LOGICAL_IDS[function])
+]
+
+
 @pytest.mark.usefixtures("opted_in")
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_allows_just_what_its_function_does(function, functions, environment, ledger, simulator, monkeypatch):
+@pytest.mark.parametrize(("function", "token_store"), CASES)
+def test_a_role_allows_just_what_its_function_does(
+    function, token_store, functions, environment, ledger, simulator, monkeypatch
+):
     monkeypatch.setenv("CXONE_REQUESTS_PER_SECOND", "2")
     recorded, subjects = set(), set()
     names = resources_in(template.variables(LOGICAL_IDS[function]), environment)
@@ -143,7 +154,7 @@ def test_a_role_allows_just_what_its_function_does(function, functions, environm
 
     aws._session().register("before-parameter-build", record)
     DRIVES[function](Drive(function, functions, ledger, simulator))
-    assert recorded == allowed(function)
+    assert recorded == allowed(function, token_store)
     used = defaultdict(list)
     for subject in subjects:
         used[f"{subject.partition('#')[0]}#*"].append(subject)
@@ -174,11 +185,16 @@ class Drive:
 
 def resources_in(variables, environment):
     """Name the template's resources by what a function finds of them in its environment."""
-    return {
+    names = {
         environment[name]: value["Ref"]
         for name, value in variables.items()
         if isinstance(value, dict) and value.get("Ref") in template.load()["Resources"]
     }
+    for name in {"SMS_TOKEN_NAME", "ADMIN_TOKEN_NAME"} & variables.keys():
+        _, parameter, secret = variables[name]["Fn::If"]
+        path = parameter["Fn::Sub"].rpartition("/")[2]
+        names[environment[name]] = roles.PARAMETER + path if environment["TOKEN_STORE"] == "ssm" else secret["Ref"]
+    return names
 
 
 def needed(model, params, names):
@@ -192,7 +208,7 @@ def needed(model, params, names):
         case "BatchGetItem":
             return [("dynamodb:BatchGetItem", names[table]) for table in params["RequestItems"]]
         case name:
-            (named,) = (params[key] for key in ("TableName", "SecretId", "QueueUrl") if key in params)
+            (named,) = (params[key] for key in ("TableName", "SecretId", "QueueUrl", "Name") if key in params)
             index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
             return [(f"{service}:{BATCHES.get(name, name)}", names[named] + index)]
 
@@ -211,11 +227,11 @@ def inserted(params):
             yield dict(zip(names, each["Parameters"], strict=True))["subject"]["S"]
 
 
-def allowed(function):
+def allowed(function, token_store):
     """Read a role off the template, as needed() tells it, without what Lambda itself does."""
     return {
         (action, roles.resource_name(resource))
-        for statement in roles.statements(LOGICAL_IDS[function])
+        for statement in roles.statements(LOGICAL_IDS[function], token_store)
         for action in roles.as_list(statement["Action"])
         if action not in OF_LAMBDA
         for resource in roles.as_list(statement["Resource"])

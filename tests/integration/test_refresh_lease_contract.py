@@ -2,10 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease, LeaseTakenError
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from cxone_messaging.domain.token_holds import STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold
@@ -32,7 +33,9 @@ DOWN = Hold(Cause.UNAVAILABLE, 40)
 
 
 def acquire(lease, owner, generation=0, now=NOW, accepted=0):
-    return lease.acquire(generation, owner, now, SECONDS, accepted) is not None
+    with suppress(LeaseTakenError):
+        return lease.acquire(generation, owner, now, SECONDS, accepted) is not None
+    return False
 
 
 def held_back(lease, now=NOW, **options):
@@ -45,6 +48,14 @@ def test_the_first_gets_it_and_nobody_else_meanwhile(lease):
     assert acquire(lease, "a") is True
     assert acquire(lease, "b") is False
     assert acquire(lease, "b", now=NOW + SECONDS) is False
+
+
+def test_who_finds_it_taken_is_told_so_and_who_must_read_the_token_again_is_not(lease):
+    assert acquire(lease, "a") is True
+    with pytest.raises(LeaseTakenError):
+        lease.acquire(0, "b", NOW, SECONDS)
+    lease.release("a", 1, NOW)
+    assert lease.acquire(0, "b", NOW, SECONDS) is None
 
 
 def test_a_repeated_request_for_it_finds_it_taken_by_itself(lease):
@@ -252,7 +263,7 @@ class TestTheItem:
         right, right_clock = checked(SystemClock())
         wrong, wrong_clock = checked(SetClock(SystemClock(), skew))
         assert right.acquire(0, "a", right_clock.now(), SECONDS) is not None
-        assert wrong.acquire(0, "b", wrong_clock.now(), SECONDS) is None
+        assert acquire(wrong, "b", now=wrong_clock.now()) is False
         right.release("a", 0, right_clock.now(), failures=1, hold=DOWN)
         with pytest.raises(HeldBackError) as caught:
             wrong.acquire(0, "b", wrong_clock.now(), SECONDS)

@@ -188,6 +188,7 @@ def pace(environment, *, seconds):
         process.join()
 
 
+@pytest.mark.parametrize("token_store", ["secretsmanager", "ssm"])
 @pytest.mark.parametrize(
     "holder_dies",
     [False, pytest.param(True, marks=pytest.mark.skipif(not PROOF, reason="a lease lasts long: make proof"))],

@@ -13,7 +13,7 @@ from cxone_messaging.use_cases.journal import Journal
 from local.options import ROOT
 from tests.fakes import FakeClock
 
-NOTHING_SAID = 2
+NOTHING_SAID = 3
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
 
 

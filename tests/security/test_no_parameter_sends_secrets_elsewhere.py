@@ -8,17 +8,17 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from cxone_messaging.platform import settings
 from local import template
 from local.options import Options
 from local.processes import ServerError
+from tests import functions
 
 PARAMETERS = template.load()["Parameters"]
 TEXTS = [name for name, each in PARAMETERS.items() if each["Type"] == "String" and "AllowedValues" not in each]
 URLS = ["CxoneSmsBaseUrl", "CxoneApiBaseUrl", "WebhookBaseUrl"]
 NAMES = ["CxoneAccount", "CxoneOrg"]
 IDENTIFIERS = ["CxoneCampaignId", "CxoneOperatorId"]
-MODELS = [each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, settings.Settings)]
+MODELS = [model for name in functions.NAMES for model in functions.settings_of(functions.module(name))]
 
 GOOD_URLS = [
     "https://acme.my.cxone.com",

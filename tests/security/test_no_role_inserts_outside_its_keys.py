@@ -51,6 +51,8 @@ def subject(kind: str) -> str:
 
 def arn(resource: dict[str, Any]) -> str:
     name = roles.resource_name(resource)
+    if name.startswith(roles.PARAMETER):
+        return f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/cxone-messaging/stack/{name.removeprefix(roles.PARAMETER)}"
     type_ = template.load()["Resources"][name.partition("/")[0]]["Type"]
     match type_:
         case "AWS::DynamoDB::Table":
@@ -64,7 +66,7 @@ def arn(resource: dict[str, Any]) -> str:
     raise ValueError(type_)
 
 
-def role(function: str) -> dict[str, Any]:
+def role(function: str, token_store: str | None = None) -> dict[str, Any]:
     """Return a function's policies as CloudFormation would write them, AWS's own among them, as one."""
     statements = [
         {
@@ -75,7 +77,7 @@ def role(function: str) -> dict[str, Any]:
                 if key in each
             },
         }
-        for each in roles.written(function)
+        for each in roles.written(function, token_store)
     ]
     return {"Version": "2012-10-17", "Statement": statements + roles.managed_statements(function)}
 

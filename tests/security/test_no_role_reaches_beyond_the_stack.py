@@ -1,8 +1,8 @@
 """Claim: a function whose code is taken over can do what the threat model's table of roles says, and nothing else.
 
-So no policy that SAM attaches gives it another stack's queues or log groups. Each function is tried with every action
-that any role names, on every resource of the stack and on one of somebody else's; the evaluator is that of
-`test_no_role_inserts_outside_its_keys`, whose matrix of keys is not repeated here.
+So no policy that SAM attaches gives it another stack's queues or log groups. For each `TokenStore`, each function is
+tried with every action that any role names, on every resource of the stack and on some of somebody else's; the
+evaluator is that of `test_no_role_inserts_outside_its_keys`, whose matrix of keys is not repeated here.
 """
 
 import itertools
@@ -28,10 +28,12 @@ KINDS = {
     "sqs": "AWS::SQS::Queue",
     "logs": "AWS::Logs::LogGroup",
 }
+TOKENS = [f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/cxone-messaging/stack/{name}-token" for name in ("sms", "admin")]
 FOREIGN = {
     "dynamodb": [f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/Another"],
     "secretsmanager": [f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:Another-AbCdEf"],
     "sqs": [f"arn:aws:sqs:us-east-1:{ACCOUNT}:Another"],
+    "ssm": [f"{TOKENS[0].replace('stack', 'another')}", f"{TOKENS[0]}/more", f"{TOKENS[0]}2"],
     # One that begins as ours does, too.
     "logs": [f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/lambda/{name}:*" for name in ("other", "FunctionLogs2")],
 }
@@ -54,6 +56,8 @@ def resources(action: str) -> list[str]:
     service = action.partition(":")[0]
     if service == "xray":
         return ["*"]
+    if service == "ssm":
+        return TOKENS + FOREIGN[service]
     ours = [{"Ref": id_} for id_ in template.resources(KINDS[service])]
     arns = [arn(each) for each in ours + (INDEXES if action == "dynamodb:Query" else [])] + FOREIGN[service]
     if service != "logs":
@@ -64,7 +68,7 @@ def resources(action: str) -> list[str]:
     return [each for each in groups if each != OWN_LOGS]  # which is there already
 
 
-def call(function: str, action: str, resource: str, policy: dict[str, Any] | None = None) -> dict[str, Any]:
+def call(action: str, resource: str, policy: dict[str, Any]) -> dict[str, Any]:
     return {
         "request": {
             "principal": f"arn:aws:iam::{ACCOUNT}:role/function",
@@ -72,7 +76,7 @@ def call(function: str, action: str, resource: str, policy: dict[str, Any] | Non
             "resource": {"resource": resource, "accountId": ACCOUNT},
             "contextVariables": {},
         },
-        "identityPolicies": [{"name": "role", "policy": policy or role(function)}],
+        "identityPolicies": [{"name": "role", "policy": policy}],
         "serviceControlPolicies": [
             {"orgIdentifier": "r-root", "policies": [{"name": "everything", "policy": ADMINISTRATOR}]}
         ],
@@ -80,12 +84,12 @@ def call(function: str, action: str, resource: str, policy: dict[str, Any] | Non
     }
 
 
-def told(function: str, action: str, resource: str) -> bool:
+def told(function: str, action: str, resource: str, token_store: str) -> bool:
     """Whether the table says that a function may do this."""
     name = action.partition(":")[2]
     written = any(
         action in roles.as_list(each["Action"]) and resource in [arn(one) for one in roles.as_list(each["Resource"])]
-        for each in roles.statements(function)
+        for each in roles.statements(function, token_store)
     )
     left = roles.left_of_managed(function)
     in_the_group = name in left.get("FunctionLogs", []) and resource.startswith(f"{OWN_LOGS}:")
@@ -93,14 +97,16 @@ def told(function: str, action: str, resource: str) -> bool:
 
 
 @needs_npm
-def test_no_role_reaches_beyond_the_table_in_the_threat_model():
+@pytest.mark.parametrize("token_store", roles.TOKEN_STORES)
+def test_no_role_reaches_beyond_the_table_in_the_threat_model(token_store):
     cases = [
         (function, action, resource)
         for function, action in itertools.product(roles.FUNCTIONS, ACTIONS)
         for resource in resources(action)
     ]
-    allowed = is_allowed([call(*case) for case in cases])
-    assert [case for case, may in zip(cases, allowed, strict=True) if may != told(*case)] == []
+    policies = {function: role(function, token_store) for function in roles.FUNCTIONS}
+    allowed = is_allowed([call(action, resource, policies[function]) for function, action, resource in cases])
+    assert [case for case, may in zip(cases, allowed, strict=True) if may != told(*case, token_store)] == []
     assert 0 < sum(allowed) < len(cases)
 
 
@@ -112,7 +118,7 @@ def test_without_its_denial_a_role_could_write_to_any_log():
         {**role(each), "Statement": [one for one in role(each)["Statement"] if one["Effect"] == "Allow"]}
         for each in roles.FUNCTIONS
     ]
-    assert all(is_allowed([call("", "logs:PutLogEvents", resource, policy) for policy in bare]))
+    assert all(is_allowed([call("logs:PutLogEvents", resource, policy) for policy in bare]))
 
 
 @pytest.mark.parametrize("function", roles.FUNCTIONS)
@@ -138,3 +144,23 @@ def test_one_function_takes_records_off_the_queue_and_none_off_the_dead_letters(
         for resource in roles.as_list(each["Resource"])
     }
     assert may_take == {("SendBulkFunction", "BulkQueue")}
+
+
+@pytest.mark.parametrize("function", ["SendMessageFunction", "SendBulkFunction", "ApproveTemplateFunction"])
+def test_a_role_reaches_its_token_in_the_chosen_store_only(function):
+    family = "Admin" if function == "ApproveTemplateFunction" else "Sms"
+    tokens = {
+        token_store: {
+            (action, roles.resource_name(resource))
+            for each in roles.statements(function, token_store)
+            for action in roles.as_list(each["Action"])
+            for resource in roles.as_list(each["Resource"])
+            if "token" in roles.resource_name(resource).lower()
+        }
+        for token_store in roles.TOKEN_STORES
+    }
+    secret, parameter = f"{family}TokenSecret", f"{roles.PARAMETER}{family.lower()}-token"
+    assert tokens == {
+        "secretsmanager": {(f"secretsmanager:{verb}SecretValue", secret) for verb in ("Get", "Put")},
+        "ssm": {(f"ssm:{verb}Parameter", parameter) for verb in ("Get", "Put")},
+    }

@@ -34,12 +34,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("field", ["subject", "detail"])
-def test_a_fault_is_one_line_of_what_can_be_seen(text, field):
+@pytest.mark.parametrize("stream", ["finding", "error"])
+def test_a_fault_is_one_line_of_what_can_be_seen(text, field, stream):
     fault = replace(Fault("message#1", 1, Kind.CHANGED, "detail"), **{field: text})
     shown = io.StringIO()
     progress = Progress()
-    progress.console = Console(file=shown, force_terminal=True, highlight=False, width=400)
-    progress.error(str(fault))
+    progress.console = progress.errors = Console(file=shown, force_terminal=True, highlight=False, width=400)
+    getattr(progress, stream)(str(fault))
     line = shown.getvalue().removeprefix("\x1b[31m").removesuffix("\x1b[0m\n")
     assert not [each for each in line if unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     assert "[bold green]" not in text or "[bold green]" in line

@@ -10,9 +10,17 @@ from cli import app, invoke
 from cli.audit import command as audit
 from cli.campaign import command as campaign
 from cli.campaign.plan import BATCH_MESSAGES, MAXIMUM_BATCH_MESSAGES
+from cli.restore import command as restore
 from local.options import ROOT
 
-CODES = {"campaign": {0, 1, 2, 3, 130}, "audit": {0, 1, 2, 130}, "invoke": {0, 1, 2}}
+CODES = {
+    "campaign": {0, 1, 2, 3, 130},
+    "audit": {0, 1, 2, 3, 130},
+    "invoke": {0, 1, 2},
+    "doctor": {0, 1, 2, 130},
+    "smoke": {0, 1, 2, 130},
+    "restore": {0, 1, 2, 3, 130},
+}
 
 
 def help_of(monkeypatch, capsys, *arguments):
@@ -33,7 +41,7 @@ def test_each_subcommand_tells_its_exit_codes(monkeypatch, capsys):
 
 
 def test_help_and_completion_import_nothing_slow():
-    slow = ("boto3", "requests", "phonenumbers", "cli.campaign.command", "cli.audit.command")
+    slow = ("boto3", "requests", "phonenumbers", "cli.campaign.command", "cli.audit.command", "cli.restore.command")
     code = f"import cli.app, sys; assert not {slow} & sys.modules.keys()".replace("not (", "not {").replace(
         ") &", "} &"
     )
@@ -46,7 +54,7 @@ def called(monkeypatch):
 
     def called(*arguments):
         asked = []
-        for module in (audit, campaign):
+        for module in (audit, campaign, restore):
             monkeypatch.setattr(module, "run", lambda options: asked.append(options) or 0)
         run = lambda event, stack, as_json: asked.append(SimpleNamespace(stack=stack, as_json=as_json)) or 0  # noqa: E731
         monkeypatch.setattr(invoke, "run", run)
@@ -58,7 +66,7 @@ def called(monkeypatch):
     return called
 
 
-@pytest.mark.parametrize("subcommand", [["audit"], ["campaign", "people.csv"], ["invoke", "event.json"]])
+@pytest.mark.parametrize("subcommand", [["audit"], ["campaign", "people.csv"], ["invoke", "event.json"], ["restore"]])
 def test_the_stack_may_be_named_before_and_after_the_subcommand(called, subcommand):
     for arguments, stack, as_json in (
         (subcommand, None, False),

@@ -44,6 +44,15 @@ def refused(answer, **options):
 
 
 @pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [("a b", {"a", "b"}), (" a  b ", {"a", "b"}), ("", set()), (None, None), (["a"], None), (7, None)],
+)
+def test_scopes_are_a_text_with_blanks_between_them_or_not_named(scope, scopes):
+    assert fetch(ok({**GOOD, "scope": scope})).scopes == (None if scopes is None else frozenset(scopes))
+    assert fetch(ok(GOOD)).scopes is None
+
+
+@pytest.mark.parametrize(
     ("expires_in", "seconds"),
     [
         *((each, 3600) for each in (3600, 3600.0, "3600", " 3600 ", "3.6e3")),

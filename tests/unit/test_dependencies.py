@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 OURS = {"cxone_messaging", "functions", "cli", "local", "bench", "tests", "handler"}
 DISTRIBUTIONS = packages_distributions()
 # Type checkers know these by their stubs alone.
-STUBS = {"mypy_boto3_dynamodb", "mypy_boto3_secretsmanager", "mypy_boto3_sqs"}
+STUBS = {"mypy_boto3_dynamodb", "mypy_boto3_secretsmanager", "mypy_boto3_sqs", "mypy_boto3_ssm"}
 # What is run and not imported: by the Makefile, by pytest, by mypy, by another tool.
 RUN = {
     *("uv", "hatchling", "ruff", "mypy", "cfn-lint", "cfn-lint-serverless", "import-linter", "pre-commit"),

@@ -17,7 +17,12 @@ PREVIEW = ROOT / "events" / "send_message" / "preview.json"
 @pytest.fixture
 def run(capsys):
     def run(event, stack, *, as_json=False):
-        return invoke.run(Path(event), str(stack), as_json=as_json), capsys.readouterr().out
+        code = invoke.run(Path(event), str(stack), as_json=as_json)
+        printed = capsys.readouterr()
+        # An answer is on standard output, an error on standard error, and never both.
+        assert bool(printed.out) is (code == 0)
+        assert bool(printed.err) is (code != 0)
+        return code, printed.out or printed.err
 
     return run
 

@@ -58,7 +58,9 @@ class Functions:
         self._monkeypatch.setattr(send_bulk, "use_case", lambda: work)
         bodies = self.world.queue.receive(100)
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="request-1")
-        send_bulk.handler({"Records": [{"messageId": id_, "body": body} for id_, body in bodies.items()]}, context)
+        sent = {"attributes": {"SentTimestamp": "1795353121000"}}
+        records = [{"messageId": id_, "body": body, **sent} for id_, body in bodies.items()]
+        send_bulk.handler({"Records": records}, context)
         self.world.queue.delete(bodies)
         return self.line()["messages"]
 

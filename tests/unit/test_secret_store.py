@@ -2,9 +2,23 @@ import json
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from botocore.stub import Stubber
 
-from cxone_messaging.adapters.secrets import SecretsManagerStore, UnreadableSecretError, WebhookSecrets, read_object
+from cxone_messaging.adapters.secrets import (
+    BusyStoreError,
+    ParameterStore,
+    SecretsManagerStore,
+    UnreadableSecretError,
+    WebhookSecrets,
+    read_object,
+)
 from cxone_messaging.domain.errors import StorageError
 from tests.fakes import FakeClock, FakeSecretStore
 
@@ -51,7 +65,82 @@ class TestSecretsManagerStore:
         stub.add_client_error("get_secret_value", code)
         with pytest.raises(StorageError) as raised:
             stub.store.read(ARN)
-        assert not isinstance(raised.value, UnreadableSecretError)
+        assert type(raised.value) is (BusyStoreError if code == "ThrottlingException" else StorageError)
+
+
+NAME = "/cxone-messaging/stack/sms-token"
+
+
+class TestParameterStore:
+    @pytest.fixture
+    def stub(self):
+        client = boto3.Session("x", "x", region_name="us-east-1").client("ssm")
+        with Stubber(client) as stubber:
+            stubber.store = ParameterStore(client)
+            yield stubber
+            stubber.assert_no_pending_responses()
+
+    def test_a_parameter_is_read_decrypted(self, stub):
+        asked = {"Name": NAME, "WithDecryption": True}
+        stub.add_response("get_parameter", {"Parameter": {"Value": "text"}}, asked)
+        assert stub.store.read(NAME) == "text"
+
+    def test_a_parameter_is_made_or_replaced_encrypted_and_as_large_as_it_needs_to_be(self, stub):
+        told = {"Name": NAME, "Value": "new", "Type": "SecureString", "Tier": "Intelligent-Tiering", "Overwrite": True}
+        stub.add_response("put_parameter", {"Version": 1}, told)
+        stub.store.write(NAME, "new")
+
+    def test_one_that_is_not_there_yet_is_unreadable(self, stub):
+        stub.add_client_error("get_parameter", "ParameterNotFound")
+        with pytest.raises(UnreadableSecretError):
+            stub.store.read(NAME)
+
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            ("ThrottlingException", BusyStoreError),
+            ("AccessDeniedException", StorageError),
+            ("InvalidKeyId", StorageError),
+            ("InternalServerError", StorageError),
+        ],
+    )
+    def test_what_a_later_try_may_read_is_not_unreadable(self, stub, code, kind):
+        stub.add_client_error("get_parameter", code)
+        with pytest.raises(StorageError) as raised:
+            stub.store.read(NAME)
+        assert type(raised.value) is kind
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            EndpointConnectionError(endpoint_url=NAME),
+            ConnectTimeoutError(endpoint_url=NAME),
+            ReadTimeoutError(endpoint_url=NAME),
+            ConnectionClosedError(endpoint_url=NAME),
+        ],
+    )
+    def test_no_answer_is_worth_another_try(self, error):
+        once = Config(retries={"total_max_attempts": 1})
+        client = boto3.Session("x", "x", region_name="us-east-1").client("ssm", config=once)
+
+        def fail(**_):
+            raise error
+
+        client.meta.events.register("before-send.ssm.*", fail)
+        with pytest.raises(BusyStoreError):
+            ParameterStore(client).read(NAME)
+        with pytest.raises(BusyStoreError):
+            ParameterStore(client).write(NAME, "text")
+
+    @pytest.mark.parametrize(
+        "code", ["ValidationException", "ThrottlingException", "TooManyUpdates", "ParameterMaxVersionLimitExceeded"]
+    )
+    def test_what_is_not_written_is_a_storage_error_that_quotes_nothing(self, stub, code):
+        """`ValidationException` is the answer to a text of more than 8 KB."""
+        stub.add_client_error("put_parameter", code, "the token's text")
+        with pytest.raises(StorageError) as raised:
+            stub.store.write(NAME, "the token's text")
+        assert "the token's text" not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "hush", "[]", '"hush"', "null", "{", "[" * 100_000], ids=range(7))

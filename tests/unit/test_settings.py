@@ -15,7 +15,7 @@ SEND = {
     "COORDINATION_TABLE": "coordination",
     "PEPPER_SECRET_ARN": "arn:pepper",
     "CREDENTIALS_SECRET_ARN": "arn:credentials",
-    "SMS_TOKEN_SECRET_ARN": "arn:token",
+    "SMS_TOKEN_NAME": "arn:token",
     "CALLBACK_SECRET_ARN": "arn:callback",
     "CXONE_SMS_BASE_URL": "https://acme.my.cxone.com",
     "WEBHOOK_BASE_URL": "https://api.example/live",

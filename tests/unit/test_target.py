@@ -8,7 +8,8 @@ import requests
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from cli.target import Target, TargetError
+from cli.target import _PARAMETERS, Target, TargetError
+from local import template
 
 DESCRIPTION = {
     "apiUrl": "http://127.0.0.1:1/x",
@@ -117,3 +118,8 @@ def test_a_file_that_describes_no_stack_is_explained(tmp_path, content):
         file.write_bytes(content)
     with pytest.raises(TargetError, match="run `make up` to make one"):
         Target.find(str(file))
+
+
+def test_a_stack_that_does_not_say_a_parameter_has_the_templates_default():
+    defaults = template.load()["Parameters"]
+    assert {name: float(defaults[name]["Default"]) for name in _PARAMETERS} == _PARAMETERS

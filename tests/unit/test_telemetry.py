@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from cxone_messaging import wiring
+from cxone_messaging import __version__, wiring
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform import aws, telemetry
@@ -67,12 +67,12 @@ def test_without_a_stacks_name_the_service_has_a_default(monkeypatch, capsys, en
     assert [document["service"] for document in printed(capsys)] == ["cxone-messaging"]
 
 
-def test_a_log_line_has_the_stacks_name_and_no_place_in_the_code(monkeypatch, capsys):
+def test_a_log_line_has_the_stacks_name_the_version_and_no_place_in_the_code(monkeypatch, capsys):
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "a-stack")
     make_logger().info("answered", requestId="request-1")
     line = json.loads(capsys.readouterr().out)
-    assert set(line) == {"level", "message", "timestamp", "service", "requestId"}
-    assert line["service"] == "a-stack"
+    assert set(line) == {"level", "message", "timestamp", "service", "version", "requestId"}
+    assert (line["service"], line["version"]) == ("a-stack", __version__)
 
 
 @pytest.mark.parametrize("name", functions.NAMES)

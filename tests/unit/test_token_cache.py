@@ -7,45 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, FetchedToken, TokenCache
+from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, WAIT_SECONDS, FetchedToken
+from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS
+from cxone_messaging.adapters.secrets import BusyStoreError
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import Metric
-from tests.fakes import FakeClock, FakeRefreshLease, FakeSecretStore, FakeTelemetry
-
-
-class Fleet:
-    """Caches that share a secret, a lease and an endpoint, as execution environments do."""
-
-    def __init__(self, clock=None, lifetime=3600, endpoint_seconds=0.0):
-        self.clock = clock or FakeClock()
-        self.secrets = FakeSecretStore(token="{}")
-        self.lease = FakeRefreshLease()
-        self.telemetry = FakeTelemetry()
-        self.lifetime, self.endpoint_seconds = lifetime, endpoint_seconds
-        self.fetches = 0
-        self.failure = None
-        self._lock = threading.Lock()
-
-    def fetch(self, seconds):
-        assert seconds > 0
-        self.clock.sleep(self.endpoint_seconds)
-        if self.failure:
-            raise self.failure
-        with self._lock:
-            self.fetches += 1
-            return FetchedToken(f"token-{self.fetches}", self.lifetime)
-
-    def cache(self):
-        return TokenCache(
-            fetch=self.fetch,
-            secrets=self.secrets,
-            secret_arn="token",
-            lease=self.lease,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            rng=random.Random(1),
-        )
+from tests.fakes import FakeRefreshLease
+from tests.token_fleet import Fleet
 
 
 @pytest.fixture
@@ -206,6 +175,19 @@ def test_a_token_that_can_not_be_shared_still_serves_who_fetched_it(fleet):
     assert cache.get().value == "token-1"
 
 
+def test_a_token_that_can_not_be_shared_leaves_no_lease_behind(fleet):
+    """Secrets Manager refuses writes for up to a day once it has a hundred new versions of a secret."""
+
+    def broken(arn, text):
+        raise StorageError("no")
+
+    fleet.secrets.write = broken
+    fleet.cache().get()
+    began = fleet.clock.now()
+    assert fleet.cache().get().value == "token-2"
+    assert fleet.clock.now() - began < LEASE_SECONDS / 2
+
+
 def test_a_shared_token_that_was_reset_is_replaced(fleet):
     """An operator drops a leaked token: the lease remembers a newer generation than the secret holds."""
     for _ in range(3):
@@ -222,8 +204,9 @@ def test_a_token_never_shows_in_its_repr(fleet):
     assert "token-1" not in repr(fleet.cache().get())
 
 
-def test_a_thousand_cold_environments_fetch_once():
-    fleet = Fleet(clock=SystemClock(), endpoint_seconds=0.4)
+@pytest.mark.parametrize("ssm", [False, True], ids=["secretsmanager", "ssm"])
+def test_a_thousand_cold_environments_fetch_once(ssm):
+    fleet = Fleet(clock=SystemClock(), endpoint_seconds=0.4, ssm=ssm, requests_a_second=1000)
     waits = []
     barrier = threading.Barrier(1000)
 
@@ -241,6 +224,150 @@ def test_a_thousand_cold_environments_fetch_once():
         thread.join()
     assert fleet.fetches == 1
     assert [generation for _, generation in waits] == [1] * 1000
+    assert not ssm or fleet.secrets.throttled > 0
+
+
+class HurriedClock(SystemClock):
+    """Time that passes ten times as fast."""
+
+    def now(self):
+        return super().now() * 10
+
+    def monotonic(self):
+        return super().monotonic() * 10
+
+    def sleep(self, seconds):
+        super().sleep(seconds / 10)
+
+
+def test_200_cold_environments_get_along_with_40_requests_a_second():
+    """Parameter Store's own limit: waiting readers must not keep the one who fetched from sharing the token."""
+    fleet = Fleet(clock=HurriedClock(), endpoint_seconds=0.4, ssm=True)
+    barrier = threading.Barrier(200)
+    generations = []
+
+    def start():
+        cache = fleet.cache()
+        barrier.wait()
+        generations.append(cache.get().generation)
+
+    threads = [threading.Thread(target=start) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert generations == [1] * 200
+    assert fleet.fetches == 1
+    assert fleet.secrets.throttled > 0
+
+
+class TestParameterStore:
+    """What differs from Secrets Manager: the first write creates, reads lag, and there are fewer a second."""
+
+    @pytest.fixture
+    def fleet(self):
+        return Fleet(ssm=True)
+
+    def test_the_first_token_makes_the_parameter(self, fleet):
+        assert fleet.secrets.secrets == {}
+        assert fleet.cache().get().value == "token-1"
+        assert set(fleet.secrets.secrets) == {"token"}
+
+    def test_a_read_that_lags_behind_the_write_costs_no_fetch(self, fleet):
+        for number in (1, 2, 3):
+            assert fleet.cache().get().value == f"token-{number}"
+            began = fleet.clock.now()
+            assert fleet.cache().get().value == f"token-{number}"
+            assert fleet.clock.now() - began <= fleet.secrets.LAG_SECONDS + 1
+            fleet.clock.advance(3600)
+        assert fleet.fetches == 3
+
+    def test_a_holder_that_dies_costs_two_fetches_and_its_lease(self, fleet):
+        assert died_fetching(fleet) == 1
+        began = fleet.clock.now()
+        assert [fleet.cache().get().value for _ in range(5)] == ["token-2"] * 5
+        assert fleet.fetches == 2
+        assert fleet.clock.now() - began <= LEASE_SECONDS + fleet.secrets.LAG_SECONDS + 1
+
+    @pytest.mark.parametrize("seconds", [1, 5, WAIT_SECONDS - 1])
+    def test_who_is_refused_a_read_waits_and_reads_again(self, fleet, seconds):
+        fleet.cache().get()
+        fleet.clock.advance(60)
+        quiet_at, read = fleet.clock.now() + seconds, fleet.secrets.read
+        fleet.secrets.read = lambda name: throttled() if fleet.clock.now() < quiet_at else read(name)
+        assert fleet.cache().get().value == "token-1"
+        assert fleet.clock.now() <= quiet_at + 6
+        assert fleet.fetches == 1
+
+    def test_who_waits_for_a_fetch_asks_the_lease_and_leaves_the_requests_to_the_one_who_fetches(self, fleet):
+        fleet.lease.acquire(0, "slow", fleet.clock.now(), LEASE_SECONDS)
+        reads = fleet.secrets.reads
+        with pytest.raises(MessagingError, match="cxone_unavailable"):
+            fleet.cache().get(14)
+        assert fleet.secrets.reads - reads <= 4, "once in five seconds, and before it gives up"
+
+    def test_who_is_refused_for_too_long_is_told_to_come_back_and_does_not_fetch(self, fleet):
+        fleet.secrets.requests_a_second = 0
+        with pytest.raises(MessagingError, match="cxone_unavailable") as caught:
+            fleet.cache().get()
+        assert caught.value.retry_after
+        assert (fleet.fetches, fleet.lease.owner) == (0, None)
+
+    def test_who_has_a_token_that_works_goes_on_with_it_meanwhile(self, fleet):
+        cache = fleet.cache()
+        cache.get()
+        fleet.clock.advance(3600 - 60)
+        fleet.secrets.requests_a_second = 0
+        began = fleet.clock.now()
+        assert cache.get().value == "token-1"
+        assert fleet.clock.now() - began <= 3, "no longer than the AWS client tries"
+
+    def test_a_write_that_is_refused_is_tried_again_while_nobody_else_may_fetch(self, fleet):
+        write, tries = fleet.secrets.write, []
+
+        def refused_at_first(*args):
+            tries.append(fleet.clock.now())
+            return throttled() if len(tries) < 20 else write(*args)
+
+        fleet.secrets.write = refused_at_first
+        cache = fleet.cache()
+        assert cache.get().value == "token-1"
+        assert len(tries) == 20
+        assert fleet.cache().get().value == "token-1"
+        assert fleet.fetches == 1
+
+    def test_the_last_try_to_write_ends_before_another_may_fetch(self, fleet):
+        tries = []
+        fleet.secrets.write = lambda *_: (tries.append(fleet.clock.now()), throttled())
+        fleet.cache().get()
+        assert tries[-1] + fleet.secrets.write_seconds <= tries[0] + JUST_RELEASED_SECONDS
+
+    def test_a_write_that_is_refused_is_a_token_that_is_not_shared(self, fleet):
+        cache = fleet.cache()
+        fleet.secrets.write = lambda *_: throttled()
+        assert cache.get().value == "token-1"
+        assert cache.get().value == "token-1"
+        del fleet.secrets.write
+        assert fleet.cache().get().value == "token-2"
+        assert fleet.lease.owner is None
+
+
+def throttled():
+    raise BusyStoreError("rate exceeded")
+
+
+def died_fetching(fleet):
+    """Let a process die in its fetch, and give how often the endpoint was asked."""
+
+    def die(_):
+        fleet.fetches += 1
+        raise KeyboardInterrupt
+
+    fleet.fetch = die
+    with suppress(KeyboardInterrupt):
+        fleet.cache().get()
+    del fleet.fetch
+    return fleet.fetches
 
 
 def test_a_thread_does_not_wait_for_another_ones_refresh_while_the_old_token_works(fleet):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from cxone_messaging.adapters.cxone.token_cache import FetchedToken, TokenCache
-from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease, LeaseTakenError
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
 from tests.fakes import FakeClock, FakeSecretStore, FakeTelemetry
@@ -42,8 +42,8 @@ class Workers:
         check = ClockCheck(clock) if self.dated else None
         return TokenCache(
             fetch=self.fetch,
-            secrets=self.secrets,
-            secret_arn="token",
+            store=self.secrets,
+            name="token",
             lease=DynamoRefreshLease(self.table, "t", "sms", check),
             clock=CheckedClock(clock, check) if check else clock,
             telemetry=FakeTelemetry(),
@@ -100,7 +100,8 @@ def test_a_worker_with_a_wrong_clock_takes_no_lease_from_a_live_owner():
     workers = Workers([0, 600], dated=True)
     one, wrong = (DynamoRefreshLease(workers.table, "t", "sms", ClockCheck(clock)) for clock in workers.clocks)
     assert one.acquire(0, "a", workers.clocks[0].now(), 16) is not None
-    assert wrong.acquire(0, "b", workers.clocks[1].now(), 16) is None
+    with pytest.raises(LeaseTakenError):
+        wrong.acquire(0, "b", workers.clocks[1].now(), 16)
     workers.base.advance(17.5)
     assert wrong.acquire(0, "b", workers.clocks[1].now(), 16) is not None
 

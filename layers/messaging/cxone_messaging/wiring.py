@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from cxone_messaging.adapters.cxone import sms
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms import CxoneSms, SmsGateway
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
@@ -20,7 +21,14 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor
 from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
-from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_object, read_pepper
+from cxone_messaging.adapters.secrets import (
+    ParameterStore,
+    SecretsManagerStore,
+    SecretStore,
+    WebhookSecrets,
+    read_object,
+    read_pepper,
+)
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -39,18 +47,22 @@ from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SMS_TOKEN_PATH = "/api/v2/oauth/token"  # noqa: S105  a path, no password
+
+class TokenSettings(Settings):
+    """The settings of every function that calls CXone, and so needs a token."""
+
+    coordination_table: str
+    credentials_secret_arn: str
+    token_store: Literal["secretsmanager", "ssm"] = "secretsmanager"  # noqa: S105  no password
 
 
-class SenderSettings(Settings):
+class SenderSettings(TokenSettings):
     """The settings of every send. Timeouts are in seconds."""
 
     ledger_table: str
     consents_table: str
-    coordination_table: str
     pepper_secret_arn: str
-    credentials_secret_arn: str
-    sms_token_secret_arn: str
+    sms_token_name: str
     callback_secret_arn: str
     cxone_sms_base_url: BaseUrl
     cxone_from_number: Sender = ""
@@ -139,28 +151,35 @@ def _watching(client: "DynamoDBClient") -> ClockCheck:
 
 
 def token_cache(
-    fetch: TokenEndpoint, secret_arn: str, coordination_table: str, family: str, telemetry: Telemetry
+    settings: TokenSettings, fetch: TokenEndpoint, name: str, family: str, telemetry: Telemetry
 ) -> TokenCache:
     """Return the cache of the token of one family (`sms`, `admin`).
 
-    Its lease lets one process fetch at a time.
+    `name` is the shared token's in its store. The lease lets one process fetch at a time.
     """
     return TokenCache(
         fetch=fetch,
-        secrets=SecretsManagerStore(aws.secrets_manager()),
-        secret_arn=secret_arn,
-        lease=DynamoRefreshLease(aws.dynamodb(), coordination_table, family, clock_check()),
+        store=token_store(settings),
+        name=name,
+        lease=DynamoRefreshLease(aws.dynamodb(), settings.coordination_table, family, clock_check()),
         clock=CheckedClock(SystemClock(), clock_check()),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
     )
 
 
+def token_store(settings: TokenSettings) -> SecretStore:
+    """Return the store of the shared tokens; a client for Parameter Store is made only if that is chosen."""
+    if settings.token_store == "ssm":  # noqa: S105  no password
+        return ParameterStore(aws.ssm())
+    return SecretsManagerStore(aws.secrets_manager())
+
+
 def sms_tokens(settings: SenderSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
     """Return the cache of the SMS API's token."""
-    url = settings.cxone_sms_base_url + SMS_TOKEN_PATH
+    url = settings.cxone_sms_base_url + sms.TOKEN_PATH
     fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), clock=SystemClock())
-    return token_cache(fetch, settings.sms_token_secret_arn, settings.coordination_table, "sms", telemetry)
+    return token_cache(settings, fetch, settings.sms_token_name, "sms", telemetry)
 
 
 def sms_gateway(settings: SenderSettings, telemetry: Telemetry) -> CxoneSms:

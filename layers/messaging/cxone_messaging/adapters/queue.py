@@ -15,7 +15,10 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
+# The attribute of a record that was put back: SQS counts the age of what is put back from zero.
+QUEUED_AT = "queuedAt"
 # SQS accepts at most this many messages in one call, and delays none for longer.
 _SEND_LIMIT = 10
 _MAX_DELAY_SECONDS = 900
@@ -102,16 +105,20 @@ class SqsBulkQueue:
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._queue_url,
-                Entries=[
-                    {
-                        "Id": str(number),
-                        "MessageBody": json.dumps(records[number].body()),  # ASCII, which SQS takes whatever it says
-                        "DelaySeconds": seconds,
-                    }
-                    for number in numbers
-                ],
+                Entries=[_entry(str(number), records[number], seconds) for number in numbers],
             )
         except (ClientError, BotoCoreError):
             return
         for entry in answer.get("Successful", []):
             queued[int(entry["Id"])] = True
+
+
+def _entry(id_: str, record: BulkRecord, seconds: int) -> "SendMessageBatchRequestEntryTypeDef":
+    entry: SendMessageBatchRequestEntryTypeDef = {
+        "Id": id_,
+        "MessageBody": json.dumps(record.body()),  # ASCII, which SQS takes whatever it says
+        "DelaySeconds": seconds,
+    }
+    if record.queued_at is not None:
+        entry["MessageAttributes"] = {QUEUED_AT: {"DataType": "Number", "StringValue": f"{record.queued_at:.3f}"}}
+    return entry

@@ -1,9 +1,10 @@
-"""Secrets in Secrets Manager: read; the shared tokens are also written."""
+"""Secrets in Secrets Manager: read; the shared tokens are also written, there or in Parameter Store."""
 
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.keys import key_fault
@@ -13,6 +14,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_ssm import SSMClient
 
     from cxone_messaging.platform.clock import Clock
 
@@ -21,61 +23,131 @@ class UnreadableSecretError(StorageError):
     """The secret has no value or an invalid one. Another read does not help; only a write does."""
 
 
-class SecretStore(Protocol):
-    """Secrets by their ARN."""
+class BusyStoreError(StorageError):
+    """The service refuses requests for now, or did not answer. A later request helps."""
 
-    def read(self, arn: str) -> str:
-        """Return a secret's current text."""
+
+class SecretStore(Protocol):
+    """Secrets by their names: an ARN in Secrets Manager, a path in Parameter Store."""
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the AWS client tries to write, at most."""
         ...
 
-    def write(self, arn: str, text: str) -> None:
-        """Replace a secret's text."""
+    @property
+    def spacing_seconds(self) -> float:
+        """How far apart the writes of one secret must be on average; 0 if that does not matter."""
+        ...
+
+    def read(self, name: str) -> str:
+        """Return a secret's current text; for a moment after a write, it may be the text before.
+
+        Raises `UnreadableSecretError` if there is none, `BusyStoreError`, and `StorageError`.
+        """
+        ...
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a secret's text. Raises `BusyStoreError` and `StorageError`."""
         ...
 
 
 class SecretsManagerStore:
     """Secrets in Secrets Manager."""
 
+    write_seconds = 9.0
+    # A secret takes 100 writes in 24 hours, and after that none (API reference, PutSecretValue).
+    spacing_seconds = 1000.0
+
     def __init__(self, client: "SecretsManagerClient") -> None:
         self._client = client
 
-    def read(self, arn: str) -> str:
+    def read(self, name: str) -> str:
         """Return a secret's current text.
 
-        Raises `UnreadableSecretError` if there is none, and `StorageError`.
+        Raises `UnreadableSecretError` if there is none, `BusyStoreError`, and `StorageError`.
         """
         try:
-            return self._client.get_secret_value(SecretId=arn)["SecretString"]
+            return self._client.get_secret_value(SecretId=name)["SecretString"]
         except (self._client.exceptions.ResourceNotFoundException, KeyError) as error:
             raise UnreadableSecretError("a secret has no text") from error
         except (ClientError, BotoCoreError) as error:
-            raise StorageError("a secret could not be read") from error
+            raise _error(error, "read") from error
 
-    def write(self, arn: str, text: str) -> None:
-        """Replace a secret's text."""
+    def write(self, name: str, text: str) -> None:
+        """Replace a secret's text. Raises `BusyStoreError` and `StorageError`."""
         try:
-            self._client.put_secret_value(SecretId=arn, SecretString=text)
+            self._client.put_secret_value(SecretId=name, SecretString=text)
         except (ClientError, BotoCoreError) as error:
-            raise StorageError("a secret could not be written") from error
+            raise _error(error, "written") from error
 
 
-def read_pepper(store: SecretStore, arn: str) -> str:
+class ParameterStore:
+    """Secrets in Systems Manager's Parameter Store, as SecureStrings under AWS's own key (`aws/ssm`).
+
+    The first write creates a parameter, because CloudFormation cannot. A text has at most 8 KB. The client tries once,
+    so a lost answer is the caller's to try again.
+    """
+
+    write_seconds = 3.0
+    # It drops the oldest of 100 versions, whatever its age.
+    spacing_seconds = 0.0
+
+    def __init__(self, client: "SSMClient") -> None:
+        self._client = client
+
+    def read(self, name: str) -> str:
+        """Return a parameter's text; for a moment after a write, it may be the text before.
+
+        Raises `UnreadableSecretError` if there is no parameter, `BusyStoreError`, and `StorageError`.
+        """
+        try:
+            return self._client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        except self._client.exceptions.ParameterNotFound as error:
+            raise UnreadableSecretError("a parameter has no text") from error
+        except (HTTPClientError, NoConnectionError) as error:
+            raise BusyStoreError("a parameter could not be read") from error
+        except (ClientError, BotoCoreError) as error:
+            raise _error(error, "read") from error
+
+    def write(self, name: str, text: str) -> None:
+        """Create a parameter, or replace its text.
+
+        Raises `BusyStoreError`, and `StorageError`, also if the text is too long.
+        """
+        try:
+            # By this tier, only a text of more than 4 KB makes the parameter an advanced one, which costs money.
+            self._client.put_parameter(
+                Name=name, Value=text, Type="SecureString", Tier="Intelligent-Tiering", Overwrite=True
+            )
+        except (HTTPClientError, NoConnectionError) as error:
+            raise BusyStoreError("a parameter could not be written") from error
+        except (ClientError, BotoCoreError) as error:
+            raise _error(error, "written") from error
+
+
+def _error(error: ClientError | BotoCoreError, verb: str) -> StorageError:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return (BusyStoreError if code == "ThrottlingException" else StorageError)(f"a secret could not be {verb}")
+
+
+def read_pepper(store: SecretStore, name: str) -> str:
     """Return the secret that keys hashes of personal data.
 
     Raises `UnreadableSecretError` if it can be guessed.
     """
-    pepper = store.read(arn)
+    pepper = store.read(name)
     if fault := key_fault(pepper):
         raise UnreadableSecretError(f"the pepper {fault}")
     return pepper
 
 
-def read_object(store: SecretStore, arn: str) -> dict[str, Any]:
+def read_object(store: SecretStore, name: str) -> dict[str, Any]:
     """Return a secret that is a JSON object.
 
     Raises `UnreadableSecretError` if it is none, and `StorageError`.
     """
-    text = store.read(arn)
+    text = store.read(name)
     try:
         document = json.loads(text.lstrip(_BYTE_ORDER_MARK))
     except (ValueError, RecursionError):

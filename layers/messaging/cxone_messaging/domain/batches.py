@@ -22,12 +22,14 @@ _SIGNED = " signed"
 class BulkRecord:
     """One message on the bulk queue.
 
-    `reference` is its idempotency key, `batch_id` the batch that it counts in.
+    `reference` is its idempotency key, `batch_id` the batch that it counts in. `queued_at` is when it first came on the
+    queue, in Unix seconds; None of one that was not there yet.
     """
 
     reference: str
     request: SmsRequest
     batch_id: str | None = None
+    queued_at: float | None = None
 
     def body(self) -> dict[str, str]:
         """Return the record's JSON fields on the queue."""

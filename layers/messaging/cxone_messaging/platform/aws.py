@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
 
 # The services answer in milliseconds. A call that takes seconds is better repeated while the caller still waits.
 _CONFIG = Config(
@@ -43,6 +44,16 @@ def dynamodb() -> "DynamoDBClient":
 def secrets_manager() -> "SecretsManagerClient":
     """Return the Secrets Manager client."""
     return cast("SecretsManagerClient", _session().create_client("secretsmanager", config=_CONFIG))
+
+
+@cache
+def ssm() -> "SSMClient":
+    """Return the client of Systems Manager's Parameter Store.
+
+    It tries once. Its callers wait longer before another try, because the whole account shares few requests a second.
+    """
+    once = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    return cast("SSMClient", _session().create_client("ssm", config=once))
 
 
 @cache

@@ -23,6 +23,7 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.problems import HttpResponse, problem
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Metric, make_logger
+from cxone_messaging.platform.version_event import ANSWER, VERSION_EVENT
 
 KIBIBYTE = 1024
 DEFAULT_BODY_LIMIT = 64 * KIBIBYTE
@@ -104,6 +105,8 @@ class HttpApi:
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event; every failure becomes a problem, never an exception."""
+        if event == VERSION_EVENT:
+            return ANSWER
         route = event.get("routeKey") or f"{event.get('httpMethod')} {event.get('resource')}"
         ids: dict[str, Any] = {}
         try:

@@ -7,12 +7,14 @@ from typing import Protocol
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from cxone_messaging import __version__
+
 NAMESPACE = "CxoneMessaging"
 _DEFAULT_SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics: `…Latency` in milliseconds, `ClockSkew` in seconds; the others count.
+    """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds; the others count.
 
     `DispatchLatency` runs from the request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened`
     counts each failed probe too, so that its alarm lasts as long as the outage.
@@ -38,6 +40,10 @@ class Metric(StrEnum):
     TEMPLATES_APPROVED = "TemplatesApproved"
     INTERNAL_ERRORS = "InternalErrors"
     BROKEN_CHAINS = "BrokenChains"
+    BULK_RECORD_AGE = "BulkRecordAge"
+
+
+_IN_SECONDS = frozenset({Metric.CLOCK_SKEW, Metric.BULK_RECORD_AGE})
 
 
 class Telemetry(Protocol):
@@ -57,7 +63,7 @@ class EmbeddedMetrics:
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
         unit = MetricUnit.Milliseconds if metric.endswith("Latency") else MetricUnit.Count
-        if metric is Metric.CLOCK_SKEW:
+        if metric in _IN_SECONDS:
             unit = MetricUnit.Seconds
         self._metrics.add_metric(name=metric.value, unit=unit, value=value)
 
@@ -73,5 +79,6 @@ def service() -> str:
 
 
 def make_logger() -> Logger:
-    """Return the function's logger; its JSON lines contain the level, the message, the time and the service."""
-    return Logger(service=service(), level=os.environ.get("LOG_LEVEL", "INFO"), utc=True, location=None)
+    """Return the function's logger; its JSON lines have level, message, time, service and version."""
+    level = os.environ.get("LOG_LEVEL", "INFO")
+    return Logger(service=service(), level=level, utc=True, location=None, version=__version__)

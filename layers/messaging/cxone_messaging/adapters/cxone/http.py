@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, override
 import requests
 from urllib3.util import Timeout
 
+from cxone_messaging import __version__
 from cxone_messaging.adapters.cxone.connections import BoundedAdapter
 from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from cxone_messaging.platform.clock import Clock
@@ -47,6 +48,7 @@ class CxoneSession(requests.Session):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.trust_env = False  # a .netrc would replace the bearer token
+        self.headers["User-Agent"] = f"cxone-messaging/{__version__}"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would grow all later requests
         self._clock = clock
         for scheme in ("https://", "http://"):

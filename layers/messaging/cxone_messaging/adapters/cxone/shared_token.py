@@ -1,4 +1,4 @@
-"""The token that all workers share, stored as a secret.
+"""The token that all workers share, kept in Secrets Manager or in Parameter Store.
 
 Invalid content counts as no token, and is replaced.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from cxone_messaging.adapters.secrets import SecretStore, UnreadableSecretError, read_object
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.platform.clock import Clock
 
 # The shortest and longest lifetime that a token is treated as having, whatever CXone says. A lifetime of a second would
@@ -21,6 +22,9 @@ _REFRESH_EARLY_SECONDS = 120.0
 BEARER = re.compile(r"[!-~]+")
 # How much later than the longest lifetime a shared token may expire, because its writer's clock differs.
 _CLOCK_SLACK_SECONDS = 60.0
+# So many tokens may be shared in quick succession, beyond one in each spacing of the store's. With Secrets Manager's
+# 1,000 seconds, no 24 hours have more than 97 of its 100 writes. Tokens in doubt leave half of the burst to others.
+_BURST, _BURST_IN_DOUBT = 10, 5
 # More tokens than any fleet ever fetches. A fleet did not write a greater number, so the count begins anew.
 MAX_GENERATION = 10**15
 
@@ -51,23 +55,48 @@ class Token:
 
 
 class SharedToken:
-    """The shared token in one secret."""
+    """The shared token in one secret or parameter.
 
-    def __init__(self, secrets: SecretStore, arn: str, clock: Clock) -> None:
-        self._secrets = secrets
-        self._arn = arn
+    The document also holds `pacedUntil`, in Unix seconds: each write moves it on by the store's spacing, so all workers
+    keep to one pace of writes.
+    """
+
+    def __init__(self, store: SecretStore, name: str, clock: Clock) -> None:
+        self._store = store
+        self._name = name
         self._clock = clock
+        self._paced_until = 0.0
+
+    @property
+    def write_seconds(self) -> float:
+        """How long a write takes, at most."""
+        return self._store.write_seconds
 
     def read(self) -> Token | None:
-        """Return the shared token; None if the secret holds no valid token. Raises `StorageError`."""
+        """Return the shared token; None if there is no valid one.
+
+        Raises `BusyStoreError` and `StorageError`.
+        """
         try:
-            document = read_object(self._secrets, self._arn)
+            document = read_object(self._store, self._name)
         except UnreadableSecretError:
-            return None
-        return _read(document, self._clock.now() + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS)
+            document = {}
+        latest = self._clock.now() + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS
+        self._paced_until = _time(document.get("pacedUntil"), latest) or 0.0
+        return _read(document, latest)
 
     def write(self, token: Token) -> None:
-        """Share a token. Raises `StorageError`."""
+        """Share a token, at the pace that the last read showed.
+
+        Raises `BusyStoreError`, and `StorageError`, also if another write would be too many.
+        """
+        now, spacing = self._clock.now(), self._store.spacing_seconds
+        paced_until, longest = max(now, self._paced_until), now + _BURST * spacing
+        if paced_until > longest + _CLOCK_SLACK_SECONDS:
+            paced_until = longest - spacing  # a wrong clock's; this write puts it right
+        burst = _BURST_IN_DOUBT if token.doubted_until else _BURST
+        if paced_until > now + (burst - 1) * spacing:
+            raise StorageError("the shared token was written too often")
         document = {
             "accessToken": token.value,
             "generation": token.generation,
@@ -76,7 +105,9 @@ class SharedToken:
         }
         if token.doubted_until:
             document["doubtedUntil"] = token.doubted_until
-        self._secrets.write(self._arn, json.dumps(document))
+        if spacing:
+            document["pacedUntil"] = paced_until + spacing
+        self._store.write(self._name, json.dumps(document))
 
 
 def _read(document: Mapping[str, Any], latest: float) -> Token | None:

@@ -21,6 +21,7 @@ from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
+TOKEN_PATH = "/api/v2/oauth/token"  # noqa: S105  a path
 _ACCEPTANCES = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 # Documents: retry after 502 and 503, which CXone sends before it accepts the message. Any other 5xx may come later.
 _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})

@@ -94,7 +94,7 @@ def _token(answer: Answer) -> FetchedToken:
     # CXone would reject a message permanently if it were sent with another kind of token.
     if not (isinstance(value, str) and BEARER.fullmatch(value)) or not _is_bearer(document.get("token_type")):
         raise _unavailable("answered 200 without a bearer token", answer.retry_after)
-    return FetchedToken(value, _lifetime(document.get("expires_in")))
+    return FetchedToken(value, _lifetime(document.get("expires_in")), _scopes(document.get("scope")))
 
 
 def _is_bearer(type_: object) -> bool:
@@ -109,6 +109,11 @@ def _lifetime(expires_in: Any) -> float:
     except (ValueError, TypeError):
         seconds = math.nan
     return min(seconds, MAX_LIFETIME_SECONDS) if seconds > 0 else _UNSTATED_LIFETIME_SECONDS
+
+
+def _scopes(scope: object) -> frozenset[str] | None:
+    """Return the scopes of a token, from their names with blanks between them (RFC 6749, 3.3)."""
+    return frozenset(scope.split()) if isinstance(scope, str) else None
 
 
 def _whole(seconds: float | None) -> int | None:

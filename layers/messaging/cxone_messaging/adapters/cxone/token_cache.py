@@ -1,6 +1,6 @@
 """One CXone token for the whole fleet.
 
-A process uses the token in its memory, else the shared one in Secrets Manager, else it fetches a new one.
+A process uses the token in its memory, else the shared one (`shared_token.py`), else it fetches a new one.
 
 The owner of the lease fetches. The other workers use the token that still works; without one they wait for the new
 token. Each token has a generation, so that a refused token is discarded once, and its successor is kept.
@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.cxone.shared_token import SharedToken, Token
-from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, Grant, RefreshLease
-from cxone_messaging.adapters.secrets import SecretStore
+from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, Grant, LeaseTakenError, RefreshLease
+from cxone_messaging.adapters.secrets import BusyStoreError, SecretStore
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from cxone_messaging.domain.token_holds import Cause, HeldBackError, Hold, hold_seconds
@@ -27,14 +27,16 @@ from cxone_messaging.platform.telemetry import Metric, Telemetry
 FETCH_SECONDS = 10.0
 # The owner's work takes less: it reads the credentials, fetches, and releases. Some time is reserved for the release.
 LEASE_SECONDS, _RELEASE_SECONDS = 16.0, 4.0
-# The AWS client stops trying to write the shared token after this long.
-_WRITE_SECONDS = 9.0
 # A fetch with less time than this would fail, and hold the fleet back for no reason.
 _LEAST_FETCH_SECONDS = 1.0
 # How long a caller without a token waits for the lease's owner: longer than a lease, in case one owner dies.
 WAIT_SECONDS = 20.0
 # The first pause between two reads of the shared token. It grows, and has jitter so that a fleet does not read in step.
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.1, 0.5
+# The same, once the store has refused a read, which is because too many read at once.
+_FIRST_BUSY_PAUSE_SECONDS, _MAX_BUSY_PAUSE_SECONDS = 1.0, 4.0
+# The pause between two tries to write the shared token.
+_WRITE_PAUSE_SECONDS = 0.3
 # How often a process checks for a newer token while its own works, or while the fleet is held back.
 _LOOK_AGAIN_SECONDS = 5.0
 # The longest that a process holds itself back after its own fetch failed; the lease may hold it back for longer.
@@ -47,10 +49,14 @@ __all__ = ["FetchedToken", "Token", "TokenCache"]
 
 @dataclass(frozen=True, slots=True)
 class FetchedToken:
-    """A token as the token endpoint returned it; the lifetime is in seconds."""
+    """A token as the token endpoint returned it; the lifetime is in seconds.
+
+    `scopes` are those that the endpoint named; None if it named none, which RFC 6749, 5.1, allows.
+    """
 
     value: str
     lifetime: float
+    scopes: frozenset[str] | None = None
 
     def __repr__(self) -> str:
         return f"FetchedToken(lifetime={self.lifetime})"
@@ -70,15 +76,15 @@ class TokenCache:
         self,
         *,
         fetch: FetchToken,
-        secrets: SecretStore,
-        secret_arn: str,
+        store: SecretStore,
+        name: str,
         lease: RefreshLease,
         clock: Clock,
         telemetry: Telemetry,
         rng: random.Random,
     ) -> None:
         self._fetch = fetch
-        self._shared = SharedToken(secrets, secret_arn, clock)
+        self._shared = SharedToken(store, name, clock)
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
@@ -93,6 +99,10 @@ class TokenCache:
         self._accepted_at = float("-inf"), float("-inf")
         # The token that replaced one never accepted, and until when, by the stopwatch, that holds the fleet back.
         self._doubted: tuple[int, float] | None = None
+        # A generation that is not shared, because it is in doubt.
+        self._unshared = 0
+        # What the shared token is, and until when, by the stopwatch, it need not be read again: somebody is fetching.
+        self._unchanged: tuple[Token | None, float] | None = None
         # Why there is no new token, and when, by the stopwatch, this process learned it and checks again.
         self._held: tuple[Hold, float, float] | None = None
 
@@ -125,7 +135,7 @@ class TokenCache:
         """Record that CXone accepted a token.
 
         If CXone refuses it later, it has expired, and a new token helps. If earlier refused tokens hold the fleet back,
-        this also records in the lease that this token works.
+        this also records in the lease that this token works, and shares it if it is not shared yet.
         """
         with self._marks:
             if token.generation > self._accepted:
@@ -135,6 +145,11 @@ class TokenCache:
             if doubted is None or doubted[0] != token.generation:
                 return
             self._doubted = None
+        if token.generation == self._unshared:
+            with suppress(StorageError):
+                shared = self._shared.read()  # and with it the pace of writes
+                if shared is None or shared.generation < token.generation:
+                    self._shared.write(replace(token, doubted_until=0.0))
         if (left := doubted[1] - self._clock.monotonic()) > 0:
             with suppress(StorageError):
                 self._lease.withdraw(token.generation, self._clock.now(), Hold(Cause.UNSTEADY, left))
@@ -157,6 +172,9 @@ class TokenCache:
                 return self._token
             try:
                 renewed = self._shared_or_new(deadline)
+            except BusyStoreError:
+                renewed = None
+                pause = min(max(_FIRST_BUSY_PAUSE_SECONDS, 2 * pause), _MAX_BUSY_PAUSE_SECONDS)
             except (MessagingError, StorageError):
                 if self._token is None or not self._works(self._token):
                     raise
@@ -170,7 +188,7 @@ class TokenCache:
             if deadline.left <= pause:
                 raise _too_late()
             self._clock.sleep(min(pause * self._rng.uniform(0.5, 1.5), deadline.left))
-            pause = min(_MAX_PAUSE_SECONDS, pause * 1.5)
+            pause = max(pause, min(_MAX_PAUSE_SECONDS, pause * 1.5))
 
     def _is_fresh(self, token: Token) -> bool:
         is_due = self._clock.now() >= token.refresh_at or token.generation <= self._insufficient
@@ -193,9 +211,12 @@ class TokenCache:
         return self._clock.monotonic() - self._accepted_at[0] < _BRAND_NEW_SECONDS
 
     def _shared_or_new(self, deadline: Deadline) -> Token | None:
-        """Return the shared token if it is fresh, else a new one; None while another worker is fetching."""
+        """Return the shared token if it is fresh, else a new one; None while another worker is fetching.
+
+        Raises `BusyStoreError` if so many workers read the shared token that the store refuses this one.
+        """
         self._raise_if_held()
-        shared = self._shared.read()
+        shared, is_until = self._read_shared()
         known = max(self._refused, self._token.generation if self._token else 0)
         if shared and shared.generation > known:
             known = shared.generation
@@ -209,9 +230,10 @@ class TokenCache:
         lease_ends = Deadline.after(self._clock, LEASE_SECONDS)
         accepted = self._accepted if known > self._insufficient else 0
         try:
-            grant = self._lease.acquire(known, uuid.uuid4().hex, self._clock.now(), LEASE_SECONDS, accepted)
-        except HeldBackError as held:
-            raise self._remember(held.hold, _LOOK_AGAIN_SECONDS) from None
+            grant = self._acquired(known, accepted)
+        except LeaseTakenError:
+            self._unchanged = shared, is_until
+            grant = None
         if grant is None:
             return None
         if shared and self._is_fresh(shared):
@@ -232,6 +254,25 @@ class TokenCache:
             grant, token, failures, lease_ends, worked=0 < known <= accepted or (accepted > 0 and self._is_unsteady)
         )
         return self.current()  # if the process was frozen, the token may have expired meanwhile
+
+    def _read_shared(self) -> tuple[Token | None, float]:
+        """Return the shared token, and until when, by the stopwatch, that is recent. Raises as `SharedToken.read()`.
+
+        While another worker fetches, the last read counts: Parameter Store answers 40 requests a second, and a fleet
+        that waits would use them all up. It counts for less time than the lease knows a newer generation.
+        """
+        now = self._clock.monotonic()
+        last, self._unchanged = self._unchanged, None
+        if last and now < last[1]:
+            return last
+        return self._shared.read(), now + _LOOK_AGAIN_SECONDS
+
+    def _acquired(self, known: int, accepted: int) -> Grant | None:
+        """Return the lease as `RefreshLease.acquire()` does, but raise a hold as its `MessagingError`."""
+        try:
+            return self._lease.acquire(known, uuid.uuid4().hex, self._clock.now(), LEASE_SECONDS, accepted)
+        except HeldBackError as held:
+            raise self._remember(held.hold, _LOOK_AGAIN_SECONDS) from None
 
     def _failures_with(self, grant: Grant, known: int) -> int:
         """Return the number of failures in a row, counting the replacement of the newest known token."""
@@ -290,7 +331,8 @@ class TokenCache:
 
         The release comes first: its condition shows whether this worker still owns the lease. Until the write is
         complete, the lease refuses all workers that know only older tokens. A token that is not shared serves this
-        process alone.
+        process alone. One that replaces refused tokens may be shared later, when CXone accepts it: tokens that CXone
+        issues and then refuses must not use up the writes that Secrets Manager takes in a day.
         """
         write_ends = Deadline.after(self._clock, JUST_RELEASED_SECONDS)
         cause = Cause.UNSTEADY if worked else Cause.REFUSED
@@ -303,14 +345,23 @@ class TokenCache:
             self._doubt(token, seconds)
         if lease_ends.has_passed or not self._release(grant, token.generation, failures, hold):
             return
-        with suppress(StorageError):
-            if write_ends.left >= _WRITE_SECONDS:
-                self._shared.write(token)
-                return
-        if hold is None:
-            hold = Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
+        if not self._written(token, write_ends):
+            self._unshared = token.generation
             with suppress(StorageError):
-                self._lease.withdraw(token.generation, self._clock.now(), hold)
+                unshared = hold or Hold(Cause.STORAGE, hold_seconds(Cause.STORAGE, 1))
+                self._lease.withdraw(token.generation, self._clock.now(), unshared)
+
+    def _written(self, token: Token, write_ends: Deadline) -> bool:
+        """Write the shared token; return whether that succeeded before another worker may fetch."""
+        with suppress(StorageError):
+            while write_ends.left >= self._shared.write_seconds:
+                try:
+                    self._shared.write(token)
+                except BusyStoreError:
+                    self._clock.sleep(_WRITE_PAUSE_SECONDS)
+                else:
+                    return True
+        return False
 
     def _doubt(self, token: Token, seconds: float) -> None:
         with self._marks:

@@ -29,6 +29,10 @@ JUST_RELEASED_SECONDS = 10.0
 CLOCK_SKEW_SECONDS = DIFFERENCE_SECONDS
 
 
+class LeaseTakenError(Exception):
+    """Another worker is fetching. The shared token stays as it is until that worker releases the lease, or dies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The lease, as its owner holds it.
@@ -53,11 +57,11 @@ class RefreshLease(Protocol):
     """The exclusive right to replace one generation of a token. Instants are in Unix seconds."""
 
     def acquire(self, generation: int, owner: str, now: float, seconds: float, accepted: int = 0) -> Grant | None:
-        """Return the lease; None while another worker fetches, or just after a newer generation was issued.
+        """Return the lease; None if the shared token must be read again, as just after a newer generation was issued.
 
         `generation` is the newest that the caller knows. `accepted` is the newest that CXone accepted from the caller;
-        it ends a hold for refused tokens. `owner` is valid for one lease only. Raises `HeldBackError` if fetches failed
-        lately, and `StorageError`.
+        it ends a hold for refused tokens. `owner` is valid for one lease only. Raises `LeaseTakenError` while another
+        worker fetches, `HeldBackError` if fetches failed lately, and `StorageError`.
         """
         ...
 
@@ -70,7 +74,7 @@ class RefreshLease(Protocol):
         ...
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it.
+        """Record that a generation is not shared, so that no worker waits for it.
 
         Raises `StorageError`. Nothing is recorded if a newer generation is being fetched.
         """
@@ -91,7 +95,7 @@ class DynamoRefreshLease:
         self._check = check
 
     def acquire(self, generation: int, owner: str, now: float, seconds: float, accepted: int = 0) -> Grant | None:
-        """Return the lease; None while another worker fetches, or just after a newer generation was issued.
+        """Return the lease; None if the shared token must be read again, as just after a newer generation was issued.
 
         The generation refuses a worker that read the shared token just before a refresh, and calls this just after.
         The refusal does not last, because a lost or reset shared token would otherwise never be replaced.
@@ -130,7 +134,7 @@ class DynamoRefreshLease:
         return True
 
     def withdraw(self, generation: int, now: float, hold: Hold) -> None:
-        """Record that a generation could not be shared, so that no worker waits for it.
+        """Record that a generation is not shared, so that no worker waits for it.
 
         Raises `StorageError`.
         """
@@ -146,9 +150,9 @@ class DynamoRefreshLease:
     def _take(
         self, generation: int, now: float, seconds: float, *, owner: str, accepted: int, step: int
     ) -> Mapping[str, Any] | None:
-        """Take the lease and return its item; None if another worker holds it or shares a newer token.
+        """Take the lease and return its item; None if another worker shares a newer token.
 
-        Raises `HeldBackError`. A refusal returns the item, which contains the reason.
+        Raises `LeaseTakenError` and `HeldBackError`. A refusal returns the item, which contains the reason.
         """
         at, soon = _milliseconds(now), _milliseconds(now + CLOCK_SKEW_SECONDS)
         longest_lease = _milliseconds(now + seconds + CLOCK_SKEW_SECONDS)
@@ -185,7 +189,7 @@ class DynamoRefreshLease:
         except _ConditionError as refused:
             item = refused.item
         if at <= _number(item, "leaseUntil") <= longest_lease:
-            return None
+            raise LeaseTakenError
         if _number(item, "generation") > generation and long_ago <= _number(item, "releasedAt") <= soon:
             return None
         left = (_number(item, "notBefore") - at) / 1000

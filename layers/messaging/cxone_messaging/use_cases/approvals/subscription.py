@@ -36,7 +36,7 @@ class Subscribe:
         Raises `MessagingError`, also with `in_progress`, and `StorageError`.
         """
         secret = self._current_secret()
-        fingerprint = _fingerprint(secret, self._url)
+        fingerprint = fingerprint_of(secret, self._url)
         key = request_key("subscribe", self._url, fingerprint)
 
         def call(_: StepState) -> Mapping[str, Value]:
@@ -54,7 +54,7 @@ class Subscribe:
             raise MessagingError(Code.INTERNAL_ERROR, "the webhook secret could not be read") from error
 
 
-def _fingerprint(secret: str, url: str) -> str:
+def fingerprint_of(secret: str, url: str) -> str:
     """Return an id of a secret that does not reveal it.
 
     A second hash makes it useless as a signature.

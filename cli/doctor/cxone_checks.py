@@ -1,0 +1,144 @@
+"""Checks of what this stack and CXone need of each other: secrets, tokens, the webhook's address, the subscription."""
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from cli.doctor.deployment import Deployment
+from cli.findings import Finding, NotCheckedError, green, red, yellow
+from cxone_messaging.adapters.cxone import admin, sms
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.resolver import Resolver
+from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets, read_object, read_pepper
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.approval_steps import Step, step_state
+from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
+
+_TOKEN_SECONDS, _LOOK_UP_SECONDS = 15.0, 10.0
+_CREDENTIALS = "docs/runbook.md#rotate-cxones-credentials"
+_EVENTS_PATH, _DELIVERIES_PATH = "/webhooks/cxone/events", "/webhooks/cxone/sms"
+
+
+def secrets(deployment: Deployment) -> Finding:
+    """Check that each secret holds what the functions need, and not the template's placeholder."""
+    store, target = deployment.secrets, deployment.target
+    faults, remedies = [], []
+    if not all(_cxone_credentials(deployment)):
+        faults.append("CredentialsSecretArn holds no clientId and clientSecret")
+        remedies.append(f"put CXone's credentials in: {_CREDENTIALS}")
+    for output in ("WebhookSecretArn", "CallbackSecretArn"):
+        try:
+            WebhookSecrets(store, target.output(output), deployment.clock).accepted()
+        except UnreadableSecretError as error:
+            faults.append(f"{output}: {error}")
+            remedies.append("rotate it: docs/runbook.md#rotate-the-webhook-secret")
+    try:
+        read_pepper(store, target.output("PepperSecretArn"))
+    except UnreadableSecretError as error:
+        faults.append(f"PepperSecretArn: {error}")
+        remedies.append("put the pepper back that it had, never another: docs/runbook.md#the-pepper")
+    if faults:
+        return red("; ".join(faults), "; ".join(dict.fromkeys(remedies)))
+    return green("all four are filled in")
+
+
+def _cxone_credentials(deployment: Deployment) -> tuple[str, str]:
+    """Return CXone's client id and secret, empty where the secret does not have them."""
+    try:
+        document = read_object(deployment.secrets, deployment.target.output("CredentialsSecretArn"))
+    except UnreadableSecretError:
+        return "", ""
+    return str(document.get("clientId") or ""), str(document.get("clientSecret") or "")
+
+
+def sms_token(deployment: Deployment) -> Finding:
+    """Check that CXone gives a token that may send."""
+    url = deployment.setting("send_message", "CXONE_SMS_BASE_URL") + sms.TOKEN_PATH
+    return _token(deployment, url, requested=(), needed={sms.SCOPE})
+
+
+def admin_token(deployment: Deployment) -> Finding:
+    """Check that CXone gives a token that may approve templates."""
+    url = deployment.setting("approve_template", "CXONE_API_BASE_URL")
+    if url.startswith("https://."):  # the template's, without an organisation
+        return yellow("CxoneOrg is not set, so no template can be approved", "set CxoneOrg if you approve templates")
+    return _token(deployment, url + admin.TOKEN_PATH, requested=admin.SCOPES, needed=set(admin.SCOPES))
+
+
+def _token(deployment: Deployment, url: str, requested: Sequence[str], needed: Collection[str]) -> Finding:
+    """Fetch one token, which is neither used nor shared, and check its scopes."""
+    cxone_credentials = _cxone_credentials(deployment)
+    if not all(cxone_credentials):
+        raise NotCheckedError("CXone's credentials are not filled in")
+    fetch = TokenEndpoint(CxoneSession(SystemClock()), url, lambda: cxone_credentials, requested)
+    try:
+        token = fetch(_TOKEN_SECONDS)
+    except MessagingError as error:
+        if error.code is Code.CXONE_AUTH_FAILED:
+            return red(error.detail, f"compare CredentialsSecretArn with CXone's: {_CREDENTIALS}")
+        host = urlsplit(url).hostname
+        return red(error.detail, f"is {host} the right host (docs/configuration.md)? Otherwise see CXone's status page")
+    # An answer that names no scopes grants those that were requested (RFC 6749, 5.1).
+    scopes = token.scopes if token.scopes is not None else frozenset(requested)
+    if token.scopes is None and not requested:
+        return yellow("CXone gives a token, but does not name its scopes", "see whether it may send: --send-to NUMBER")
+    if missing := sorted(set(needed) - scopes):
+        plural = "s" if len(missing) > 1 else ""
+        return red(f"the token lacks the scope{plural} {', '.join(missing)}", "have NICE grant it to these credentials")
+    return green(f"CXone gives one, with {', '.join(sorted(needed))}")
+
+
+def webhook(deployment: Deployment) -> Finding:
+    """Check that the address that CXone posts to is one address, answers, and refuses a forged event."""
+    target = deployment.target
+    url = target.output("WebhookUrl").rstrip("/")
+    for folder in ("send_message", "send_bulk", "approve_template"):
+        if deployment.setting(folder, "WEBHOOK_BASE_URL").rstrip("/") != url:
+            remedy = "deploy again, after make build: docs/runbook.md#give-cxone-another-address"
+            return red(f"{target.function(folder)} gives CXone another address than the output WebhookUrl", remedy)
+    if not target.is_local and (private := _private_addresses(url)):
+        return red(
+            f"its name leads to {private}, which CXone can't reach", "give CXone a public address: WebhookBaseUrl"
+        )
+    answer = target.call_as_stranger("POST", url + _DELIVERIES_PATH, b"{}")
+    if answer.status_code != HTTPStatus.UNAUTHORIZED:
+        return red(
+            f"it answers {answer.status_code} to a forged event, not 401",
+            "does the address lead to the stack, and does receive-webhook run? docs/runbook.md#check-a-stack",
+        )
+    where = "on this machine, where the simulator is" if target.is_local else "as far as can be told from here"
+    return green(f"it answers, and refuses a forged event; {where}")
+
+
+def _private_addresses(url: str) -> str:
+    """Return the addresses of a URL's host that only a private network reaches."""
+    host = urlsplit(url).hostname or ""
+    found = {str(each.address[0]) for each in Resolver(SystemClock()).addresses(host, 443, _LOOK_UP_SECONDS)}
+    return ", ".join(sorted(each for each in found if not ipaddress.ip_address(each).is_global))
+
+
+def subscription(deployment: Deployment) -> Finding:
+    """Check that CXone signs its events about templates with a secret that is in force."""
+    url = deployment.setting("approve_template", "WEBHOOK_BASE_URL").rstrip("/") + _EVENTS_PATH
+    entries = deployment.ledger.read(subjects.subscription(url))
+    arn = deployment.target.output("WebhookSecretArn")
+    try:
+        accepted = WebhookSecrets(deployment.secrets, arn, deployment.clock).accepted()
+    except UnreadableSecretError:
+        raise NotCheckedError("the webhook secret is not filled in") from None
+    current, *previous = [step_state(entries, Step.SUBSCRIBE, fingerprint_of(each, url)).done for each in accepted]
+    again = (
+        "approve any template again, and set the secret for replies in CXone: docs/runbook.md#rotate-the-webhook-secret"
+    )
+    if current:
+        return green(f"CXone posts events about templates, since {current.timestamp[:10]}")
+    if any(previous):
+        return yellow("CXone signs with the previous value of the webhook secret", again)
+    if any(each.type == EntryType.SUBSCRIBED for each in entries):
+        return red("CXone signs with a value of the webhook secret that is in force no more", again)
+    return green("none yet: the first approval of a template makes it; replies are set in CXone by hand")

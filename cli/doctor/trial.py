@@ -1,0 +1,94 @@
+"""A trial: one test message to a recipient who has consented, and its way to the delivery event."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from cli.findings import Finding, green, red
+from cli.target import Target
+
+TEXT = "This is a test message of CXone Messaging."
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 120.0, 1.0
+_FINAL = frozenset({"delivered", "failed", "rejected", "unknown"})
+_CONSENT = "record the recipient's consent first: docs/api.md#record-consent-put-consentsphonenumber"
+_REMEDIES = {
+    "not_opted_in": _CONSENT,
+    "opted_out": "choose a recipient who has not opted out",
+    "invalid_recipient": "give the number in international form, such as +1 and ten digits",
+    "campaign_required": "set CxoneCampaignId, or deploy with one",
+    "sender_required": "set CxoneFromNumber, or deploy with one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a test message, and its audit trail: each entry's type, time, and status word if it has one."""
+
+    finding: Finding
+    trail: Sequence[Mapping[str, str]] = ()
+
+
+def send_test_message(target: Target, number: str, sleep: Callable[[float], None] = time.sleep) -> Trial:
+    """Send one test message, and wait up to two minutes for its delivery event.
+
+    No consent is recorded. Raises `requests.RequestException`. The finding holds no number.
+    """
+    key = f"doctor-{uuid.uuid4().hex}"
+    answer = target.call("POST", "/messages", {"to": number, "text": TEXT}, {"Idempotency-Key": key})
+    if answer.status_code != HTTPStatus.ACCEPTED:
+        return Trial(_refused(answer.status_code, _document(answer)))
+    message_id = answer.json()["messageId"]
+    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        message = _document(target.call("GET", f"/messages/{message_id}"))
+        if message.get("status") in _FINAL or time.monotonic() > give_up_at:
+            return Trial(_outcome(message_id, message), _trail(message))
+        sleep(_PAUSE_SECONDS)
+
+
+def _document(answer: Any) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _refused(status: int, problem: Mapping[str, Any]) -> Finding:
+    """Return the finding of a message that was not sent; it names codes only, since texts may quote the number."""
+    codes = [str(each.get("code")) for each in problem.get("errors", [])] or [str(problem.get("code", "no code"))]
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        return red(
+            "CXone gave no clear answer (outcome_unknown)",
+            f"wait for its delivery event: GET /messages/{problem.get('messageId', '…')}",
+        )
+    remedy = "; ".join(dict.fromkeys(_REMEDIES[code] for code in codes if code in _REMEDIES))
+    return red(f"not sent: {status} {', '.join(codes)}", remedy or "docs/message-states.md#errors-that-callers-report")
+
+
+def _outcome(message_id: str, message: Mapping[str, Any]) -> Finding:
+    status = message.get("status", "not to be read")
+    if status == "delivered":
+        latency = message.get("deliveryLatencyMs")
+        return green(f"{message_id}: delivered{f' after {latency / 1000:.1f} s' if latency is not None else ''}")
+    if status in _FINAL:
+        error = message.get("error") or "no word"
+        return red(f"{message_id}: {status} ({error})", "docs/message-states.md says what each status means")
+    return red(
+        f"{message_id}: {status}, and no final delivery event within {_PATIENCE_SECONDS:.0f} s",
+        "does CXone reach WebhookUrl? Look for answers to /webhooks/cxone/sms in the log: docs/runbook.md",
+    )
+
+
+def _trail(message: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the audit entries without recipients."""
+    trail = []
+    for entry in message.get("audit", []):
+        word = entry.get("data", {}).get("status")
+        trail.append(
+            {"timestamp": entry["timestamp"], "type": entry["type"], **({"status": str(word)} if word else {})}
+        )
+    return trail

@@ -1,0 +1,1 @@
+"""`cxone-messaging restore`: entries that the ledger lacks, and settings that a restored table lacks."""
