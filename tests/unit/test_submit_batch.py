@@ -103,7 +103,7 @@ def test_each_refusal_is_told_in_words_which_are_those_of_a_single_send_where_it
     first = submit(world, queue, [message("twice"), *kinds])
     assert submit(world, queue, [message("twice"), *kinds]).rejected == first.rejected
     told = [error for index in sorted(first.rejected) for error in first.rejected[index]]
-    single = [error for each in kinds[:3] for error in world.sender().preview(each.request).errors]
+    single = [error for each in kinds[:3] for error in world.sender().preview(each.request).checked.errors]
     assert told[:3] == single
     assert len({error.message for error in told}) == len(kinds)
     assert not any("batch was submitted" in error.message for error in told)

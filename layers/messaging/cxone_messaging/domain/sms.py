@@ -6,6 +6,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.plain_text import is_visible
 
 _NOT_CARRIED = frozenset("\0\ufffe\uffff")
 
@@ -78,7 +79,7 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
     size: segments.SegmentCount | None = None
-    if not request.text.strip():
+    if not is_visible(request.text):
         errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     elif fault := character_fault(request.text):
         errors.append(FieldError(Code.INVALID_CHARACTERS, "text", fault))
