@@ -12,7 +12,9 @@ INVALID, AMBIGUOUS, SPREADSHEET = "invalid_recipient", "ambiguous_recipient", "s
 _NUMBER = re.compile(r"(?:tel:)?[ (]*\+?[ ()./-]*[0-9][0-9 ()./-]*", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)? ?(?:e|[x*] ?10 ?\^?) ?[+-]?[0-9]+", re.IGNORECASE)
 _DECIMAL = re.compile(r"\+?[0-9]{6,}[.,]0+")
-_DATE = re.compile(r"(?:[0-3]?[0-9]([./-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}([./-])[0-1]?[0-9]\2[0-3]?[0-9])")
+_DATE = re.compile(
+    r"(?:[0-3]?[0-9]([./-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}([./-])[0-1]?[0-9]\2[0-3]?[0-9])"
+)
 # Japan's long-vowel sign is a letter, and is typed for a dash.
 _DASHES = str.maketrans({"\u30fc": "-", "\uff70": "-"})
 _TEXT_CELL = re.compile(r"'|=\"(.*)\"")

@@ -28,7 +28,9 @@ _SAMPLE_BYTES = 1024
 # Excel's line above the heading that names the delimiter.
 _SEPARATOR_LINE = re.compile(r'\ufeff*\s*"?sep=(.)"?[,;|\s]*', re.IGNORECASE)
 # What surrounds a heading or a reference and cannot be seen. Values keep theirs: an emoji may end with such a mark.
-_UNSEEN = "\u00ad\u061c\u180e\u2060\ufeff\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_UNSEEN = (
+    "\u00ad\u061c\u180e\u2060\ufeff\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 
 class CampaignError(Exception):
@@ -130,7 +132,9 @@ class People:
         usual = [column for column in self.columns if _is_usual(column)]
         if len(usual) > 1:
             names = ", ".join(usual)
-            raise CampaignError(f"{self.path.name} has several columns of numbers; choose one with --to-column: {names}")
+            raise CampaignError(
+                f"{self.path.name} has several columns of numbers; choose one with --to-column: {names}"
+            )
         if not usual:
             hint = f"no column `to`; name it with --to-column; its heading names: {found}"
             raise CampaignError(f"{self.path.name} has {hint}")

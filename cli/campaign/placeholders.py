@@ -39,8 +39,8 @@ _TRIPLE = re.compile(r"(?<!\{)\{\{\{(?P<name>[^{}]+)\}\}\}(?!\})")
 _SEPARATORS = re.compile(r"[\s_.-]+")
 # What spreadsheets and databases write where there is no value. Null, Nan and None are names of people.
 _ERRORS = re.compile(
-    r"#+|#[\u00a1\u00bf]?[A-Z\u00c0-\u00de_]+(?:[/ ][0A-Z]+)?[!?]?|Err:[0-9]{3}|NaN|NaT|NULL|<NA>|<null>|\(null\)|\(blank\)|\\N"
-    r"|N/A|n/a|undefined|\[object Object\]"
+    r"#+|#[\u00a1\u00bf]?[A-Z\u00c0-\u00de_]+(?:[/ ][0A-Z]+)?[!?]?|Err:[0-9]{3}|NaN|NaT|NULL|<NA>|<null>"
+    r"|\(null\)|\(blank\)|\\N|N/A|n/a|undefined|\[object Object\]"
 )
 _HASHTAG = re.compile(r"#[A-Z\u00c0-\u00de_]+")
 _ERRORS_WITHOUT_SIGN = frozenset({"#NV", "#SPILL", "#N_A"})
@@ -53,7 +53,7 @@ class MissingValueError(Exception):
 class TextWithPlaceholders:
     """A text for all recipients. Raises `CampaignError` if it names a column that does not exist, or has a slip.
 
-    A slip is a column's name between signs that mark a field elsewhere, such as `{{name}}`. `is_literal` sends it as is.
+    A slip is a column's name between signs that mark a field elsewhere, such as `{{name}}`. `is_literal` sends it.
     """
 
     def __init__(self, text: str, columns: Collection[str], *, is_literal: bool = False) -> None:

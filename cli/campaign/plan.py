@@ -1,8 +1,8 @@
 """The plan of a campaign: each row is checked by the bundle's own rules, and valid rows are put into batches.
 
 All keys that prevent a second send are derived from the content. A row's own reference is its key everywhere. A row
-without one gets a reference made of the campaign's name, the number and the text. A batch's Idempotency-Key is made of its body. So the same command makes the
-same requests again, and a corrected file sends only its new rows.
+without one gets a reference made of the campaign's name, the number and the text. A batch's Idempotency-Key is made of
+its body. So the same command makes the same requests again, and a corrected file sends only its new rows.
 """
 
 import hashlib

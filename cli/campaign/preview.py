@@ -139,12 +139,11 @@ def _looked_up(preview: Preview, name: str) -> list[str]:
     if not preview.looked_up:
         return ["consents, and what was sent before, are checked when it is sent"] if preview.good else []
     among = "of these" if preview.looked_up == preview.good else f"of the first {preview.looked_up:,}"
-    before = preview.earlier.total()
-    lines = [f"{among}, none was sent under the name “{visible(name)}” or its reference before"]
-    if before:
+    before = f"under the name “{visible(name)}”, or under the row's reference"
+    lines = [f"{among}, none was sent before {before}"]
+    if sent := preview.earlier.total():
         lines = [
-            f"{among}, {_counted(before, 'message')} sent before under the name “{visible(name)}” or the row's reference,"
-            f" and not sent again: {as_text(preview.earlier)}"
+            f"{among}, {_counted(sent, 'message')} sent before {before}, and not again: {as_text(preview.earlier)}"
         ]
     if preview.refused:
         lines.append(f"{among}, {_counted(preview.refused, 'message')} that will be refused")

@@ -79,7 +79,7 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
     size: segments.SegmentCount | None = None
-    if not is_visible(request.text):
+    if not request.text.strip():
         errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     elif fault := character_fault(request.text):
         errors.append(FieldError(Code.INVALID_CHARACTERS, "text", fault))
@@ -88,6 +88,9 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
             size = segments.count(request.text)
         except segments.InvalidCharacterError as error:
             errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
+    if size and not is_visible(request.text):
+        size = None
+        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     if size and size.segments > rules.max_segments:
         fault = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
         errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", fault))

@@ -88,8 +88,8 @@ class SubmitBatch:
         """Submit a batch, finish one that broke off, or return the first request's result.
 
         A message with the number and the text of an earlier one is sent too, or else rejected as `duplicate_message`
-        if the batch `refuses_duplicates`. `deadline` is the invocation's. `on_id` is called with the batch's id first. Raises `idempotency_key_reused` and
-        `in_progress`. After a `StorageError`, the same request finishes the batch.
+        if the batch `refuses_duplicates`. `deadline` is the invocation's. `on_id` is called with the batch's id first.
+        Raises `idempotency_key_reused` and `in_progress`. After a `StorageError`, the same request finishes the batch.
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
         on_id(batch_id)
