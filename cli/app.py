@@ -81,7 +81,7 @@ def _name(text: str) -> str:
 def campaign(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a column `to`; `reference`, `text` and more are optional.")
+        Path, typer.Argument(help="A CSV file with a column `to`, `phone` or `mobile`; others are optional.")
     ],
     text: Annotated[
         str | None,
@@ -101,6 +101,12 @@ def campaign(
     refused: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all refused rows to this file, as CSV.")
     ] = None,
+    to_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of the numbers, where its heading is another.")
+    ] = None,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="Send {{name}}, [name], %name% and the like as they are written.")
+    ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, max=_MAXIMUM_BATCH_MESSAGES, metavar="N", help="The number of messages in a batch.")
     ] = _BATCH_MESSAGES,
@@ -122,6 +128,8 @@ def campaign(
         campaign_id=campaign_id or None,
         sender=sender or None,
         refused=refused,
+        to_column=to_column or None,
+        literal=literal,
         batch_size=batch_size,
         yes=yes,
         as_json=as_json,

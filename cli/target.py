@@ -12,6 +12,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
+
 LOCAL_NAME = "cxone-messaging"
 LOCAL_FILE = Path(".local", "stack.json")
 _TIMEOUT_SECONDS = 90.0  # cold functions on a busy machine
@@ -66,6 +68,7 @@ class Target:
         rate, percent, segments = (float(given.get(each) or default) for each, default in _PARAMETERS.items())
         self.rate = rate * percent / 100
         self.max_segments = int(segments)
+        self.default_country = given.get("DefaultCountry") or DEFAULT_COUNTRY
         self._http = requests.Session()
         # No proxy on the way to this machine, and no .netrc that would replace the Authorization header.
         self._http.trust_env = endpoint is None

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.campaign.people import CampaignError, People
 from cli.campaign.plan import Campaign, Message, Refused
-from cli.campaign.preview import Preview, look_at, look_up_consents, show
+from cli.campaign.preview import Preview, look_at, look_up, show
 from cli.campaign.sending import Sending
 from cli.campaign.skipped_rows import SkippedRows, skipped_rows
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
@@ -36,6 +36,8 @@ class Options:
     campaign_id: str | None = None
     sender: str | None = None
     refused: Path | None = None
+    to_column: str | None = None
+    literal: bool = False
     batch_size: int
     yes: bool = False
     as_json: bool = False
@@ -47,7 +49,7 @@ def run(options: Options) -> int:
     interrupt_on_signals()
     sending: list[Sending] = []
     try:
-        with skipped_rows(options.refused) as refused:
+        with skipped_rows(options.refused, options.file) as refused:
             return _run(options, progress, refused, sending)
     except (CampaignError, TargetError) as error:
         progress.error(str(error))
@@ -62,11 +64,13 @@ def _run(options: Options, progress: Progress, refused: SkippedRows, sending: li
     stack = Target.find(options.stack)
     campaign = Campaign(
         name=options.name,
-        people=People(options.file),
+        people=People(options.file, options.to_column),
         text=options.text,
         campaign_id=options.campaign_id,
         sender=options.sender,
         max_segments=stack.max_segments,
+        country=stack.default_country,
+        is_literal=options.literal,
         batch_messages=options.batch_size,
     )
     preview = _preview(campaign, stack, progress, refused)
@@ -111,6 +115,7 @@ def _print(
         "rows": preview.rows,
         "messages": preview.good,
         "segments": preview.total_segments,
+        "countries": dict(preview.countries),
         "sent": sent,
         "final": final,
         "counts": counts or {},
@@ -129,8 +134,8 @@ def _preview(campaign: Campaign, stack: Target, progress: Progress, refused: Ski
                 yield row
 
         preview = look_at(rows(), refused.note)
-        look_up_consents(preview, stack, partial(refused.note, again=True))
+        look_up(preview, stack, partial(refused.note, again=True))
         outcome.text += f"\ncampaign “{campaign.name}”"
-    show(preview, stack.rate, progress.console)
+    show(preview, stack.rate, progress.console, campaign.name)
     refused.show(progress.console)
     return preview

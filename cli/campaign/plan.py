@@ -1,8 +1,8 @@
 """The plan of a campaign: each row is checked by the bundle's own rules, and valid rows are put into batches.
 
-All keys that prevent a second send are derived from the content. A row without a reference gets one made of the
-campaign's name, the number and the text. A batch's Idempotency-Key is made of its body. So the same command makes the
-same requests again, and a corrected file sends only its new rows.
+All keys that prevent a second send are derived from the content. A row's own reference is its key everywhere. A row
+without one gets a reference made of the campaign's name, the number and the text. A batch's Idempotency-Key is made of
+its body. So the same command makes the same requests again, and a corrected file sends only its new rows.
 """
 
 import hashlib
@@ -10,9 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cli.campaign.people import REFERENCE, TEXT, TO, CampaignError, People, Row
-from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders
-from cxone_messaging.domain.sms import Checked, SmsRequest, SmsRules, check
+from cli.campaign.numbers import RecipientError, is_as_written, recipient
+from cli.campaign.people import REFERENCE, TEXT, CampaignError, People, Row, without_unseen
+from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders, is_error_value, slip_in
+from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, PhoneNumber, country_of
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
 
 # The API accepts 10,000 messages and 5 MiB. Smaller batches are submitted sooner, and cheaper to read.
@@ -23,27 +26,45 @@ _REFERENCE_LIMIT = 255
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A row that can be sent."""
+    """A row that can be sent.
+
+    `rewritten` means that the file has the number in another writing, `repeats` that an earlier row has the same number
+    and text under another reference.
+    """
 
     line: int
     request: SmsRequest
     reference: str
     size: SegmentCount
     masked: str
+    country: str
+    rewritten: bool = False
+    repeats: bool = False
 
     def written(self) -> str:
-        """Return the message as the API expects it."""
-        fields = {"to": self.request.to, "text": self.request.text, "reference": self.reference}
-        return json.dumps(fields, ensure_ascii=False)
+        """Return the message as a batch has it."""
+        return json.dumps(self._fields(), ensure_ascii=False)
+
+    def alone(self) -> dict[str, str]:
+        """Return the message with what its batch has for all of them."""
+        common = {"campaignId": self.request.campaign_id, "from": self.request.sender}
+        return self._fields() | {name: value for name, value in common.items() if value}
+
+    def _fields(self) -> dict[str, str]:
+        return {"to": self.request.to, "text": self.request.text, "reference": self.reference}
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that is not sent, and the codes of the reasons: the API's, or ours for faults of a file."""
+    """A row that is not sent, and the codes of the reasons: the API's, or ours for faults of a file.
+
+    The `hint` says what to write instead. It names the numbers that a cell may mean.
+    """
 
     line: int
     masked: str
     codes: tuple[str, ...]
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,8 @@ class Campaign:
     campaign_id: str | None = None
     sender: str | None = None
     max_segments: int = 10
+    country: str = DEFAULT_COUNTRY
+    is_literal: bool = False
     batch_messages: int = BATCH_MESSAGES
 
     def rows(self) -> Iterator[Message | Refused]:
@@ -85,40 +108,64 @@ class Campaign:
         if has_texts == (self.text is not None):
             both = "there is a text for everybody and a column `text` in the file; choose one"
             raise CampaignError(both if has_texts else "there is nothing to send: give a text, or a column `text`")
-        return None if self.text is None else TextWithPlaceholders(self.text, self.people.columns)
+        if self.text is None:
+            return None
+        return TextWithPlaceholders(self.text, self.people.columns, is_literal=self.is_literal)
 
     def _checked(
         self, row: Row, common_text: TextWithPlaceholders | None, rules: SmsRules, seen: set[bytes]
     ) -> Message | Refused:
         codes = ["too_many_cells"] if row.has_too_many_cells else []
+        hints: list[str] = []
+        text = "-"
         try:
-            text = common_text.filled(row.values) if common_text else row.values.get(TEXT, "")
+            text = common_text.filled(row.values) if common_text else self._own_text(row)
         except MissingValueError:
-            text = "-"
             codes.append("missing_value")
-        request = SmsRequest(row.values.get(TO, ""), text, self.campaign_id, self.sender)
-        checked = check(request, rules)
-        codes += [error.code.value for error in checked.errors]
-        reference = self._reference(row, checked)
-        if len(reference) > _REFERENCE_LIMIT:
+        except CampaignError as slip:
+            codes.append("slip_in_text")
+            hints.append(str(slip))
+        cell = row.values.get(self.people.to_column, "")
+        to: PhoneNumber | None = None
+        try:
+            to = recipient(cell, self.country)
+        except RecipientError as error:
+            codes.append(error.code)
+            hints.append(str(error))
+        checked = check(SmsRequest(to.e164 if to else "", text, self.campaign_id, self.sender), rules)
+        for broken in checked.errors:
+            if broken.code is not Code.INVALID_RECIPIENT:
+                codes.append(broken.code.value)
+                hints.append(broken.message)
+        own = without_unseen(row.values.get(REFERENCE, ""))
+        if len(own) > _REFERENCE_LIMIT:
             codes.append("reference_too_long")
-        masked = checked.to.masked if checked.to else ""
-        if codes or checked.to is None or checked.size is None:
-            return Refused(row.line, masked, tuple(codes))
-        digest = hashlib.blake2b(reference.encode(), digest_size=16).digest()
+        elif is_error_value(own):
+            codes.append("missing_value")
+            hints.append("the reference is a spreadsheet's error")
+        masked = to.masked if to else ""
+        if codes or to is None or checked.size is None:
+            return Refused(row.line, masked, tuple(dict.fromkeys(codes)), "; ".join(hints))
+        content = hashlib.sha256(json.dumps([to.e164, text, self.campaign_id, self.sender]).encode()).hexdigest()[:32]
+        reference = own or f"{self.name}/{content}"
+        digest, same = (hashlib.blake2b(each.encode(), digest_size=16).digest() for each in (reference, f"={content}"))
         if digest in seen:
-            return Refused(row.line, masked, ("duplicate",))
-        seen.add(digest)
-        request = SmsRequest(checked.to.e164, text, self.campaign_id, self.sender)
-        return Message(row.line, request, reference, checked.size, masked)
+            return Refused(row.line, masked, ("duplicate",), "an earlier row has the same reference" if own else "")
+        repeats = same in seen
+        seen |= {digest, same}
+        request = SmsRequest(to.e164, text, self.campaign_id, self.sender)
+        country, rewritten = country_of(to.e164, self.country), not is_as_written(cell, to)
+        return Message(row.line, request, reference, checked.size, masked, country, rewritten, repeats)
 
-    def _reference(self, row: Row, checked: Checked) -> str:
-        own = row.values.get(REFERENCE)
-        if own:
-            return f"{self.name}/{own}"
-        sms = checked.sms
-        fields = [sms.to.e164, sms.text, self.campaign_id, self.sender] if sms else []
-        return f"{self.name}/{hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:32]}"
+    def _own_text(self, row: Row) -> str:
+        """Return the text of a row. Raises `MissingValueError`, and `CampaignError` for a slip."""
+        text = row.values.get(TEXT, "")
+        if is_error_value(text):
+            raise MissingValueError
+        slip = None if self.is_literal else slip_in(text, self.people.columns)
+        if slip:
+            raise CampaignError(f"the text has {slip[0]}, which is not filled in a column `text`; --literal sends it")
+        return text
 
     def batches(self, rows: Iterable[Message | Refused]) -> Iterator[Batch]:
         """Yield batches of the valid rows, in their order."""

@@ -1,34 +1,45 @@
 """The preview of a campaign: its messages, its size and its duration, before anything is sent."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 from rich.console import Console
 
 from cli.campaign.plan import Message, Refused
+from cli.plain import visible
+from cli.status_bar import as_text
 from cli.target import Api
 
-# At most this many consents are read before the send, a call for each. For more, only the batches check consents.
-CONSENTS_LIMIT = 200
+# At most this many messages are checked by the API before the send, a call for each. The batches check all of them.
+LOOKED_UP = 200
 _CALLERS = 4
-_OK, _NOT_FOUND = 200, 404
+_OK = 200
 
 
 @dataclass(slots=True)
 class Preview:
-    """The messages to send; `recipients` are the valid rows, if there are few enough to read each consent."""
+    """The messages to send; `first` are the first valid rows, which the API checks beforehand.
+
+    `earlier` counts those of them that were sent before, by status, once `looked_up` of them are checked.
+    """
 
     rows: int = 0
     good: int = 0
     segments: Counter[int] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
+    countries: Counter[str] = field(default_factory=Counter)
     largest: Message | None = None
-    recipients: list[Message] = field(default_factory=list)
-    consents_checked: bool = False
-    without_consent: int = 0
+    first: list[Message] = field(default_factory=list)
+    rewritten: Message | None = None
+    rewritten_numbers: int = 0
+    repeats: int = 0
+    looked_up: int = 0
+    refused: int = 0
+    earlier: Counter[str] = field(default_factory=Counter)
 
     @property
     def total_segments(self) -> int:
@@ -47,44 +58,65 @@ def look_at(rows: Iterable[Message | Refused], note: Callable[[Refused], object]
         preview.good += 1
         preview.segments[row.size.segments] += 1
         preview.encodings[row.size.encoding] += 1
+        preview.countries[row.country] += 1
+        preview.repeats += row.repeats
+        preview.rewritten_numbers += row.rewritten
+        if row.rewritten and preview.rewritten is None:
+            preview.rewritten = row
         if preview.largest is None or _extent(row) > _extent(preview.largest):
             preview.largest = row
-        if preview.good <= CONSENTS_LIMIT:
-            preview.recipients.append(row)
+        if len(preview.first) < LOOKED_UP:
+            preview.first.append(row)
     return preview
 
 
-def look_up_consents(preview: Preview, api: Api, note: Callable[[Refused], object]) -> None:
-    """Read each recipient's consent if there are few, and note recipients without one; none is removed."""
-    if preview.good > CONSENTS_LIMIT:
-        return
-    numbers = {row.request.to for row in preview.recipients}
+def look_up(preview: Preview, api: Api, note: Callable[[Refused], object]) -> None:
+    """Have the API check the first messages, and note those that it would refuse; none is removed."""
     try:
         with ThreadPoolExecutor(_CALLERS) as pool:
-            codes = dict(zip(numbers, pool.map(lambda number: _consent_code(api, number), numbers), strict=True))
+            answers = list(pool.map(lambda row: _preview_of(api, row), preview.first))
     except requests.RequestException:
         return
-    if None in codes.values():
+    if None in answers:
         return
-    preview.consents_checked = True
-    for row in preview.recipients:
-        if code := codes[row.request.to]:
-            preview.without_consent += 1
-            note(Refused(row.line, row.masked, (code,)))
+    preview.looked_up = len(answers)
+    for row, answer in zip(preview.first, answers, strict=True):
+        if not answer:
+            continue
+        errors = [error for error in answer["errors"] if answer["earlier"] is None or error["field"] == "reference"]
+        if errors:
+            preview.refused += 1
+            codes = tuple(error["code"] for error in errors)
+            note(Refused(row.line, row.masked, codes, _reused(codes)))
+        elif answer["earlier"]:
+            preview.earlier[answer["earlier"]] += 1
 
 
-def _consent_code(api: Api, number: str) -> str | None:
-    """Return the code with which a recipient would be refused; empty if none, None if that is unknown."""
-    # Without its plus, a number has nothing to encode in a path (docs/api.md).
-    answer = api.call("GET", f"/consents/{number.removeprefix('+')}")
-    if answer.status_code == _OK:
-        return "" if answer.json()["status"] == "opted_in" else "opted_out"
-    return "not_opted_in" if answer.status_code == _NOT_FOUND else None
+def _preview_of(api: Api, row: Message) -> dict[str, Any] | None:
+    """Return the API's check of a message, or None if there is none: an older stack knows no references here."""
+    answer = api.call("POST", "/messages/preview", row.alone())
+    return answer.json() if answer.status_code == _OK else None
 
 
-def show(preview: Preview, rate: float, console: Console) -> None:
-    """Print the preview."""
+def _reused(codes: Collection[str]) -> str:
+    return "another message was sent under this reference" if "idempotency_key_reused" in codes else ""
+
+
+def show(preview: Preview, rate: float, console: Console, name: str) -> None:
+    """Print the preview of the campaign `name`."""
     lines = [f"{_counted(preview.rows, 'row')}, {_counted(preview.good, 'message')} to send"]
+    if preview.countries:
+        lines.append(", ".join(f"{count:,} to {country}" for country, count in preview.countries.most_common()))
+    if preview.rewritten:
+        row = preview.rewritten
+        lines.append(
+            f"{_counted(preview.rewritten_numbers, 'number')} in another writing in the file:"
+            f" the first, of line {row.line:,}, is used as {row.request.to}"
+        )
+    if preview.repeats:
+        lines.append(
+            f"{_counted(preview.repeats, 'message')} with the number and text of an earlier row, and another reference"
+        )
     if preview.largest:
         size = preview.largest.size
         extent = f"{_counted(size.segments, 'segment')} of {size.encoding}, {size.units} units"
@@ -93,12 +125,29 @@ def show(preview: Preview, rate: float, console: Console) -> None:
             f"the largest: line {preview.largest.line:,}, {extent}",
             f"about {duration(preview.good / rate)} at {rate:g} a second, if nothing else is being sent",
         ]
-    if preview.recipients and not preview.consents_checked:
-        lines.append("consents are checked when it is sent; messages without consent are listed then")
-    elif preview.without_consent:
-        lines.append(f"of these, {preview.without_consent:,} without consent, which will be refused")
+    lines += _looked_up(preview, name)
     for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
+    if preview.first:
+        row = preview.first[0]
+        console.print(f"  line {row.line:,} to {row.masked} reads:", markup=False, soft_wrap=True)
+        for line in visible(row.request.text, lines=True).splitlines():
+            console.print(f"  │ {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _looked_up(preview: Preview, name: str) -> list[str]:
+    if not preview.looked_up:
+        return ["consents, and what was sent before, are checked when it is sent"] if preview.good else []
+    among = "of these" if preview.looked_up == preview.good else f"of the first {preview.looked_up:,}"
+    before = f"under the name “{visible(name)}”, or under the row's reference"
+    lines = [f"{among}, none was sent before {before}"]
+    if sent := preview.earlier.total():
+        lines = [
+            f"{among}, {_counted(sent, 'message')} sent before {before}, and not again: {as_text(preview.earlier)}"
+        ]
+    if preview.refused:
+        lines.append(f"{among}, {_counted(preview.refused, 'message')} that will be refused")
+    return lines
 
 
 def duration(seconds: float) -> str:

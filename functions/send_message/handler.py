@@ -45,6 +45,12 @@ class MessageBody(Body):
         return SmsRequest(to=self.to, text=self.text, campaign_id=self.campaign_id, sender=self.sender)
 
 
+class PreviewBody(MessageBody):
+    """A message to check; the reference is the idempotency key with which it would be sent."""
+
+    reference: str | None = Field(default=None, min_length=1, max_length=255)
+
+
 def send_message(parts: SenderParts, horizon_seconds: float) -> SendMessage:
     """Compose the use case from its parts."""
     return SendMessage(
@@ -90,8 +96,9 @@ def send(request: HttpRequest) -> HttpResponse:
 
 def preview(request: HttpRequest) -> HttpResponse:
     """Return the result of checking a send; nothing is sent or recorded."""
-    checked = use_case().preview(request.parse(MessageBody).to_domain())
-    size = checked.size
+    body = request.parse(PreviewBody)
+    previewed = use_case().preview(body.to_domain(), body.reference)
+    checked, size = previewed.checked, previewed.checked.size
     return HttpResponse(
         HTTPStatus.OK,
         {
@@ -100,6 +107,7 @@ def preview(request: HttpRequest) -> HttpResponse:
             "encoding": size.encoding if size else None,
             "segments": size.segments if size else None,
             "units": size.units if size else None,
+            "earlier": previewed.earlier.value if previewed.earlier else None,
         },
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,7 @@ metrics = EmbeddedMetrics()
 BODY_LIMIT = 5 * KIBIBYTE * KIBIBYTE
 MESSAGES_LIMIT = 10_000
 _MOST_EXPLAINED = 20_000
+(_DUPLICATE,) = field_errors([FieldError.by_code(Code.DUPLICATE_MESSAGE, "to")])
 
 
 class SubmitBulkSettings(Settings):
@@ -66,6 +67,7 @@ class BatchBody(Body):
     text: str = ""
     campaign_id: str | None = Field(default=None, max_length=NAME_LIMIT)
     sender: str | None = Field(default=None, alias="from", max_length=100)
+    duplicates: Literal["warn", "refuse"] = "warn"
 
     def to_domain(self) -> list[BatchMessage]:
         """Return the messages as domain objects."""
@@ -114,14 +116,21 @@ def submit(request: HttpRequest) -> HttpResponse:
     if key is None:
         detail = "a batch needs an Idempotency-Key, so that a repeated request queues nothing twice"
         raise MessagingError(Code.IDEMPOTENCY_KEY_REQUIRED, detail)
-    messages = request.parse(BatchBody).to_domain()
-    batch = use_case()(messages, key, request.deadline, lambda batch_id: request.log_ids(batchId=batch_id))
+    body = request.parse(BatchBody)
+    batch = use_case()(
+        body.to_domain(),
+        key,
+        request.deadline,
+        lambda batch_id: request.log_ids(batchId=batch_id),
+        refuses_duplicates=body.duplicates == "refuse",
+    )
     return HttpResponse(
         HTTPStatus.ACCEPTED,
         {
             "batchId": batch.batch_id,
             "accepted": batch.accepted,
             "rejected": _rejected(batch.rejected),
+            "warnings": [{"index": index, **_DUPLICATE} for index in batch.duplicates],
         },
         {"Idempotency-Replayed": "true"} if batch.replayed else {},
     )

@@ -10,13 +10,16 @@ from cli.target import Target
 class Refusing:
     """A stack whose API refuses every message of every batch."""
 
-    rate, max_segments = 96.0, 10
+    rate, max_segments, default_country = 96.0, 10, "US"
 
     def call(self, method, path, body=None, headers=None):
         answer = requests.Response()
-        answer.status_code = 202 if method == "POST" else 404
+        if path == "/messages/preview":
+            answer.status_code = 400
+            return answer
+        answer.status_code = 202
         errors = [{"code": "not_opted_in", "field": "to", "message": "refused"}]
-        messages = json.loads(body)["messages"] if method == "POST" else []
+        messages = json.loads(body)["messages"]
         rejected = [{"index": index, "errors": errors} for index in range(len(messages))]
         answer._content = json.dumps({"batchId": "bat_1", "accepted": 0, "rejected": rejected}).encode()
         return answer

@@ -35,7 +35,11 @@ class TestTextWithPlaceholders:
         )
 
     def test_doubled_braces_stand_for_themselves(self):
-        assert TextWithPlaceholders("{{name}} is {name}", ["name"]).filled({"name": "{to}"}) == "{name} is {to}"
+        assert TextWithPlaceholders("{{nom}} is {name}", ["name"]).filled({"name": "{to}"}) == "{nom} is {to}"
+
+    def test_a_slip_is_sent_as_it_is_if_that_is_wanted(self):
+        text = TextWithPlaceholders("{{name}} is [name], {name}", ["name"], is_literal=True)
+        assert text.filled({"name": "Ada"}) == "{name} is [name], Ada"
 
     def test_an_empty_value_is_a_missing_one(self):
         with pytest.raises(MissingValueError):
@@ -88,10 +92,17 @@ class TestRows:
         lines = ("to,name,reference", "+12025550100,Ada,1", "+12025550100,Ada,2", "+12025550101,Bea,2")
         rows = list(campaign(*lines).rows())
         assert [getattr(row, "codes", None) for row in rows] == [None, None, ("duplicate",)]
-        assert [row.reference for row in rows[:2]] == ["spring/1", "spring/2"]
+        assert [row.reference for row in rows[:2]] == ["1", "2"]
+
+    def test_a_reference_is_the_same_under_every_name_and_its_marks_are_no_part_of_it(self, campaign):
+        lines = ("to,name,reference", "+12025550100,Ada,\u200bA 1\ufeff", "+12025550101,Ada,\u200b")
+        one, other = (list(campaign(*lines, name=name).rows()) for name in ("people", "people (1)"))
+        assert one[0].reference == other[0].reference == "A 1"
+        assert one[1].reference.startswith("people/")
+        assert one[1].reference != other[1].reference
 
     def test_a_reference_that_is_too_long(self, campaign):
-        (row,) = campaign("to,name,reference", "+12025550100,Ada," + "r" * 255).rows()
+        (row,) = campaign("to,name,reference", "+12025550100,Ada," + "r" * 256).rows()
         assert row.codes == ("reference_too_long",)
 
     def test_a_text_of_ones_own(self, campaign):

@@ -103,7 +103,7 @@ def test_each_refusal_is_told_in_words_which_are_those_of_a_single_send_where_it
     first = submit(world, queue, [message("twice"), *kinds])
     assert submit(world, queue, [message("twice"), *kinds]).rejected == first.rejected
     told = [error for index in sorted(first.rejected) for error in first.rejected[index]]
-    single = [error for each in kinds[:3] for error in world.sender().preview(each.request).errors]
+    single = [error for each in kinds[:3] for error in world.sender().preview(each.request).checked.errors]
     assert told[:3] == single
     assert len({error.message for error in told}) == len(kinds)
     assert not any("batch was submitted" in error.message for error in told)
@@ -345,7 +345,7 @@ class TestRequests:
             SmsRequest(RECIPIENT.e164, text, "summer", "24680") for text in ("Common", "Own")
         ]
         assert answer.status == 202
-        assert set(answer.body) == {"batchId", "accepted", "rejected"}
+        assert set(answer.body) == {"batchId", "accepted", "rejected", "warnings"}
         (rejected,) = answer.body["rejected"]
         assert (answer.body["accepted"], rejected["index"]) == (2, 2)
         assert [error["code"] for error in rejected["errors"]] == ["text_required"]
@@ -355,6 +355,35 @@ class TestRequests:
         first, again = ask(body), ask(body)
         assert (first.headers, again.headers) == ({}, {"Idempotency-Replayed": "true"})
         assert first.body == again.body
+
+    def test_one_text_to_one_number_is_warned_of_whatever_the_writing(self, ask, queue):
+        others = [{"to": "+15551234567", "reference": "a"}, {"to": "15551234567", "reference": "b"}]
+        texts = [{"text": "Grüße  an Sie"}, {"text": "Gru\u0308ße an Sie"}, {"text": "Another"}]
+        answer = ask({"messages": [{"to": "+15551234567", **each} for each in [*others, {}, *texts]], "text": "Hello"})
+        assert (answer.body["accepted"], answer.body["rejected"]) == (6, [])
+        warned = {each["index"]: (each["code"], each["field"]) for each in answer.body["warnings"]}
+        assert warned == dict.fromkeys((1, 2, 4), ("duplicate_message", "to"))
+        assert all(each["message"] for each in answer.body["warnings"])
+        assert len(queue.waiting) == 6
+
+    def test_one_text_to_one_number_is_refused_where_that_is_wanted(self, ask, queue, world):
+        batch = [{"to": NOBODY}, {"to": NOBODY}, *[{"to": RECIPIENT.e164[not plus :]} for plus in (True, False, True)]]
+        body = {"messages": batch, "text": "Hello", "duplicates": "refuse"}
+        answer = ask(body)
+        told = {each["index"]: [error["code"] for error in each["errors"]] for each in answer.body["rejected"]}
+        assert told == {0: ["not_opted_in"], 1: ["not_opted_in"], 3: ["duplicate_message"], 4: ["duplicate_message"]}
+        assert (answer.body["accepted"], answer.body["warnings"], len(queue.waiting)) == (1, [], 1)
+        again = ask(body)
+        assert (again.body, again.headers) == (answer.body, {"Idempotency-Replayed": "true"})
+        with pytest.raises(MessagingError) as caught:
+            ask({**body, "duplicates": "warn"})
+        assert caught.value.code is Code.IDEMPOTENCY_KEY_REUSED
+
+    def test_a_rejected_message_is_not_repeated_by_a_good_one(self, ask):
+        twice = [{"to": RECIPIENT.e164, "reference": "a"}, {"to": RECIPIENT.e164, "reference": "a"}]
+        answer = ask({"messages": twice, "text": "Hello"})
+        assert [each["errors"][0]["code"] for each in answer.body["rejected"]] == ["idempotency_key_reused"]
+        assert answer.body["warnings"] == []
 
     def test_a_batch_needs_a_key(self, ask, queue):
         with pytest.raises(MessagingError) as caught:
@@ -373,6 +402,7 @@ class TestRequests:
             {"messages": [{"to": "+15551234567", "text": "a", "reference": ""}]},
             {"messages": [{"to": "+15551234567", "text": "a", "reference": "r" * 256}]},
             {"messages": [{"to": "+15551234567", "text": "a"}], "unknown": 1},
+            {"messages": [{"to": "+15551234567", "text": "a"}], "duplicates": "ignore"},
         ],
         ids=lambda body: str(body)[:60],
     )

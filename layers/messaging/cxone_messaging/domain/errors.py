@@ -46,6 +46,7 @@ class Code(StrEnum):
     TEXT_REQUIRED = "text_required"
     TOO_MANY_SEGMENTS = "too_many_segments"
     INVALID_CHARACTERS = "invalid_characters"
+    DUPLICATE_MESSAGE = "duplicate_message"
 
     TEMPLATE_TOO_LONG = "template_too_long"
     TEMPLATE_NOT_GSM7 = "template_not_gsm7"
@@ -63,6 +64,7 @@ _TEXTS = {
     Code.TEXT_REQUIRED: "the text is empty",
     Code.TOO_MANY_SEGMENTS: "the text takes more segments than are allowed",
     Code.INVALID_CHARACTERS: "this has a character that cannot be sent in a message",
+    Code.DUPLICATE_MESSAGE: "an earlier message of this batch has the same number and text",
     Code.IDEMPOTENCY_KEY_REUSED: "an earlier message of this batch has the same reference",
 }
 _CAMPAIGN_FAULT = "a campaign's name has at most 128 printable characters, and no phone number among them"

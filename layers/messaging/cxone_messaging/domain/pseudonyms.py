@@ -42,10 +42,14 @@ class Pseudonyms:
         """Return the one id that all submissions of a batch with this key share."""
         return "bat_" + self._hmac("batch:" + idempotency_key)[:32]
 
-    def batch_fingerprint(self, requests: Sequence[SmsRequest], references: Sequence[str | None]) -> str:
+    def batch_fingerprint(
+        self, requests: Sequence[SmsRequest], references: Sequence[str | None], *, refuses_duplicates: bool = False
+    ) -> str:
         """Return the hash of a batch's whole request."""
         fields = [[each.to, each.text, each.campaign_id, each.sender] for each in requests]
-        return self._hmac("batch-request:" + json.dumps([fields, list(references)]))
+        # Requests that were made before there was a choice keep their hash.
+        choices = ["refuse duplicates"] if refuses_duplicates else []
+        return self._hmac("batch-request:" + json.dumps([fields, list(references), *choices]))
 
     def fingerprint(self, request: SmsRequest) -> str:
         """Return the hash of a whole request, which distinguishes another request with the same key."""

@@ -6,6 +6,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.plain_text import is_visible
 
 _NOT_CARRIED = frozenset("\0\ufffe\uffff")
 
@@ -87,6 +88,9 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
             size = segments.count(request.text)
         except segments.InvalidCharacterError as error:
             errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
+    if size and not is_visible(request.text):
+        size = None
+        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
     if size and size.segments > rules.max_segments:
         fault = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
         errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", fault))

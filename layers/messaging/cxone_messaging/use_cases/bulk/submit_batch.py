@@ -6,8 +6,9 @@ continues after the last such part. A part that was half queued is queued again;
 second send.
 """
 
+import unicodedata
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
@@ -43,11 +44,15 @@ class BatchMessage:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """A batch's result: how many messages are queued, and the broken rules of each rejected message."""
+    """A batch's result: how many messages are queued, and the broken rules of each rejected message.
+
+    `duplicates` are the accepted messages that repeat an earlier accepted one.
+    """
 
     batch_id: str
     accepted: int
     rejected: dict[int, list[FieldError]]
+    duplicates: list[int]
     replayed: bool
 
 
@@ -77,27 +82,37 @@ class SubmitBatch:
         idempotency_key: str,
         deadline: Deadline,
         on_id: Callable[[str], None] = lambda _: None,
+        *,
+        refuses_duplicates: bool = False,
     ) -> SubmittedBatch:
         """Submit a batch, finish one that broke off, or return the first request's result.
 
-        `deadline` is the invocation's. `on_id` is called with the batch's id first. Raises `idempotency_key_reused` and
-        `in_progress`. After a `StorageError`, the same request finishes the batch.
+        A message with the number and the text of an earlier one is sent too, or else rejected as `duplicate_message`
+        if the batch `refuses_duplicates`. `deadline` is the invocation's. `on_id` is called with the batch's id first.
+        Raises `idempotency_key_reused` and `in_progress`. After a `StorageError`, the same request finishes the batch.
         """
         batch_id = self._pseudonyms.batch_id(idempotency_key)
         on_id(batch_id)
         subject = subjects.batch(batch_id)
         owner = {"owner": uuid.uuid4().hex, "deadline": format_time(instant(self._clock.now() + deadline.left))}
         requests = [message.request for message in messages]
-        fingerprint = self._pseudonyms.batch_fingerprint(requests, [message.reference for message in messages])
+        fingerprint = self._pseudonyms.batch_fingerprint(
+            requests, [message.reference for message in messages], refuses_duplicates=refuses_duplicates
+        )
         entries = self._journal.read(subject)
         if not entries:
-            entries = self._begin(subject, batch_id, messages, fingerprint, owner)
+            rejected = self._check(messages, batch_id)
+            if refuses_duplicates:
+                repeated = FieldError.by_code(Code.DUPLICATE_MESSAGE, "to")
+                rejected |= {index: [repeated] for index in _duplicates(requests, rejected)}
+            entries = self._begin(subject, messages, dict(sorted(rejected.items())), fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
         rejected = _rejected(entries[0])
+        duplicates = _duplicates(requests, rejected)
         accepted = len(messages) - len(rejected)
         if entries[-1].type == EntryType.BATCH_SUBMITTED:
-            return SubmittedBatch(batch_id, accepted, rejected, replayed=True)
+            return SubmittedBatch(batch_id, accepted, rejected, duplicates, replayed=True)
         entries = self._take_over(subject, entries, owner)
         records = [
             BulkRecord(message.reference or f"{batch_id}#{index}", message.request, batch_id)
@@ -105,18 +120,17 @@ class SubmitBatch:
             if index not in rejected
         ]
         self._queue_parts(subject, entries, records, deadline, owner["owner"])
-        return SubmittedBatch(batch_id, accepted, rejected, replayed=False)
+        return SubmittedBatch(batch_id, accepted, rejected, duplicates, replayed=False)
 
     def _begin(
         self,
         subject: str,
-        batch_id: str,
         messages: Sequence[BatchMessage],
+        rejected: Mapping[int, Sequence[FieldError]],
         fingerprint: str,
         owner: Mapping[str, Value],
     ) -> list[Entry]:
-        """Check every message, and record the verdict before anything is queued."""
-        rejected = self._check(messages, batch_id)
+        """Record the verdict on every message before anything is queued."""
         data: dict[str, Value] = {
             "fingerprint": fingerprint,
             "total": len(messages) - len(rejected),
@@ -185,6 +199,21 @@ class SubmitBatch:
         if appended.new is None:
             raise MessagingError(Code.IN_PROGRESS, "another request with this key is queueing", retry_after=2)
         return appended.entries
+
+
+def _duplicates(requests: Sequence[SmsRequest], rejected: Collection[int]) -> list[int]:
+    """Return the accepted messages with the number and the text of an earlier accepted one, in whatever writing."""
+    duplicates: list[int] = []
+    seen: set[tuple[str, str]] = set()
+    for index, request in enumerate(requests):
+        if index in rejected:
+            continue
+        # An accepted number is in its one form, but for the plus sign.
+        same = (request.to.removeprefix("+"), " ".join(unicodedata.normalize("NFC", request.text).split()))
+        if same in seen:
+            duplicates.append(index)
+        seen.add(same)
+    return duplicates
 
 
 def _written(rejected: Mapping[int, Sequence[FieldError]]) -> dict[str, Value]:

@@ -8,6 +8,7 @@ from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.outcomes import NotAccepted
+from cxone_messaging.domain.sms import Checked
 
 # The field of a request that breaks the rule.
 _FIELDS = {
@@ -28,6 +29,14 @@ class Receipt:
 
     message: Message
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The check of a request; `earlier` is the status of a message that was sent with its idempotency key before."""
+
+    checked: Checked
+    earlier: Status | None = None
 
 
 def validation_failed(errors: Sequence[FieldError]) -> MessagingError:

@@ -14,7 +14,7 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry
-from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, Rejected, SendOutcome
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -26,7 +26,7 @@ from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, instant, m
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.send import answers
-from cxone_messaging.use_cases.send.answers import Receipt
+from cxone_messaging.use_cases.send.answers import Preview, Receipt
 from cxone_messaging.use_cases.send.dispatcher import NO_TIME_LEFT, Dispatcher, no_slot, outcome_draft, sending_draft
 from cxone_messaging.use_cases.send.permission import Permission
 
@@ -70,13 +70,21 @@ class SendMessage:
         self._clock = clock
         self._rng = rng
 
-    def preview(self, request: SmsRequest) -> Checked:
-        """Return the check of a request, its recipient's consent included.
+    def preview(self, request: SmsRequest, reference: str | None = None) -> Preview:
+        """Return the check of a request, its recipient's consent included, and what its idempotency key was used for.
 
         Nothing is sent or recorded.
         """
         checked, _ = self._check(request)
-        return checked
+        subject = subjects.message(self._pseudonyms.message_id(reference)) if reference else None
+        entries = self._trail.journal.read(subject) if subject else []
+        if not entries:
+            return Preview(checked)
+        earlier = Message.of(entries)
+        if earlier.fingerprint != self._pseudonyms.fingerprint(request):
+            reused = FieldError(Code.IDEMPOTENCY_KEY_REUSED, "reference", "another message has this reference")
+            checked = replace(checked, errors=(*checked.errors, reused))
+        return Preview(checked, earlier.status)
 
     def send(
         self,
