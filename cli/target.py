@@ -12,8 +12,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
-
 LOCAL_NAME = "cxone-messaging"
 LOCAL_FILE = Path(".local", "stack.json")
 _TIMEOUT_SECONDS = 90.0  # cold functions on a busy machine
@@ -21,6 +19,7 @@ _STRANGER = (5.0, 30.0)  # to connect, and for the answer
 _LOOK_UP = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 2})
 # The defaults of the template's parameters.
 _PARAMETERS = {"CxoneRequestsPerSecond": 100.0, "RateUtilisationPercent": 96.0, "MaxSegments": 10.0}
+_DEFAULT_COUNTRY = "US"
 
 
 class TargetError(Exception):
@@ -68,7 +67,7 @@ class Target:
         rate, percent, segments = (float(given.get(each) or default) for each, default in _PARAMETERS.items())
         self.rate = rate * percent / 100
         self.max_segments = int(segments)
-        self.default_country = given.get("DefaultCountry") or DEFAULT_COUNTRY
+        self.default_country = given.get("DefaultCountry") or _DEFAULT_COUNTRY
         self._http = requests.Session()
         # No proxy on the way to this machine, and no .netrc that would replace the Authorization header.
         self._http.trust_env = endpoint is None

@@ -14,11 +14,12 @@ class Refusing:
 
     def call(self, method, path, body=None, headers=None):
         answer = requests.Response()
+        errors = [{"code": "not_opted_in", "field": "to", "message": "refused"}]
         if path == "/messages/preview":
-            answer.status_code = 400
+            answer.status_code = 200
+            answer._content = json.dumps({"errors": errors, "earlier": None}).encode()
             return answer
         answer.status_code = 202
-        errors = [{"code": "not_opted_in", "field": "to", "message": "refused"}]
         messages = json.loads(body)["messages"]
         rejected = [{"index": index, "errors": errors} for index in range(len(messages))]
         answer._content = json.dumps({"batchId": "bat_1", "accepted": 0, "rejected": rejected}).encode()

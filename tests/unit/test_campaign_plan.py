@@ -75,7 +75,8 @@ class TestRows:
             ("+12025550100", ("missing_value",)),
             ("+12025550100,Ada,more", ("too_many_cells",)),
             ("+12025550100," + "a" * 2000, ("too_many_segments",)),
-            ("+12025550100,\x1b", ("invalid_characters",)),
+            ("+12025550100,\x1b", ("missing_value",)),
+            ("+12025550100,A\x1b", ("invalid_characters",)),
         ],
     )
     def test_a_bad_row_is_refused_with_all_its_reasons(self, campaign, line, codes):

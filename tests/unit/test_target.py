@@ -8,7 +8,7 @@ import requests
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from cli.target import _PARAMETERS, Target, TargetError
+from cli.target import _DEFAULT_COUNTRY, _PARAMETERS, Target, TargetError
 from local import template
 
 DESCRIPTION = {
@@ -123,3 +123,4 @@ def test_a_file_that_describes_no_stack_is_explained(tmp_path, content):
 def test_a_stack_that_does_not_say_a_parameter_has_the_templates_default():
     defaults = template.load()["Parameters"]
     assert {name: float(defaults[name]["Default"]) for name in _PARAMETERS} == _PARAMETERS
+    assert defaults["DefaultCountry"]["Default"] == _DEFAULT_COUNTRY
