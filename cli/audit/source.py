@@ -7,8 +7,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.target import Target
 from cxone_messaging.adapters.dynamodb.values import attributes_of
 from cxone_messaging.domain.entries import Value
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.typed_numbers import typed_number
 
 
 class AuditError(Exception):
@@ -41,12 +42,12 @@ class Source:
     def recipient_hash(self, number: str) -> str:
         """Return the hash of a phone number in the ledger. Raises `AuditError`."""
         try:
-            recipient = PhoneNumber.parse(number)
+            recipient = typed_number(number, self._target.default_country)
             pepper = self._target.client("secretsmanager").get_secret_value(
                 SecretId=self._target.output("PepperSecretArn")
             )
         except InvalidPhoneNumberError as error:
-            raise AuditError(f"RECIPIENT is no phone number: {error}") from None
+            raise AuditError(f"RECIPIENT is no phone number: {error.hint}") from None
         except (BotoCoreError, ClientError) as error:
             raise AuditError(f"the pepper can't be read: {error}") from None
         return Pseudonyms(pepper["SecretString"]).recipient_hash(recipient)

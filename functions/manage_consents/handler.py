@@ -27,6 +27,7 @@ from cxone_messaging.domain.phone_numbers import (
 from cxone_messaging.domain.plain_text import is_visible
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import time_in_the_past
+from cxone_messaging.domain.typed_numbers import typed_number
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock, instant
@@ -98,8 +99,13 @@ def put(request: HttpRequest) -> HttpResponse:
     given_at = None if body.given_at is None else time_in_the_past(body.given_at, instant(SystemClock().now()))
     if errors := list(_faults(body, given_at)):
         raise MessagingError(Code.VALIDATION_FAILED, "nothing was recorded", errors=errors)
+    return _answer(number, use_case().record(number, consent_of(body, given_at)))
+
+
+def consent_of(body: ConsentBody, given_at: str | None) -> ConsentFromApi:
+    """Return a body without faults as a domain object; `given_at` is its time in this project's form."""
     status = ConsentStatus(body.status)
-    consent = ConsentFromApi(
+    return ConsentFromApi(
         status,
         body.source,
         body.campaign_id,
@@ -107,7 +113,6 @@ def put(request: HttpRequest) -> HttpResponse:
         body.evidence,
         overrides_reply=body.overrides is not None and status is ConsentStatus.OPTED_IN,
     )
-    return _answer(number, use_case().record(number, consent))
 
 
 def _faults(body: ConsentBody, given_at: str | None) -> Iterator[FieldError]:
@@ -134,9 +139,9 @@ def get(request: HttpRequest) -> HttpResponse:
 
 
 def number_in_path(text: str) -> PhoneNumber:
-    """Return the phone number in a path. Raises `validation_failed` with `invalid_recipient`."""
+    """Return the phone number in a path, as people type it. Raises `validation_failed` with `invalid_recipient`."""
     try:
-        return PhoneNumber.parse(text, default_country())
+        return typed_number(text, default_country())
     except InvalidPhoneNumberError as error:
         fault = FieldError(Code.INVALID_RECIPIENT, "phoneNumber", error.hint)
         raise MessagingError(Code.VALIDATION_FAILED, "the path contains no phone number", errors=[fault]) from None

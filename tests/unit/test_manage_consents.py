@@ -119,7 +119,9 @@ def test_the_ledger_comes_first():
     assert consents.find(HASH) is None
 
 
-@pytest.mark.parametrize("text", ["+15551234567", "15551234567"])
+@pytest.mark.parametrize(
+    "text", ["+15551234567", "15551234567", " 15551234567", "+1 (555) 123-4567", "0015551234567", "١٥٥٥١٢٣٤٥٦٧"]
+)
 def test_a_number_in_a_path(text):
     assert number_in_path(text) == NUMBER
 
@@ -130,12 +132,10 @@ def test_a_number_in_a_path(text):
         ("", ""),
         ("+1555", ""),
         ("me", ""),
-        (" 15551234567", ": write +15551234567"),
-        ("+1 555 123 4567", ": write +15551234567"),
-        ("%2B15551234567", ": write +15551234567"),
-        ("١٥٥٥١٢٣٤٥٦٧", ": write +15551234567"),
-        ("+4407700900123", ": write +447700900123"),
-        ("2025550104", ": write +2025550104 or +12025550104"),
+        ("%2B15551234567", ""),
+        ("me +15551234567", ""),
+        ("+15551234567, +15551234568", ""),
+        ("2025550104", ": write +12025550104 or +2025550104"),
     ],
 )
 def test_a_path_that_names_no_number(text, meant):

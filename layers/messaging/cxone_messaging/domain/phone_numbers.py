@@ -36,6 +36,10 @@ _MOST_CHARACTERS = 256
 _MOST_DIGITS = 15
 _DATE = re.compile(r"\b[0-3]?[0-9]([./-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}\b")
 _FEWEST_IN_GROUPS = 10
+# A year and a running number, as orders and tickets have.
+_YEAR_AND_NUMBER = re.compile(r"^(?:19|20)[0-9]{2}[-/.][0-9]{3,}$")
+# 00 in the place of the plus sign; shorter ones are numbers of tickets.
+_INTERNATIONAL = re.compile(r"(?<![0-9+])00[ ]?[1-9](?:[ ()./-]{0,2}[0-9]){9,13}(?![0-9])")
 # The digits of Brazil's mobile numbers, before and since they have a ninth digit after the area.
 _BRAZILIAN = range(10, 12)
 # Until 2019 Mexico's mobile numbers had a 1 after the calling code when they were dialled from abroad.
@@ -72,28 +76,25 @@ class PhoneNumber:
     def parse(cls, text: str, country: str = DEFAULT_COUNTRY) -> Self:
         """Return the number of a text: digits with or without a plus sign, and no other character.
 
-        The text must match `^\\+?[1-9]\\d{1,14}$`. libphonenumber must call the number possible in full, and write it
-        in the same digits: one line has one form. Without a plus sign the digits must not be another possible number
-        of `country` (an ISO 3166 code) too. Raises `InvalidPhoneNumberError`.
+        The text must match `^\\+?[1-9]\\d{1,14}$`, and libphonenumber must call the number possible in full. It must be
+        libphonenumber's own E.164: one line has one form. Without a plus sign it may be a number of `country` (an ISO
+        3166 code) instead. Raises `InvalidPhoneNumberError`, also where two numbers are possible.
         """
         if not _PATTERN.fullmatch(text):
             raise InvalidPhoneNumberError(
                 "a phone number is an optional plus sign and two to fifteen digits, the first not zero",
                 meant=_meant(text, country),
             )
-        e164 = "+" + text.removeprefix("+")
-        canonical = _canonical(e164)
-        if canonical is None:
-            raise InvalidPhoneNumberError(
-                "no country has phone numbers of this calling code and length", meant=_meant(text, country)
-            )
-        if canonical != e164:
-            raise InvalidPhoneNumberError("this is another writing of a phone number", meant=(canonical,))
-        if not text.startswith("+"):
-            national = _canonical(text, country)
-            if national not in {None, e164}:
-                reason = "without a plus sign this may be either of two phone numbers"
-                raise InvalidPhoneNumberError(reason, meant=(e164, str(national)))
+        digits = text.removeprefix("+")
+        forms = [_canonical(f"+{digits}"), None if text.startswith("+") else _canonical(digits, country)]
+        meant = tuple(dict.fromkeys(each for each in forms if each))
+        if not meant:
+            raise InvalidPhoneNumberError("no country has phone numbers of this calling code and length")
+        if len(meant) > 1:
+            raise InvalidPhoneNumberError("without a plus sign this may be either of two phone numbers", meant=meant)
+        (e164,) = meant
+        if e164 not in {f"+{digits}", f"+{_calling_code(country)}{text}"}:
+            raise InvalidPhoneNumberError("this is another writing of a phone number", meant=meant)
         return cls(e164)
 
     @property
@@ -169,20 +170,25 @@ def other_forms(number: PhoneNumber) -> list[PhoneNumber]:
 def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
     """Whether a text contains a phone number, as libphonenumber finds them; dates and ticket numbers are none.
 
-    Found are a possible number after a plus sign, and a valid one of `country`. So are ten digits or more in groups
-    that are no date, and digits that begin with the country's calling code: numbers of films and tests are not valid.
+    Found are a possible number after a plus sign or `00`, and a valid one of `country`. So are ten digits or more in
+    groups that are no date, and digits that begin with the country's calling code: numbers of films are not valid.
     """
     from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415
 
     plain = plain_text(text)[0]
-    if any(PhoneNumberMatcher(plain, country, Leniency.VALID)):
+    if any(
+        not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in PhoneNumberMatcher(plain, country, Leniency.VALID)
+    ):
+        return True
+    if any(_canonical("+" + _NO_DIGIT.sub("", each[0])[2:]) for each in _INTERNATIONAL.finditer(plain)):
         return True
     for found in PhoneNumberMatcher(plain, country, Leniency.POSSIBLE):
         digits = _NO_DIGIT.sub("", found.raw_string)
         is_grouped = len(digits) >= _FEWEST_IN_GROUPS and len(digits) < len(found.raw_string)
         is_full = len(digits) > _FEWEST_IN_GROUPS and digits.startswith(str(_calling_code(country)))
-        is_date = _DATE.search(found.raw_string) or mask_numbers_in(found.raw_string) == found.raw_string
-        if "+" in found.raw_string or ((is_grouped or is_full) and not is_date):
+        is_other = any(each.search(found.raw_string) for each in (_DATE, _YEAR_AND_NUMBER))
+        is_other = is_other or mask_numbers_in(found.raw_string) == found.raw_string
+        if "+" in found.raw_string or ((is_grouped or is_full) and not is_other):
             return True
     return False
 

@@ -78,22 +78,27 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     sender = rules.default_sender if request.sender is None else request.sender
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
-    size: segments.SegmentCount | None = None
-    if not request.text.strip():
-        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
-    elif fault := character_fault(request.text):
-        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", fault))
-    else:
-        try:
-            size = segments.count(request.text)
-        except segments.InvalidCharacterError as error:
-            errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
-    if size and not is_visible(request.text):
-        size = None
-        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
-    if size and size.segments > rules.max_segments:
-        fault = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
-        errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", fault))
+    size, text_error = _measured(request.text, rules.max_segments)
+    if text_error:
+        errors.append(text_error)
     if errors or to is None or size is None:
         return Checked(tuple(errors), to, size, None)
     return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))
+
+
+def _measured(text: str, max_segments: int) -> tuple[segments.SegmentCount | None, FieldError | None]:
+    """Return a text's segments, and what is wrong with it. A text of too many segments has both."""
+    if not text.strip():
+        return None, FieldError.by_code(Code.TEXT_REQUIRED, "text")
+    if fault := character_fault(text):
+        return None, FieldError(Code.INVALID_CHARACTERS, "text", fault)
+    try:
+        size = segments.count(text)
+    except segments.InvalidCharacterError as error:
+        return None, FieldError(Code.INVALID_CHARACTERS, "text", str(error))
+    if not is_visible(text):
+        return None, FieldError.by_code(Code.TEXT_REQUIRED, "text")
+    if size.segments > max_segments:
+        fault = f"the text takes {size.segments} segments of {size.encoding}, at most {max_segments} are allowed"
+        return size, FieldError(Code.TOO_MANY_SEGMENTS, "text", fault)
+    return size, None

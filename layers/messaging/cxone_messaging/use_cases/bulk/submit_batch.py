@@ -9,7 +9,7 @@ second send.
 import unicodedata
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.adapters.queue import BulkQueue
@@ -18,6 +18,7 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, character_fault, check
 from cxone_messaging.domain.times import format_time
@@ -104,18 +105,20 @@ class SubmitBatch:
             rejected = self._check(messages, batch_id)
             if refuses_duplicates:
                 repeated = FieldError.by_code(Code.DUPLICATE_MESSAGE, "to")
-                rejected |= {index: [repeated] for index in _duplicates(requests, rejected)}
+                full = [self._in_full(each) if index not in rejected else each for index, each in enumerate(requests)]
+                rejected |= {index: [repeated] for index in _duplicates(full, rejected)}
             entries = self._begin(subject, messages, dict(sorted(rejected.items())), fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
         rejected = _rejected(entries[0])
+        requests = [self._in_full(each) if index not in rejected else each for index, each in enumerate(requests)]
         duplicates = _duplicates(requests, rejected)
         accepted = len(messages) - len(rejected)
         if entries[-1].type == EntryType.BATCH_SUBMITTED:
             return SubmittedBatch(batch_id, accepted, rejected, duplicates, replayed=True)
         entries = self._take_over(subject, entries, owner)
         records = [
-            BulkRecord(message.reference or f"{batch_id}#{index}", message.request, batch_id)
+            BulkRecord(message.reference or f"{batch_id}#{index}", requests[index], batch_id)
             for index, message in enumerate(messages)
             if index not in rejected
         ]
@@ -157,6 +160,13 @@ class SubmitBatch:
             if errors:
                 rejected[index] = errors
         return rejected
+
+    def _in_full(self, request: SmsRequest) -> SmsRequest:
+        """Return an accepted request with its number in full, so that no later default makes it another number."""
+        if request.to.startswith("+"):
+            return request
+        number = PhoneNumber.parse(request.to, self._rules.default_country)
+        return request if number.e164 == f"+{request.to}" else replace(request, to=number.e164)
 
     def _take_over(self, subject: str, entries: list[Entry], owner: Mapping[str, Value]) -> list[Entry]:
         """Record that this request queues the batch, unless the newest owner's deadline has not passed yet."""
@@ -208,7 +218,6 @@ def _duplicates(requests: Sequence[SmsRequest], rejected: Collection[int]) -> li
     for index, request in enumerate(requests):
         if index in rejected:
             continue
-        # An accepted number is in its one form, but for the plus sign.
         same = (request.to.removeprefix("+"), " ".join(unicodedata.normalize("NFC", request.text).split()))
         if same in seen:
             duplicates.append(index)

@@ -24,6 +24,7 @@ from cxone_messaging.use_cases.events.delivery import Recorded
 from cxone_messaging.use_cases.journal import Journal
 
 INBOUND = "message.inbound"
+_NO_IDS = frozenset({"", "null", "none", "nil", "undefined", "nan", "false", "n/a"})
 TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
 
 
@@ -80,7 +81,7 @@ class RecordEvent:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         time = self._time(event)
         if keyword is Keyword.OPT_OUT:
-            is_known = bool(event.id and event.id.strip()) or time.is_certain
+            is_known = _identifies(event.id or "") or time.is_certain
             consent = ConsentFromEvent(
                 ConsentStatus.OPTED_OUT,
                 INBOUND,
@@ -127,6 +128,11 @@ class RecordEvent:
             return None if any(entry.data.get("eventId") == data["eventId"] for entry in known) else draft
 
         return Recorded.of(self._journal.append(subject, unless_known))
+
+
+def _identifies(id_: str) -> bool:
+    """Whether an id tells events apart: zeros, the nil UUID and the words for nothing stand where there is none."""
+    return id_.strip(" \t\r\n0-{}").casefold() not in _NO_IDS
 
 
 def _answer(*, is_new: bool) -> Recorded:
