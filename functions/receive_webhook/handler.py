@@ -60,6 +60,14 @@ def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
+def _words(value: object) -> str | None:
+    """Return the words of a reply: a text, or each text in a list or an object on a line of its own."""
+    if isinstance(value, list | dict):
+        values = value.values() if isinstance(value, dict) else value
+        return "\n".join(filter(None, map(_words, values)))
+    return _text_or_none(value)
+
+
 def _number(value: object) -> str:
     """Return the text of a phone number: of the first text or number in a list or an object."""
     while isinstance(value, list | dict):
@@ -74,6 +82,7 @@ _Anything = Annotated[object, Field(description="Any JSON value; whatever is no 
 _Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
 _Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=_Anything)]
 _TextOrNone = Annotated[str | None, BeforeValidator(_text_or_none, json_schema_input_type=_Anything)]
+_Words = Annotated[str | None, BeforeValidator(_words, json_schema_input_type=_Anything)]
 _Number = Annotated[str, BeforeValidator(_number, json_schema_input_type=_Anything)]
 
 
@@ -125,7 +134,7 @@ class SubscriptionBody(WireBody):
     template_id: Annotated[object, BeforeValidator(cxone_id, json_schema_input_type=_Anything)] = None
     sender: _Number = Field(default="", alias="from")
     to: _Number = ""
-    text: _TextOrNone = None
+    text: _Words = None
 
     @model_validator(mode="after")
     def _is_no_delivery_event(self) -> Self:

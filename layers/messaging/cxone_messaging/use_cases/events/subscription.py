@@ -65,12 +65,18 @@ class RecordEvent:
         """
         fields = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
         event_id = self._pseudonyms.event_id(fields)
-        if event.event == INBOUND:
+        if event.event == INBOUND or self._is_opt_out_under_another_name(event):
             return self._record_reply(event, event_id)
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
             return self._append(subjects.template(event.template_id), EntryType.TEMPLATE_EVENT, data)
         return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Attention.REVIEW)
+
+    def _is_opt_out_under_another_name(self, event: SubscriptionEvent) -> bool:
+        """Whether an event that is no template's has the words and the number of an opt-out. CXone may rename events."""
+        if event.event in TEMPLATE_EVENTS or keyword_in(event.text or "") is not Keyword.OPT_OUT:
+            return False
+        return bool(readings(event.sender or "", self._country))
 
     def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
