@@ -104,6 +104,11 @@ class PhoneNumber:
         hidden = digits - min(_SHOWN_DIGITS, digits // 2)
         return "+" + "*" * hidden + self.e164[1 + hidden :]
 
+    @property
+    def is_canonical(self) -> bool:
+        """Whether a message can go to this form: some forms of a line are only read."""
+        return _canonical(self.e164) == self.e164
+
     def __repr__(self) -> str:
         return f"PhoneNumber({self.masked})"
 

@@ -78,11 +78,17 @@ class ManageConsents:
         self._clock = clock
 
     def record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
-        """Record a consent from the API, and return it.
+        """Record a consent from the API, and return it. An opt-out is for all forms of the line.
 
         Raises `opted_out_by_recipient` for an opt-in after a recipient's own opt-out. After a `StorageError` the caller
         must repeat the request.
         """
+        if consent.status is ConsentStatus.OPTED_OUT:
+            for form in self._other_forms(number, consent.status):
+                self._record(form, consent)
+        return self._record(number, consent)
+
+    def _record(self, number: PhoneNumber, consent: ConsentFromApi) -> Consent:
         recipient_hash = self._pseudonyms.recipient_hash(number)
         data = _data(recipient_hash, number.masked, consent.status, consent.source)
         optional = {"campaignId": consent.campaign_id, "givenAt": consent.given_at, "evidence": consent.evidence}
@@ -118,7 +124,8 @@ class ManageConsents:
         """Opt out the recipient of an event, and return whether that was new.
 
         `numbers` are what the event may mean, the most likely first. If that one has a consent, it alone is meant.
-        All forms of the same line that have a consent are opted out too. Raises `StorageError`.
+        All forms of the same line that have a consent, or that a message can go to, are opted out too. Raises
+        `StorageError`.
         """
         meant = numbers[:1] if len(numbers) == 1 or self._is_known(numbers[0]) else numbers
         return self._record_lines(meant, consent)
@@ -170,12 +177,20 @@ class ManageConsents:
         raise StorageError("the ledger's next sequence is always taken")
 
     def _record_lines(self, numbers: Sequence[PhoneNumber], consent: ConsentFromEvent) -> bool:
-        forms = [form for number in numbers for form in other_forms(number) if self._is_known(form)]
+        forms = [form for number in numbers for form in self._other_forms(number, consent.status)]
         is_new = [self.record_event(each, consent) for each in dict.fromkeys([*numbers, *forms])]
         return any(is_new)
 
+    def _other_forms(self, number: PhoneNumber, status: ConsentStatus) -> list[PhoneNumber]:
+        """Return the other forms of a line that have a consent, and for an opt-out those that a message can go to."""
+        is_opt_out = status is ConsentStatus.OPTED_OUT
+        return [each for each in other_forms(number) if (is_opt_out and each.is_canonical) or self._is_known(each)]
+
     def _is_known(self, number: PhoneNumber) -> bool:
-        return bool(self._journal.oldest(subjects.consent(self.recipient_hash(number))))
+        return bool(self._journal.oldest(self._subject(number)))
+
+    def _subject(self, number: PhoneNumber) -> str:
+        return subjects.consent(self.recipient_hash(number))
 
     def recipient_hash(self, number: PhoneNumber) -> str:
         """Return the hash that a recipient has in the ledger."""

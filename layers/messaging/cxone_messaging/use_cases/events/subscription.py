@@ -17,6 +17,7 @@ from cxone_messaging.domain.phone_numbers import (
     readings,
 )
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.times import format_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.consents import ConsentFromEvent, ManageConsents
@@ -73,7 +74,10 @@ class RecordEvent:
         return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Attention.REVIEW)
 
     def _is_opt_out_under_another_name(self, event: SubscriptionEvent) -> bool:
-        """Whether an event that is no template's has the words and the number of an opt-out. CXone may rename events."""
+        """Whether an event has the words and the number of an opt-out, and no template's name.
+
+        No public source confirms the name of replies.
+        """
         if event.event in TEMPLATE_EVENTS or keyword_in(event.text or "") is not Keyword.OPT_OUT:
             return False
         return bool(readings(event.sender or "", self._country))
@@ -92,7 +96,8 @@ class RecordEvent:
                 ConsentStatus.OPTED_OUT,
                 INBOUND,
                 event_id,
-                time.instant,
+                # In doubt, it counts as of its receipt, so that no earlier opt-in outdoes it.
+                time.instant if time.is_certain else format_time(instant(self._clock.now())),
                 is_certain=time.is_certain,
                 is_recognisable=is_known,
             )
@@ -116,8 +121,8 @@ class RecordEvent:
             return None
 
     def _counts(self, time: EventTime, event_id: str) -> bool:
-        """Whether an opt-in has a time of its own that is not in the future, and had one when it first arrived."""
-        return time.written == time.instant and not self._journal.oldest(subjects.inbound(event_id))
+        """Whether an opt-in's time is certain, and was so when it first arrived."""
+        return time.is_certain and not self._journal.oldest(subjects.inbound(event_id))
 
     def _time(self, event: SubscriptionEvent) -> EventTime:
         return event_time(event.timestamp, instant(self._clock.now()), SKEW, BEHIND)
