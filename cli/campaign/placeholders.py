@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from cli.campaign.people import CampaignError, heading
+from cxone_messaging.domain.plain_text import is_visible
 
 # A doubled brace is a literal one; any other single brace is a mistake.
 _BRACES = re.compile(r"(?P<doubled>\{\{|\}\})|\{(?P<name>[^{}]*)\}|[{}]")
@@ -22,7 +23,7 @@ _MARKED = (
     ("\u00ab", "\u00bb"),
     ("*|", "|*"),
     ("__", "__"),
-    ("@@", "@@"),
+    ("@", "@"),
     ("$$", "$$"),
 )
 _LONGEST_NAME = 100
@@ -43,7 +44,7 @@ _ERRORS = re.compile(
     r"|\(null\)|\(blank\)|\\N|N/A|n/a|undefined|\[object Object\]"
 )
 _HASHTAG = re.compile(r"#[A-Z\u00c0-\u00de_]+")
-_ERRORS_WITHOUT_SIGN = frozenset({"#NV", "#SPILL", "#N_A"})
+_ERRORS_WITHOUT_SIGN = frozenset({"#NV", "#SPILL", "#N_A", "#GETTING_DATA"})
 
 
 class MissingValueError(Exception):
@@ -77,7 +78,7 @@ class TextWithPlaceholders:
             if match["doubled"]:
                 return match["doubled"][0]
             found = values.get(heading(match["name"]))
-            if not found or is_error_value(found):
+            if not found or not is_visible(found) or is_error_value(found):
                 raise MissingValueError
             return found
 
