@@ -63,15 +63,17 @@ class Wait:
 
 
 IN, OUT = ConsentStatus.OPTED_IN, ConsentStatus.OPTED_OUT
-WRITINGS = st.integers(0, 5)
+WRITINGS = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5])
 AGES = st.sampled_from([0, 0, 1, 299, 301, 900, 7200, 40 * 86400, -1, -299, -301, -3600]) | st.sampled_from(UNCERTAIN)
 STEPS = st.one_of(
-    st.builds(Reply, st.sampled_from(["STOP", "stop.", "START", "What?"]), WRITINGS, AGES, st.booleans()),
+    st.builds(Reply, st.sampled_from(["STOP", "stop.", "What?"]), WRITINGS, AGES, st.booleans()),
+    st.builds(Reply, st.just("START"), st.just(0), st.sampled_from([0, 0, 60, 900, -299]), st.booleans()),
+    st.builds(Reply, st.just("START"), WRITINGS, AGES, st.booleans()),
     st.builds(Reply, st.just("STOP"), WRITINGS, AGES, id=st.sampled_from(["", 0, "r-1", "null", 4.5])),
     st.builds(Import, st.just(IN), WRITINGS, st.sampled_from([None, None, 0, 60, 3600]), st.booleans()),
     st.builds(Import, st.just(OUT), WRITINGS),
     st.builds(Send, WRITINGS),
-    st.builds(Send, WRITINGS),
+    st.just(Send(0)),
     st.builds(Wait, st.sampled_from([0.5, 10, 400, 4000, 86400])),
 )
 
@@ -176,6 +178,8 @@ class History:
 @example("GB", [Import(IN, 0), Send(0), Reply("STOP", 1, None), Send(0)])
 @example("GB", [Import(IN, 0), Reply("STOP", 3, 0), Import(IN, 0), Send(0)])
 @example("MX", [Reply("START", 0, 0), Reply("STOP", 3, "1970-01-01T00:00:00Z"), Send(0)])
+@example("GB", [Reply("STOP", 0, 0), Reply("START", 0, 0, has_zone=False), Send(0)])
+@example("GB", [Reply("STOP", 0, 7200, has_zone=False), Reply("START", 0, 900), Send(0)])
 @example("US", [Import(IN, 0), Reply("STOP", 1, None), Import(IN, 0, None, True), Reply("STOP", 1, None), Send(0)])
 def test_no_sms_leaves_after_the_newest_plain_opt_out(country, steps):
     with pytest.MonkeyPatch.context() as monkeypatch:
