@@ -22,10 +22,12 @@ from cxone_messaging.domain.consents import (
 )
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, first_broken, unbroken
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
+from cxone_messaging.domain.event_times import COPIES
 from cxone_messaging.domain.ledger import BrokenChainError, SequenceTakenError
 from cxone_messaging.domain.phone_numbers import PhoneNumber, other_forms
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.platform.clock import Clock
+from cxone_messaging.domain.times import parse_time
+from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.use_cases.journal import Journal
 
 # An event that loses this many races is refused; CXone posts it again.
@@ -159,7 +161,7 @@ class ManageConsents:
             stored = self._journal.read(subject)
             # Of replies that are not recognisable, the last counts.
             own = _own(data, stored if consent.is_recognisable else reversed(stored))
-            if own and (consent.is_recognisable or _is_in_force(consent.status, stored)):
+            if own and (consent.is_recognisable or (_is_in_force(consent.status, stored) and self._is_recent(own))):
                 # Compared with the whole chain: what is behind a gap may be later.
                 if consent.status is ConsentStatus.OPTED_OUT or first_broken(subject, stored) is None:
                     self._put_in_force(own, stored, regardless=False)
@@ -240,6 +242,9 @@ class ManageConsents:
         is_last = own is last_in_force(known)
         if is_last or _is_opt_out(own):
             self._store(own, regardless=regardless and is_last)
+
+    def _is_recent(self, entry: Entry) -> bool:
+        return instant(self._clock.now()) < parse_time(entry.timestamp) + COPIES
 
     def _store(self, own: Entry, *, regardless: bool) -> None:
         """Store an entry's consent, unless a later one is stored.

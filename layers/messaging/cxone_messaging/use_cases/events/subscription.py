@@ -7,7 +7,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
-from cxone_messaging.domain.event_times import BEHIND, SKEW, EventTime, event_time
+from cxone_messaging.domain.event_times import BEHIND, COPIES, SKEW, EventTime, event_time
 from cxone_messaging.domain.keywords import Keyword, keyword_in
 from cxone_messaging.domain.phone_numbers import (
     DEFAULT_COUNTRY,
@@ -96,8 +96,8 @@ class RecordEvent:
                 ConsentStatus.OPTED_OUT,
                 INBOUND,
                 event_id,
-                # In doubt, it counts as of its receipt, so that no earlier opt-in outdoes it.
-                time.instant if time.is_certain else format_time(instant(self._clock.now())),
+                # In doubt, it counts as of its receipt, and so do its copies: no earlier opt-in outdoes it.
+                time.instant if time.is_certain else format_time(instant(self._clock.now()) + COPIES),
                 is_certain=time.is_certain,
                 is_recognisable=is_known,
             )
