@@ -16,7 +16,9 @@ import requests
 
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
+from cli.subscribe import as_text
 from cli.target import LOCAL_NAME, aws_client
+from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT
 from local import sam, stand_ins, template
 from local.local_target import LocalTarget
 from local.options import FOLDER, Options
@@ -54,6 +56,9 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             deployed = LocalTarget.described(description)
             _wait_for(deployed)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
+        if options.simulator_url:  # no other CXone reaches this machine
+            with progress.step("subscribing to replies", "") as outcome:
+                outcome.text = _subscribe(deployed)
     except BaseException:
         if starting:
             down(options.folder)
@@ -163,6 +168,15 @@ def _wait_for_answer(deployed: LocalTarget, method: str, path: str, body: object
             route = f"{method} {path.partition('?')[0]}"
             raise ServerError(f"{route} answers {answer.status_code}: {answer.text[:500]}")
         time.sleep(0.2)
+
+
+def _subscribe(deployed: LocalTarget) -> str:
+    """Subscribe to the simulator's events, and return the result as a text."""
+    client, event = deployed.client("lambda"), json.dumps(SUBSCRIBE_NOW_EVENT)
+    answer = client.invoke(FunctionName=deployed.function("approve_template"), Qualifier="live", Payload=event.encode())
+    if "FunctionError" in answer:
+        raise ServerError("approve-template can't subscribe to replies: its log says why")
+    return as_text(json.loads(answer["Payload"].read()))
 
 
 def _stack_file(folder: Path) -> Path:

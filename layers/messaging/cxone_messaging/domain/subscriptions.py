@@ -42,6 +42,13 @@ def version_of(fingerprint: str, events: Sequence[str]) -> str:
     return sha256(json.dumps([fingerprint, *events]).encode()).hexdigest()
 
 
+def is_made_with(subscribed: Entry, fingerprint: str) -> bool:
+    """Whether a subscription's entry is of a secret, whatever its events are; old entries have the bare fingerprint."""
+    events = subscribed.data.get("events")
+    names = [str(each) for each in events] if isinstance(events, list) else TEMPLATE_EVENTS
+    return subscribed.data.get("version") == version_of(fingerprint, names)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a chain records of one version: the entry of its subscription, and all failures of it."""
