@@ -337,13 +337,21 @@ def keep(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _unreachable() -> Kept | None:
-    """Return the result where there is no CXone to ask: without an organisation, its URL has no host's name."""
-    if not os.environ.get("CXONE_API_BASE_URL", "").startswith("https://."):
+    """Return the result where there is no CXone to ask, or none that reaches us.
+
+    Without an organisation, its URL has no host's name. An address of ours with plain HTTP is on this machine.
+    """
+    api, own = os.environ.get("CXONE_API_BASE_URL", ""), os.environ.get("WEBHOOK_BASE_URL", "")
+    if api.startswith("https://."):
+        reason = "CxoneOrg is not set"
+    elif api.startswith("https://") and own.startswith("http://"):
+        reason = "CXone can't reach this machine"
+    else:
         return None
     event = os.environ.get("INBOUND_EVENT", "")
     metrics.add(Metric.REPLIES_NOT_SUBSCRIBED, 1 if event else 0)
     replies = Replies.FAILED if event else Replies.BY_HAND
-    return Kept(replies, event, arrive=not event, reason="CxoneOrg is not set")
+    return Kept(replies, event, arrive=not event, reason=reason)
 
 
 class ApproveTemplateHandler(HttpApi):

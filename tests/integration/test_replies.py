@@ -102,6 +102,12 @@ def test_without_an_organisation_the_schedule_says_so_and_does_not_fail(
     assert log(simulator, "subscribe") == []
 
 
+def test_a_cxone_outside_is_not_given_an_address_on_this_machine(functions, simulator, monkeypatch):
+    monkeypatch.setenv("CXONE_API_BASE_URL", "https://acme.nicecxone.com")
+    answer = functions.play("approve_template/schedule")
+    assert (answer["replies"], answer["reason"]) == ("failed", "CXone can't reach this machine")
+
+
 def test_credentials_that_are_not_filled_in_are_no_crash(functions, environment, secrets_manager, simulator):
     arn = environment["CREDENTIALS_SECRET_ARN"]
     secrets_manager.put_secret_value(SecretId=arn, SecretString='{"clientId": "", "clientSecret": ""}')
