@@ -286,6 +286,7 @@ def test_where_cxone_refuses_the_name_of_replies_the_stack_says_so(stack, folder
         assert stack.metrics()["RepliesNotSubscribed"][-1] == 1
     assert subscribe.run(str(folder / "stack.json")) == 0
     assert stack.metrics()["RepliesNotSubscribed"][-1] == 0
+    assert "CXone posts replies" in capsys.readouterr().out
     assert doctor()[1]["subscription"]["light"] == "green"
 
 
