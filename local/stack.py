@@ -16,18 +16,17 @@ import requests
 
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
-from cli.subscribe import as_text
 from cli.target import LOCAL_NAME, aws_client
-from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT
 from local import sam, stand_ins, template
 from local.local_target import LocalTarget
-from local.options import FOLDER, Options
+from local.options import FOLDER, ROOT, Options
 from local.processes import ServerError, Servers, answers, uninterrupted
 from local.stand_ins import REGION
 
 _TEMPORARY = "tmp"
 # The emulator starts a process for each event that comes while all others are at work.
 _EVENT_WORKERS = 6
+_SCHEDULE = ROOT / "events" / "approve_template" / "schedule.json"
 _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
@@ -171,12 +170,14 @@ def _wait_for_answer(deployed: LocalTarget, method: str, path: str, body: object
 
 
 def _subscribe(deployed: LocalTarget) -> str:
-    """Subscribe to the simulator's events, and return the result as a text."""
-    client, event = deployed.client("lambda"), json.dumps(SUBSCRIBE_NOW_EVENT)
-    answer = client.invoke(FunctionName=deployed.function("approve_template"), Qualifier="live", Payload=event.encode())
+    """Subscribe to the simulator's events, as the schedule does; return the result as a text. Raises `ServerError`."""
+    answer = deployed.client("lambda").invoke(
+        FunctionName=deployed.function("approve_template"), Qualifier="live", Payload=_SCHEDULE.read_bytes()
+    )
+    document = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise ServerError("approve-template can't subscribe to replies: its log says why")
-    return as_text(json.loads(answer["Payload"].read()))
+    return "subscribed to replies" if document["arrive"] else f"replies do not arrive: {document['reason']}"
 
 
 def _stack_file(folder: Path) -> Path:
