@@ -250,6 +250,21 @@ def restore(
     raise typer.Exit(command.run(options))
 
 
+@app.command(
+    epilog="Exit codes: 0 CXone posts replies, or a person has it do so; 1 it does not; 2 wrong usage; 3 no result;"
+    " 130 interrupted."
+)
+def subscribe(context: typer.Context, stack: Stack = None, as_json: Json = False) -> None:
+    """Subscribe to CXone's events, replies among them, without waiting for the stack's hourly run.
+
+    Without replies no STOP arrives. What is subscribed already stays as it is.
+    """
+    from cli.subscribe import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, as_json=as_json))
+
+
 @app.command(epilog="Exit codes: 0 nothing is red; 1 something is; 2 wrong usage; 130 interrupted.")
 def doctor(
     context: typer.Context,

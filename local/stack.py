@@ -19,13 +19,14 @@ from cli.progress import Progress
 from cli.target import LOCAL_NAME, aws_client
 from local import sam, stand_ins, template
 from local.local_target import LocalTarget
-from local.options import FOLDER, Options
+from local.options import FOLDER, ROOT, Options
 from local.processes import ServerError, Servers, answers, uninterrupted
 from local.stand_ins import REGION
 
 _TEMPORARY = "tmp"
 # The emulator starts a process for each event that comes while all others are at work.
 _EVENT_WORKERS = 6
+_SCHEDULE = ROOT / "events" / "approve_template" / "schedule.json"
 _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
@@ -54,6 +55,9 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             deployed = LocalTarget.described(description)
             _wait_for(deployed)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
+        if options.simulator_url:  # no other CXone reaches this machine
+            with progress.step("subscribing to replies", "") as outcome:
+                outcome.text = _subscribe(deployed)
     except BaseException:
         if starting:
             down(options.folder)
@@ -163,6 +167,17 @@ def _wait_for_answer(deployed: LocalTarget, method: str, path: str, body: object
             route = f"{method} {path.partition('?')[0]}"
             raise ServerError(f"{route} answers {answer.status_code}: {answer.text[:500]}")
         time.sleep(0.2)
+
+
+def _subscribe(deployed: LocalTarget) -> str:
+    """Subscribe to the simulator's events, as the schedule does; return the result as a text. Raises `ServerError`."""
+    answer = deployed.client("lambda").invoke(
+        FunctionName=deployed.function("approve_template"), Qualifier="live", Payload=_SCHEDULE.read_bytes()
+    )
+    document = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise ServerError("approve-template can't subscribe to replies: its log says why")
+    return "subscribed to replies" if document["arrive"] else f"replies do not arrive: {document['reason']}"
 
 
 def _stack_file(folder: Path) -> Path:

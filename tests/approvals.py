@@ -12,14 +12,16 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approvals import Registration
 from cxone_messaging.domain.entries import Draft, Entry, EntryType
 from cxone_messaging.domain.errors import MessagingError
+from cxone_messaging.domain.event_names import REPLY_EVENT
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, Approved, ApproveTemplate
+from cxone_messaging.use_cases.approvals.keep_subscription import Kept
 from cxone_messaging.use_cases.approvals.read import AuditedApproval, ReadApproval
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from cxone_messaging.use_cases.journal import Journal
-from functions.approve_template.handler import approve_template
+from functions.approve_template.handler import approve_template, keep_subscription
 from local.simulator import Edit, Fault, Settings, Simulator
 from local.simulator.transport import SimulatorAdapter
 from tests.fakes import FakeClock, FakeLedger, FakeRefreshLease, FakeSecretStore, FakeTelemetry
@@ -88,6 +90,29 @@ class ApprovalWorld:
         seconds: float = LAMBDA_SECONDS,
     ) -> Approved:
         return self.approver(injector)(template_id, request, Deadline.after(self.clock, seconds))
+
+    def keep(
+        self,
+        *,
+        at_once: bool = False,
+        reply_event: str = REPLY_EVENT,
+        url: str = EVENTS_URL,
+        injector: Injector | None = None,
+        seconds: float = LAMBDA_SECONDS,
+    ) -> Kept:
+        """Keep the subscription, as its schedule does in a new process."""
+        injector = injector or Injector()
+        keep = keep_subscription(
+            ledger=Injected(self.ledger, injector),
+            gateway=self.gateway(injector),
+            events_url=url,
+            secrets=WebhookSecrets(Injected(self.secrets, injector), "webhook", self.clock).reread,
+            default_operator="",
+            clock=self.clock,
+            telemetry=self.telemetry,
+            reply_event=reply_event,
+        )
+        return keep(Deadline.after(self.clock, seconds), at_once=at_once)
 
     def refused(self, template_id: str = "welcome", request: ApprovalRequest = REQUEST) -> MessagingError:
         """Approve what must not succeed, and give the error."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from cli.doctor import aws_checks, cxone_checks, ledger_checks
+from cli.doctor import aws_checks, cxone_checks, ledger_checks, subscription_check
 from cli.doctor.deployment import Deployment
 from cli.doctor.trial import Trial, send_test_message
 from cli.findings import Check, Finding, Sheet, as_json, has_red, make, summary
@@ -28,7 +28,7 @@ CHECKS: Sequence[tuple[str, Callable[[Deployment], Finding], tuple[str, ...]]] =
     ("token to send", cxone_checks.sms_token, _STACK),
     ("token to approve", cxone_checks.admin_token, _STACK),
     ("webhook", cxone_checks.webhook, _STACK),
-    ("subscription", cxone_checks.subscription, _STACK),
+    ("subscription", subscription_check.subscription, _STACK),
     ("ledger", ledger_checks.ledger, _STACK),
     ("sending", aws_checks.sending, _STACK),
     ("dead letters", aws_checks.dead_letters, _STACK),

@@ -1,4 +1,4 @@
-"""Checks of what this stack and CXone need of each other: secrets, tokens, the webhook's address, the subscription."""
+"""Checks of what this stack and CXone need of each other: secrets, tokens, the webhook's address."""
 
 import ipaddress
 from collections.abc import Collection, Sequence
@@ -12,16 +12,13 @@ from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.resolver import Resolver
 from cxone_messaging.adapters.cxone.token import TokenEndpoint
 from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets, read_object, read_pepper
-from cxone_messaging.domain import subjects
-from cxone_messaging.domain.approval_steps import Step, step_state
-from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock import SystemClock
-from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
 
 _TOKEN_SECONDS, _LOOK_UP_SECONDS = 15.0, 10.0
 _CREDENTIALS = "docs/runbook.md#rotate-cxones-credentials"
-_EVENTS_PATH, _DELIVERIES_PATH = "/webhooks/cxone/events", "/webhooks/cxone/sms"
+_ORGANISATION = "set CxoneOrg, or have CXone post replies by hand: docs/runbook.md#have-replies-posted"
+_DELIVERIES_PATH = "/webhooks/cxone/sms"
 
 
 def secrets(deployment: Deployment) -> Finding:
@@ -65,8 +62,10 @@ def sms_token(deployment: Deployment) -> Finding:
 def admin_token(deployment: Deployment) -> Finding:
     """Check that CXone gives a token that may approve templates."""
     url = deployment.setting("approve_template", "CXONE_API_BASE_URL")
-    if url.startswith("https://."):  # the template's, without an organisation
-        return yellow("CxoneOrg is not set, so no template can be approved", "set CxoneOrg if you approve templates")
+    if has_no_organisation(deployment):
+        return yellow(
+            "CxoneOrg is not set: no template can be approved, and nobody subscribes to replies", _ORGANISATION
+        )
     return _token(deployment, url + admin.TOKEN_PATH, requested=admin.SCOPES, needed=set(admin.SCOPES))
 
 
@@ -122,23 +121,6 @@ def _private_addresses(url: str) -> str:
     return ", ".join(sorted(each for each in found if not ipaddress.ip_address(each).is_global))
 
 
-def subscription(deployment: Deployment) -> Finding:
-    """Check that CXone signs its events about templates with a secret that is in force."""
-    url = deployment.setting("approve_template", "WEBHOOK_BASE_URL").rstrip("/") + _EVENTS_PATH
-    entries = deployment.ledger.read(subjects.subscription(url))
-    arn = deployment.target.output("WebhookSecretArn")
-    try:
-        accepted = WebhookSecrets(deployment.secrets, arn, deployment.clock).accepted()
-    except UnreadableSecretError:
-        raise NotCheckedError("the webhook secret is not filled in") from None
-    current, *previous = [step_state(entries, Step.SUBSCRIBE, fingerprint_of(each, url)).done for each in accepted]
-    again = (
-        "approve any template again, and set the secret for replies in CXone: docs/runbook.md#rotate-the-webhook-secret"
-    )
-    if current:
-        return green(f"CXone posts events about templates, since {current.timestamp[:10]}")
-    if any(previous):
-        return yellow("CXone signs with the previous value of the webhook secret", again)
-    if any(each.type == EntryType.SUBSCRIBED for each in entries):
-        return red("CXone signs with a value of the webhook secret that is in force no more", again)
-    return green("none yet: the first approval of a template makes it; replies are set in CXone by hand")
+def has_no_organisation(deployment: Deployment) -> bool:
+    """Whether the administration API's URL is the template's, without an organisation."""
+    return deployment.setting("approve_template", "CXONE_API_BASE_URL").startswith("https://.")

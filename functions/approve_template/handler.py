@@ -1,8 +1,12 @@
-"""`POST /templates/{templateId}/validation`, `POST` and `GET /templates/{templateId}/approval`."""
+"""`POST /templates/{templateId}/validation`, `POST` and `GET /templates/{templateId}/approval`.
+
+On a schedule, and at an operator's word: keep the subscription to CXone's events.
+"""
 
 from cxone_messaging.platform import startup
 
 # isort: split
+import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -20,17 +24,22 @@ from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.event_names import REPLY_EVENT
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
+from cxone_messaging.domain.subscriptions import Replies
 from cxone_messaging.domain.templates import Advice
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import BaseUrl, Identifier
-from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
+from cxone_messaging.platform.settings import BaseUrl, EventName, Identifier
+from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT, is_subscribe_event
+from cxone_messaging.platform.telemetry import EmbeddedMetrics, Metric, Telemetry, make_logger
 from cxone_messaging.use_cases.approvals.approve import ApprovalRequest, ApproveTemplate
+from cxone_messaging.use_cases.approvals.keep_subscription import KeepSubscription, Kept
 from cxone_messaging.use_cases.approvals.once import Once
 from cxone_messaging.use_cases.approvals.read import ReadApproval
 from cxone_messaging.use_cases.approvals.registration import Register
@@ -40,11 +49,15 @@ from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.wiring import TokenSettings, credentials, token_cache
 
 metrics = EmbeddedMetrics()
+logger = make_logger()
 
 # A registration cannot be changed, so a blank one must be refused. The characters are listed, because `\s` differs
 # between Python, pydantic's Rust and the ECMAScript of docs/openapi.yaml, which has the same pattern.
 _NOT_BLANK = r"[^\s\u001c-\u001f\u0085\ufeff]"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_EVENTS_PATH = "/webhooks/cxone/events"
+# Who answers for a subscription that no approval makes, where the stack names nobody.
+_SCHEDULE = "schedule"
 
 
 class ApproveTemplateSettings(TokenSettings):
@@ -56,6 +69,7 @@ class ApproveTemplateSettings(TokenSettings):
     cxone_api_base_url: BaseUrl
     cxone_operator_id: Identifier = ""
     webhook_base_url: BaseUrl
+    inbound_event: EventName = ""  # as a variable that is not set: nobody subscribes to replies here
 
 
 class NothingBody(Body):
@@ -96,6 +110,7 @@ def approve_template(
     clock: Clock,
     telemetry: Telemetry,
     rng: random.Random,
+    reply_event: str = REPLY_EVENT,
 ) -> ApproveTemplate:
     """Compose the use case from its parts.
 
@@ -108,10 +123,54 @@ def approve_template(
         gateway=gateway,
         once=once,
         register=Register(once, gateway, clock, telemetry),
-        subscribe=Subscribe(once, gateway, events_url, secret),
+        subscribe=Subscribe(
+            journal=journal,
+            once=once,
+            gateway=gateway,
+            url=events_url,
+            secret=secret,
+            reply_event=reply_event,
+            clock=clock,
+        ),
         default_operator=default_operator,
         clock=clock,
         rng=rng,
+    )
+
+
+def keep_subscription(
+    *,
+    ledger: Ledger,
+    gateway: TemplateGateway,
+    events_url: str,
+    secrets: Callable[[], Sequence[str]],
+    default_operator: str,
+    clock: Clock,
+    telemetry: Telemetry,
+    reply_event: str = REPLY_EVENT,
+) -> KeepSubscription:
+    """Compose the use case from its parts.
+
+    `secrets` returns the secrets with which CXone may sign events, the current one first.
+    """
+    journal = Journal(ledger, clock)
+    return KeepSubscription(
+        journal=journal,
+        subscribe=Subscribe(
+            journal=journal,
+            once=Once(journal, clock),
+            gateway=gateway,
+            url=events_url,
+            secret=lambda: secrets()[0],
+            reply_event=reply_event,
+            clock=clock,
+        ),
+        url=events_url,
+        secrets=secrets,
+        reply_event=reply_event,
+        operator=default_operator or _SCHEDULE,
+        clock=clock,
+        telemetry=telemetry,
     )
 
 
@@ -119,17 +178,23 @@ def approvals_on_aws(
     settings: ApproveTemplateSettings, gateway: TemplateGateway, telemetry: Telemetry
 ) -> ApproveTemplate:
     """Compose the use case with AWS's stores."""
-    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, SystemClock())
+    secrets = webhook_secrets(settings)
     return approve_template(
         ledger=DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=telemetry),
         gateway=gateway,
-        events_url=settings.webhook_base_url + "/webhooks/cxone/events",
+        events_url=settings.webhook_base_url + _EVENTS_PATH,
         secret=lambda: secrets.reread()[0],
         default_operator=settings.cxone_operator_id,
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
+        reply_event=settings.inbound_event,
     )
+
+
+def webhook_secrets(settings: ApproveTemplateSettings) -> WebhookSecrets:
+    """Return the values of the secret that CXone signs with."""
+    return WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.webhook_secret_arn, SystemClock())
 
 
 @cache
@@ -148,6 +213,21 @@ def gateway() -> CxoneAdmin:
 def approving() -> ApproveTemplate:
     """Return the use case, built once an execution environment."""
     return approvals_on_aws(settings(), gateway(), metrics)
+
+
+@cache
+def keeping() -> KeepSubscription:
+    """Return the use case, built once an execution environment."""
+    return keep_subscription(
+        ledger=DynamoLedger(aws.dynamodb(), settings().ledger_table, telemetry=metrics),
+        gateway=gateway(),
+        events_url=settings().webhook_base_url + _EVENTS_PATH,
+        secrets=webhook_secrets(settings()).reread,
+        default_operator=settings().cxone_operator_id,
+        clock=SystemClock(),
+        telemetry=metrics,
+        reply_event=settings().inbound_event,
+    )
 
 
 @cache
@@ -235,7 +315,54 @@ def _warnings(advice: Sequence[Advice]) -> list[dict[str, str]]:
     return [{"code": each.code, "message": each.message} for each in advice]
 
 
-handler = HttpApi(
+def keep(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Keep the subscription, and return whether CXone posts replies; without them no STOP arrives."""
+    try:
+        kept = _unreachable() or keeping()(
+            Deadline.of_invocation(context, SystemClock()), at_once=event == SUBSCRIBE_NOW_EVENT
+        )
+    finally:
+        metrics.flush()
+    answer = {
+        "replies": kept.replies.value,
+        "event": kept.reply_event,
+        "arrive": kept.arrive,
+        "since": kept.since,
+        "reason": kept.reason,
+        "httpStatus": kept.http_status,
+    }
+    log = logger.info if kept.arrive else logger.warning
+    log("subscription", replies=kept.replies.value, reason=kept.reason, requestId=context.aws_request_id)
+    return answer
+
+
+def _unreachable() -> Kept | None:
+    """Return the result where there is no CXone to ask, or none that reaches us.
+
+    Without an organisation, its URL has no host's name. An address of ours with plain HTTP is on this machine.
+    """
+    api, own = os.environ.get("CXONE_API_BASE_URL", ""), os.environ.get("WEBHOOK_BASE_URL", "")
+    if api.startswith("https://."):
+        reason = "CxoneOrg is not set"
+    elif api.startswith("https://") and own.startswith("http://"):
+        reason = "CXone can't reach this machine"
+    else:
+        return None
+    event = os.environ.get("INBOUND_EVENT", "")
+    metrics.add(Metric.REPLIES_NOT_SUBSCRIBED, 1 if event else 0)
+    replies = Replies.FAILED if event else Replies.BY_HAND
+    return Kept(replies, event, arrive=not event, reason=reason)
+
+
+class ApproveTemplateHandler(HttpApi):
+    """The routes, and the event of the schedule."""
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answer one event."""
+        return keep(event, context) if is_subscribe_event(event) else super().__call__(event, context)
+
+
+handler = ApproveTemplateHandler(
     {
         "POST /templates/{templateId}/validation": validate,
         "POST /templates/{templateId}/approval": approve,

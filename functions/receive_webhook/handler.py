@@ -26,7 +26,7 @@ from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import Country, Settings
+from cxone_messaging.platform.settings import Country, EventName, Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
 from cxone_messaging.use_cases.consents import ManageConsents
 from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
@@ -95,6 +95,7 @@ class ReceiveWebhookSettings(Settings):
     webhook_secret_arn: str
     callback_secret_arn: str
     default_country: Country = DEFAULT_COUNTRY
+    inbound_event: EventName = ""
 
 
 class DeliveryBody(WireBody):
@@ -170,6 +171,7 @@ def receive_event(
     clock: Clock,
     telemetry: Telemetry,
     country: str = DEFAULT_COUNTRY,
+    reply_event: str = "",
 ) -> ReceiveEvent:
     """Compose the use case from its parts.
 
@@ -183,7 +185,11 @@ def receive_event(
 
     return ReceiveEvent(
         record_delivery=record_delivery(ledger, clock, telemetry),
-        record_event=cache(lambda: RecordEvent(journal, manage_consents(), pseudonyms(), clock, country)),
+        record_event=cache(
+            lambda: RecordEvent(
+                journal, manage_consents(), pseudonyms(), clock, country=country, reply_event=reply_event
+            )
+        ),
         consents=manage_consents,
         secrets=secrets,
         callback_secrets=callback_secrets,
@@ -208,6 +214,7 @@ def use_case() -> ReceiveEvent:
         clock=clock,
         telemetry=metrics,
         country=settings.default_country,
+        reply_event=settings.inbound_event,
     )
 
 

@@ -131,7 +131,7 @@ class Api:
 
     def _subscribe(self, call: Call) -> Answer:
         subscription = parse(SubscriptionRequest, call.request.body)
-        self.subscriptions.add(subscription)
+        self.subscriptions.add(subscription, call.settings)
         answer = {"id": self.new_id(), **subscription.model_dump(exclude={"secret"})}
         return Response(201, answer), answer
 

@@ -72,6 +72,8 @@ class Settings(Strict):
     redelivery_first_seconds: NonNegativeFloat = 1.0
     redelivery_attempts: PositiveInt = 6
     subscription_delay_seconds: NonNegativeFloat = 0.5
+    inbound_event: str = "message.inbound"  # the name of the event of replies, which no document gives
+    known_events: frozenset[str] | None = None  # None: a subscription may name any event
 
     etags: bool = True
     idempotency_keys: bool = True  # whether registrations, subscriptions and audit records are identified by a key

@@ -172,9 +172,9 @@ class Simulator:
             return self._api.tokens.revoke_all()
 
     def receive_inbound(self, inbound: Inbound) -> list[str]:
-        """Queue an inbound message for every subscribed URL; returns the URLs."""
+        """Queue an inbound message for every URL that is subscribed to such events; returns the URLs."""
         with self._lock:
-            return self._api.subscriptions.inbound(inbound, self._api.new_id(), self._clock())
+            return self._api.subscriptions.inbound(inbound, self._api.new_id(), self.settings, self._clock())
 
 
 def _check_size(request: Request) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, StringConstraints
 
 from local.simulator.events import EventQueue
-from local.simulator.settings import Strict
+from local.simulator.settings import Settings, Strict
 from local.simulator.sms import PhoneNumber, Text, Url
 from local.simulator.wire import RefusedError, rfc3339
 
-type EventName = Literal["template.approved", "a2p.registered"]
+type EventName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 type Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
 
 
@@ -66,14 +66,19 @@ class Subscriptions:
         self._subscribed: list[SubscriptionRequest] = []
         self._unsent: list[_Fact] = []
 
-    def add(self, subscription: SubscriptionRequest) -> None:
-        """Subscribe a URL; subscribing it again makes a second subscription, as upstream does."""
+    def add(self, subscription: SubscriptionRequest, settings: Settings) -> None:
+        """Subscribe a URL to the events that it names; subscribing it again makes a second subscription.
+
+        Raises `RefusedError` (422) for a name that `known_events` lacks.
+        """
+        if settings.known_events is not None and not settings.known_events.issuperset(subscription.events):
+            raise RefusedError(422, "events: there is no event of this name")
         self._subscribed.append(subscription)
         unsent, self._unsent = self._unsent, []
         for fact in unsent:
             self._tell(fact)
 
-    def announce(self, name: EventName, template_id: str, event_id: str, now: float, delay: float) -> None:
+    def announce(self, name: str, template_id: str, event_id: str, now: float, delay: float) -> None:
         """Post an event about a template to its subscribers."""
         event: dict[str, object] = {
             "id": event_id,
@@ -83,12 +88,13 @@ class Subscriptions:
         }
         self._tell(_Fact(name, event, now + delay))
 
-    def inbound(self, message: Inbound, event_id: str, now: float) -> list[str]:
-        """Post an inbound message to every subscribed URL, once; 409 without a subscription."""
-        event = {"id": event_id, "event": "message.inbound", **message.model_dump(by_alias=True)}
-        latest = {subscription.url: subscription for subscription in self._subscribed}
+    def inbound(self, message: Inbound, event_id: str, settings: Settings, now: float) -> list[str]:
+        """Post an inbound message to every URL that is subscribed to such events, once; 409 if there is none."""
+        name = settings.inbound_event
+        event = {"id": event_id, "event": name, **message.model_dump(by_alias=True)}
+        latest = {each.url: each for each in self._subscribed if name in each.events}
         if not latest:
-            raise RefusedError(409, "no URL is subscribed")
+            raise RefusedError(409, f"no URL is subscribed to {name}")
         for url, subscription in latest.items():
             self._queue.add("subscription", url, {**event, "timestamp": rfc3339(now)}, now, subscription.secret)
         return list(latest)

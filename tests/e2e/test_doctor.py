@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from botocore.client import BaseClient
 
-from cli import smoke
+from cli import smoke, subscribe
 from cli.doctor import aws_checks, command, deployment
 from cli.progress import Progress
 from cli.versions import FUNCTIONS
@@ -167,14 +167,8 @@ def webhook_without_a_route(stack):
     client.create_route(ApiId=api, RouteKey=route["RouteKey"], Target=route["Target"])
 
 
-@contextlib.contextmanager
 def webhook_secret_that_cxone_does_not_have(stack):
-    approval = {"campaignName": "Welcome", "messageClass": "TRANSACTIONAL", "optInLanguage": "en"}
-    stack.simulator("templates/doctor", {"content": "Hello. Reply STOP to opt out.", "from_address": "24680"})
-    answer = stack.call("POST", "/templates/doctor/approval", approval)
-    assert answer.json()["webhookSubscribed"], answer.text
-    with secret_text(stack, "WebhookSecretArn", json.dumps({"current": "ab" * 32, "previous": ""})):
-        yield
+    return secret_text(stack, "WebhookSecretArn", json.dumps({"current": "ab" * 32, "previous": ""}))
 
 
 @contextlib.contextmanager
@@ -236,7 +230,7 @@ BROKEN = {
     "token to send": (no_scope_to_send, "lacks the scope message:sms:send", "have NICE grant it"),
     "token to approve": (no_scope_to_register, "lacks the scope a2p:write", "have NICE grant it"),
     "webhook": (webhook_without_a_route, "404 to a forged event", "lead to the stack"),
-    "subscription": (webhook_secret_that_cxone_does_not_have, "in force no more", "approve any template again"),
+    "subscription": (webhook_secret_that_cxone_does_not_have, "in force no more", "cxone-messaging subscribe"),
     "ledger": (ledger_without_its_policy, "it has no policy", "put it back"),
     "sending": (bulk_sending_stopped, "stopped: bulk messages", "#stop-all-sending"),
     "dead letters": (dead_letter, "1 bulk record waits", "#the-dead-letter-queue"),
@@ -275,6 +269,25 @@ def operators_actions():
     actions = {action for each in policy["Statement"] for action in each["Action"]}
     assert "execute-api:Invoke" in actions
     return actions - {"execute-api:Invoke"}
+
+
+def test_where_cxone_refuses_the_name_of_replies_the_stack_says_so(stack, folder, doctor, capsys):
+    """With a secret of its own, so that nothing is subscribed yet; the alarm watches the metric."""
+    with contextlib.ExitStack() as mending:
+        secret = json.dumps({"current": "cd" * 32, "previous": ""})
+        mending.enter_context(secret_text(stack, "WebhookSecretArn", secret))
+        mending.enter_context(simulator_settings(stack, known_events=["template.approved", "a2p.registered"]))
+        assert subscribe.run(str(folder / "stack.json")) == 1
+        assert "STOP replies do not arrive" in " ".join(capsys.readouterr().out.split())
+        code, checks, _ = doctor()
+        assert (code, checks["subscription"]["light"]) == (1, "red")
+        assert "CXone refuses the event message.inbound (CXone answered 422)" in checks["subscription"]["found"]
+        assert "InboundEvent" in checks["subscription"]["remedy"]
+        assert stack.metrics()["RepliesNotSubscribed"][-1] == 1
+    assert subscribe.run(str(folder / "stack.json")) == 0
+    assert stack.metrics()["RepliesNotSubscribed"][-1] == 0
+    assert "CXone posts replies" in capsys.readouterr().out
+    assert doctor()[1]["subscription"]["light"] == "green"
 
 
 def test_each_line_has_something_that_breaks_it(doctor):

@@ -1,6 +1,7 @@
 """The template's rules: what must hold of every function, route, role, table and parameter in it."""
 
 import importlib
+import json
 import re
 import string
 from fnmatch import fnmatchcase
@@ -9,6 +10,7 @@ import pytest
 from pydantic.alias_generators import to_pascal
 
 from cxone_messaging.domain.checkpoints import COMPLETE_AFTER
+from cxone_messaging.platform.subscribe_event import SUBSCRIBE_EVENT
 from local import template
 from tests import roles, transformed
 from tests.roles import as_list, statements
@@ -221,8 +223,11 @@ def granted(function):
         for each in transformed.resources("AWS::Lambda::Permission").values()
         if each["FunctionName"] == {"Ref": f"{function}Aliaslive"}
     ]
-    assert {each["Principal"] for each in permissions} == {"apigateway.amazonaws.com"}
-    sources = [each["SourceArn"]["Fn::Sub"] for each in permissions]
+    is_scheduled = any(each["Type"] == "Schedule" for each in FUNCTIONS[function]["Events"].values())
+    schedules = {"events.amazonaws.com"} if is_scheduled else set()
+    assert {each["Principal"] for each in permissions} == {"apigateway.amazonaws.com"} | schedules
+    by_api = [each for each in permissions if each["Principal"] not in schedules]
+    sources = [each["SourceArn"]["Fn::Sub"] for each in by_api]
     assert all(":${__ApiId__}/" in arn and where["__ApiId__"] == {"Ref": "Api"} for arn, where in sources)
     return {arn.partition("/${__Stage__}/")[2] for arn, _ in sources}
 
@@ -268,6 +273,18 @@ def decoded(path):
 
 
 class TestSchedules:
+    def test_the_subscription_is_kept_by_a_schedule_whose_event_its_function_knows(self):
+        schedule = FUNCTIONS["ApproveTemplateFunction"]["Events"]["Subscribe"]
+        assert (schedule["Type"], schedule["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
+        assert json.loads(schedule["Properties"]["Input"]) == SUBSCRIBE_EVENT
+
+    def test_only_rules_of_the_stack_may_invoke_a_function_on_a_schedule(self):
+        permissions = transformed.resources("AWS::Lambda::Permission").values()
+        rules = transformed.resources("AWS::Events::Rule")
+        sources = [each["SourceArn"] for each in permissions if each["Principal"] == "events.amazonaws.com"]
+        assert len(sources) == len(rules) == 3
+        assert all(source["Fn::GetAtt"][0] in rules for source in sources)
+
     def test_the_sweep_is_run_by_a_schedule(self):
         (event,) = FUNCTIONS["SweepLedgerFunction"]["Events"].values()
         assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(5 minutes)")

@@ -97,6 +97,7 @@ def environment(
         "CXONE_FROM_NUMBER": "12345",
         "CXONE_CAMPAIGN_ID": "campaign",
         "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
+        "INBOUND_EVENT": "message.inbound",
         "BULK_QUEUE_URL": bulk_queue,
         "BULK_DEAD_LETTER_QUEUE_URL": dead_letter_queue,
     }

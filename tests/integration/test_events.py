@@ -135,6 +135,7 @@ EXPECTED = {
     "approve_template/approval_of_a_broken_one": problem(422, "validation_failed", *BROKEN),
     "approve_template/missing_fields": problem(400, "malformed_request", "malformed_request", "malformed_request"),
     "approve_template/no_such_template": problem(404, "template_not_found"),
+    "approve_template/schedule": ok({"replies": "subscribed", "arrive": True, "reason": None}, status=None),
     "approve_template/state": ok(APPROVED | {"auditVerified": True}, APPROVE),
     "approve_template/state_of_none": problem(404, "template_not_found"),
     "approve_template/validation": ok({"valid": True, "violations": []}),

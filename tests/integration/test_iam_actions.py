@@ -74,6 +74,7 @@ def manage_consents(drive):
 def approve_template(drive):
     for name in ("validation", "approval", "state"):
         assert drive.play(name)["statusCode"] == 200
+    assert drive.play("schedule")["replies"] == "subscribed"
 
 
 def receive_webhook(drive):

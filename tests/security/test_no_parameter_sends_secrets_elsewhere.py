@@ -68,6 +68,10 @@ BAD_NAMES = [
     *("evil.example/x?", "evil.example#", "evil.example", "a/b", "a@b", "a:b", "-a", "a-", "a b", "A", "é", "a\n"),
     *("a" * 64, "%61", "_"),
 ]
+BAD_EVENTS = [
+    *("a" * 65, "a b", ".a", "a.", "a\n", "é", "a/b", '"a"', "a,b", "\x1b[2J"),
+    *("template.approved", "a2p.registered"),
+]
 QUOTABLE = "https://quotable:quotable@evil.example/\n"
 BAD_NUMBERS = ["12", "+", "+1 202 555 0100", "1" * 16, "١٢٣٤", "12345\n", "ACME", "+1-202", "=1"]
 BAD_IDENTIFIERS = ["a" * 129, " a", "a ", "a\n", "a\x1b[2J", "é", "\u202ea", "\t"]
@@ -116,6 +120,11 @@ def test_an_identifier_is_bounded_and_printable(parameter):
     assert [each for each in BAD_IDENTIFIERS if takes(parameter, each)] == []
 
 
+def test_an_events_name_is_bounded_and_none_of_a_template():
+    assert all(takes("InboundEvent", each) for each in ("", "a", "message.inbound", "SMS:Received_v2-x", "a" * 64))
+    assert [each for each in BAD_EVENTS if takes("InboundEvent", each)] == []
+
+
 def test_an_alarm_goes_to_one_address():
     assert takes("AlarmEmail", "on-call@acme.example")
     assert not any(takes("AlarmEmail", each) for each in ("a", "a@", "a@b c@d", "a@b\n", "a@b,c@d", "<a@b>"))
@@ -126,6 +135,7 @@ BAD_VARIABLES = {
     "CXONE_FROM_NUMBER": BAD_NUMBERS,
     "CXONE_CAMPAIGN_ID": BAD_IDENTIFIERS,
     "CXONE_OPERATOR_ID": BAD_IDENTIFIERS,
+    "INBOUND_EVENT": BAD_EVENTS,
 }
 
 

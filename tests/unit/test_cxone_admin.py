@@ -15,7 +15,9 @@ from tests.fakes import FakeClock
 DEADLINE = Deadline.after(FakeClock(), 20)
 CALLS = {
     "register": lambda gateway: gateway.register("welcome", Registration("a", "b", "c"), "key", DEADLINE),
-    "subscribe": lambda gateway: gateway.subscribe("http://us.test/events", WEBHOOK_SECRET, "key", DEADLINE),
+    "subscribe": lambda gateway: gateway.subscribe(
+        "http://us.test/events", WEBHOOK_SECRET, ["a2p.registered"], "key", DEADLINE
+    ),
     "publish": lambda gateway: gateway.publish(
         AuditRecord("welcome", "2026-01-01T00:00:00.000Z", 1, "op", carrier_ready=True), "key", DEADLINE
     ),

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, Unauthoriz
 from rich.console import Console
 
 from cli import versions
-from cli.doctor import aws_checks, command, cxone_checks, ledger_checks
+from cli.doctor import aws_checks, command, cxone_checks, ledger_checks, subscription_check
 from cli.doctor import trial as trials
 from cli.doctor.deployment import OUTPUTS, Deployment
 from cli.doctor.trial import send_test_message
@@ -22,6 +22,7 @@ from cxone_messaging.adapters.cxone.token_cache import FetchedToken
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.domain.subscriptions import version_of
 from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
 from local import template
 from local.options import ROOT
@@ -428,23 +429,86 @@ def test_functions_that_give_cxone_another_address_are_red(answers):
     assert (finding.light, "another address" in finding.text) == (Light.RED, True)
 
 
+OLD, DROPPED = "cd" * 32, "ef" * 32
+EVENT = "message.inbound"
+ALL = ["template.approved", "a2p.registered", EVENT]
+REJECTED = {"error": "cxone_rejected", "httpStatus": 422, "reason": "CXone answered 422"}
+UNAVAILABLE = {"error": "cxone_unavailable", "httpStatus": 503, "reason": "CXone answered 503"}
+
+
+def subscribed(secret, *, others_only=False, **data):
+    return EntryType.SUBSCRIBED, step(secret, others_only=others_only) | data
+
+
+def failed(secret, answer, *, others_only=False):
+    return EntryType.STEP_FAILED, step(secret, others_only=others_only) | answer
+
+
+def step(secret, *, others_only):
+    events = ALL[:2] if others_only else ALL
+    version = version_of(fingerprint_of(secret, f"{WEBHOOK}/webhooks/cxone/events"), events)
+    return {"version": version, "step": "subscribe", "events": events}
+
+
 @pytest.mark.parametrize(
-    ("secret", "type_", "light"),
+    ("made", "light", "found"),
     [
-        (SECRET, EntryType.SUBSCRIBED, "green"),
-        ("cd" * 32, EntryType.SUBSCRIBED, "yellow"),
-        ("ef" * 32, EntryType.SUBSCRIBED, "red"),
-        ("ef" * 32, EntryType.STEP_FAILED, "green"),
-        (None, None, "green"),
+        ([], "red", "STOP replies do not arrive: nobody has subscribed"),
+        ([subscribed(SECRET)], "green", "replies among them"),
+        ([subscribed(SECRET, others_only=True)], "red", "nobody has subscribed to them yet"),
+        ([subscribed(SECRET, others_only=True, events=None)], "red", "nobody has subscribed to them yet"),
+        ([subscribed(OLD)], "yellow", "previous value"),
+        ([subscribed(DROPPED)], "red", "in force no more"),
+        ([subscribed(DROPPED, others_only=True, events=None)], "red", "in force no more"),
+        ([subscribed(OLD), failed(SECRET, UNAVAILABLE)], "yellow", "previous value"),
+        (
+            [failed(SECRET, REJECTED), subscribed(SECRET, others_only=True)],
+            "red",
+            f"CXone refuses the event {EVENT} (CXone answered 422): STOP replies do not arrive",
+        ),
+        ([failed(SECRET, UNAVAILABLE)], "red", "do not arrive: the last try to subscribe failed (CXone answered 503)"),
+        ([failed(SECRET, REJECTED), failed(SECRET, REJECTED, others_only=True)], "red", "the last try to subscribe"),
+        ([failed(SECRET, REJECTED), failed(SECRET, UNAVAILABLE, others_only=True)], "red", "CXone answered 503"),
+        ([failed(SECRET, UNAVAILABLE), subscribed(SECRET)], "green", "replies among them"),
+        ([failed(DROPPED, REJECTED)], "red", "nobody has subscribed"),
     ],
 )
-def test_the_subscription_is_judged_by_the_secret_that_cxone_was_given(secret, type_, light):
-    url = f"{WEBHOOK}/webhooks/cxone/events"
-    told = [(type_, {"version": fingerprint_of(secret, url), "step": "subscribe"})] if secret else []
+def test_the_subscription_is_judged_by_its_events_and_by_the_secret_that_cxone_was_given(made, light, found):
+    finding = subscription_check.subscription(with_subscription(made))
+    assert (finding.light, found in finding.text) == (light, True), finding
+    assert finding.remedy or light == "green"
+
+
+@pytest.mark.parametrize(
+    ("made", "light"),
+    [
+        ([], "yellow"),
+        ([subscribed(SECRET, others_only=True)], "yellow"),
+        ([subscribed(SECRET)], "yellow"),
+        ([subscribed(DROPPED)], "red"),
+    ],
+)
+def test_replies_that_are_posted_by_hand_are_yellow_because_nothing_here_shows_them(made, light):
+    assert subscription_check.subscription(with_subscription(made, INBOUND_EVENT="")).light == light
+
+
+def test_another_name_that_is_not_subscribed_yet_is_no_matter_of_the_secret():
+    finding = subscription_check.subscription(with_subscription([subscribed(SECRET)], INBOUND_EVENT="sms.received"))
+    assert (finding.light, "nobody has subscribed to them yet" in finding.text) == ("red", True)
+
+
+def test_without_an_organisation_nobody_subscribes_to_replies():
+    finding = subscription_check.subscription(with_subscription([], CXONE_API_BASE_URL="https://.nicecxone.com"))
+    assert (finding.light, "CxoneOrg" in finding.text, "CxoneOrg" in finding.remedy) == ("red", True, True)
+
+
+def with_subscription(made, **variables):
+    usual = {"WEBHOOK_BASE_URL": WEBHOOK, "INBOUND_EVENT": EVENT, "CXONE_API_BASE_URL": "https://acme.nicecxone.com"}
     deployment = with_secrets()
-    entries = chain(*told, subject=subjects.subscription(url))
+    deployment.__dict__["functions"] = {"approve_template": {"Environment": {"Variables": usual | variables}}}
+    entries = chain(*made, subject=subjects.subscription(f"{WEBHOOK}/webhooks/cxone/events"))
     deployment.__dict__["ledger"] = SimpleNamespace(read=lambda _: entries)
-    assert cxone_checks.subscription(deployment).light == light
+    return deployment
 
 
 # ---------------------------------------------------------------------------------------------------------------------

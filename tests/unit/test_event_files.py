@@ -8,6 +8,7 @@ from hashlib import md5
 import pytest
 
 from bench.events import post
+from cxone_messaging.platform.subscribe_event import SUBSCRIBE_EVENT
 from tests.events import NAMES, read
 
 REST = post("/", {})
@@ -45,6 +46,8 @@ def test_an_event_is_complete(name):
             for record in records:
                 assert record.keys() == RECORD
                 assert record["md5OfBody"] == md5(record["body"].encode(), usedforsecurity=False).hexdigest()
+        case {"cxone-messaging": _} as event:
+            assert event == SUBSCRIBE_EVENT  # what the schedule hands over is written out in the template
         case event:
             assert event.keys() == SCHEDULED
 

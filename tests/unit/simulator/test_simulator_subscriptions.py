@@ -60,7 +60,9 @@ def test_a_registration_is_answered_and_logged(make, status):
         ("/api/v1/a2p/registrations", {**REGISTRATION, "campaign_name": ""}),
         ("/api/v1/a2p/registrations", {"template_id": "welcome"}),
         ("/api/v1/webhooks", {"url": URL, "events": ["template.approved"]}),
-        ("/api/v1/webhooks", {"url": URL, "events": ["something"], "secret": SECRET}),
+        ("/api/v1/webhooks", {"url": URL, "events": [], "secret": SECRET}),
+        ("/api/v1/webhooks", {"url": URL, "events": [""], "secret": SECRET}),
+        ("/api/v1/webhooks", {"url": URL, "events": ["a" * 129], "secret": SECRET}),
         ("/api/v1/webhooks", {"url": URL, "events": ["template.approved"], "secret": "short"}),
         ("/api/v1/audit/logs", {**AUDIT, "latency_ms": 1.5}),
         ("/api/v1/audit/logs", {**AUDIT, "timestamp": "yesterday"}),
@@ -121,15 +123,46 @@ def test_the_secret_is_not_in_the_log(cxone, subscribe):
     assert SECRET not in json.dumps([entry.as_json() for entry in cxone.simulator.log()])
 
 
-def test_an_inbound_message_goes_to_each_subscribed_url_once(cxone, subscribe):
-    inbound = {"from": "+15551234567", "to": "24680", "text": "STOP"}
-    assert cxone.call("POST", "/_simulator/inbound", inbound).status == 409
-    subscribe()
-    subscribe(secret="aa" * 32)
-    answer = cxone.call("POST", "/_simulator/inbound", inbound)
+INBOUND = {"from": "+15551234567", "to": "24680", "text": "STOP"}
+
+
+def test_an_inbound_message_goes_once_to_each_url_that_is_subscribed_to_such_events(cxone, subscribe):
+    assert cxone.call("POST", "/_simulator/inbound", INBOUND).status == 409
+    for secret in (SECRET, "aa" * 32):
+        subscribe(events=["template.approved", "message.inbound"], secret=secret)
+    answer = cxone.call("POST", "/_simulator/inbound", INBOUND)
     assert (answer.status, answer.json) == (202, {"urls": [URL]})
     ((_, event),) = cxone.run_events()
     assert event.secret == "aa" * 32
     body = json.loads(event.body)
     assert body.pop("id")
-    assert body == {"event": "message.inbound", **inbound, "timestamp": "2026-01-01T00:00:00.000Z"}
+    assert body == {"event": "message.inbound", **INBOUND, "timestamp": "2026-01-01T00:00:00.000Z"}
+
+
+def test_a_subscriber_of_other_events_gets_no_inbound_message(cxone, subscribe):
+    subscribe()
+    subscribe(url="http://other/events", events=["message.inbound"])
+    assert cxone.call("POST", "/_simulator/inbound", INBOUND).json == {"urls": ["http://other/events"]}
+    assert {event.url for _, event in cxone.run_events()} == {"http://other/events"}
+
+
+def test_inbound_messages_have_the_name_that_is_set(make):
+    cxone = make(inbound_event="sms.received")
+    token = cxone.bearer("admin")
+    for url, name in ((URL, "message.inbound"), ("http://other/events", "sms.received")):
+        body = {"url": url, "events": [name], "secret": SECRET}
+        assert cxone.call("POST", "/api/v1/webhooks", body, Authorization=token).status == 201
+    assert cxone.call("POST", "/_simulator/inbound", INBOUND).json == {"urls": ["http://other/events"]}
+    ((_, event),) = cxone.run_events()
+    assert json.loads(event.body)["event"] == "sms.received"
+
+
+def test_a_name_that_is_not_known_is_refused_and_nothing_is_subscribed(make):
+    cxone = make(known_events=["template.approved", "a2p.registered"])
+    token = cxone.bearer("admin")
+    body = {"url": URL, "events": ["template.approved", "message.inbound"], "secret": SECRET}
+    assert cxone.call("POST", "/api/v1/webhooks", body, Authorization=token).status == 422
+    approve(cxone)
+    assert cxone.run_events() == []
+    body["events"] = ["template.approved"]
+    assert cxone.call("POST", "/api/v1/webhooks", body, Authorization=token).status == 201

@@ -11,10 +11,7 @@ from enum import StrEnum
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step
 from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, text_at
-
-REGISTERED_EVENT, APPROVED_EVENT = "a2p.registered", "template.approved"
-# The events that we subscribe to.
-SUBSCRIBED_EVENTS = (APPROVED_EVENT, REGISTERED_EVENT)
+from cxone_messaging.domain.event_names import APPROVED_EVENT, REGISTERED_EVENT
 
 
 class ApprovalStatus(StrEnum):

@@ -20,6 +20,10 @@ _BASE_URL = re.compile(
 _SENDER = re.compile(r"\+?[0-9]{3,15}")
 _IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
 _COUNTRY = re.compile("[A-Z]{2}")
+# No name of an event of templates, which is subscribed to anyway.
+_EVENT_NAME = re.compile(
+    r"(?!(?:template\.approved|a2p\.registered)$)(?:[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?)?"
+)
 
 
 # The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
@@ -48,10 +52,17 @@ def _country(code: str) -> str:
     return code
 
 
+def _event_name(name: str) -> str:
+    if not _EVENT_NAME.fullmatch(name):
+        raise ValueError("must be at most 64 letters, digits and . _ : - between them, and no event of templates")
+    return name
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Country = Annotated[str, AfterValidator(_country)]
+EventName = Annotated[str, AfterValidator(_event_name)]
 
 
 class Settings(BaseModel):

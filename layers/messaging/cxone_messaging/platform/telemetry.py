@@ -37,6 +37,7 @@ class Metric(StrEnum):
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
     TOKEN_FETCHES_FAILED = "TokenFetchesFailed"  # noqa: S105
     WEBHOOKS_REFUSED = "WebhooksRefused"
+    REPLIES_NOT_SUBSCRIBED = "RepliesNotSubscribed"
     TEMPLATES_APPROVED = "TemplatesApproved"
     INTERNAL_ERRORS = "InternalErrors"
     BROKEN_CHAINS = "BrokenChains"

@@ -8,7 +8,7 @@ implementation of `TemplateGateway`.
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -17,7 +17,7 @@ import requests
 
 from cxone_messaging.adapters.cxone.http import Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.cxone.token_cache import Token, TokenCache
-from cxone_messaging.domain.approvals import SUBSCRIBED_EVENTS, AuditRecord, Receipt, Registration
+from cxone_messaging.domain.approvals import AuditRecord, Receipt, Registration
 from cxone_messaging.domain.errors import Code, CxoneCallError, StorageError
 from cxone_messaging.domain.templates import APPROVED, Template
 from cxone_messaging.domain.written_numbers import mask_numbers_in
@@ -61,8 +61,8 @@ class TemplateGateway(Protocol):
         """Register an approved template with the carriers' gateway."""
         ...
 
-    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
-        """Subscribe a URL to events about approvals and registrations; `secret` signs the events."""
+    def subscribe(self, url: str, secret: str, events: Sequence[str], key: str, deadline: Deadline) -> Receipt:
+        """Subscribe a URL to the named events; `secret` signs them."""
         ...
 
     def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
@@ -121,9 +121,9 @@ class CxoneAdmin:
         }
         return _receipt(self._post("/api/v1/a2p/registrations", REGISTER, deadline, body, key))
 
-    def subscribe(self, url: str, secret: str, key: str, deadline: Deadline) -> Receipt:
-        """Subscribe a URL to events about approvals and registrations; `secret` signs the events."""
-        body = {"url": url, "events": list(SUBSCRIBED_EVENTS), "secret": secret}
+    def subscribe(self, url: str, secret: str, events: Sequence[str], key: str, deadline: Deadline) -> Receipt:
+        """Subscribe a URL to the named events; `secret` signs them."""
+        body = {"url": url, "events": list(events), "secret": secret}
         receipt = _receipt(self._post("/api/v1/webhooks", SUBSCRIBE, deadline, body, key))
         return Receipt(receipt.http_status, receipt.id)  # its body may repeat the secret, under any name
 

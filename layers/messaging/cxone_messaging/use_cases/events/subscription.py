@@ -7,6 +7,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
+from cxone_messaging.domain.event_names import REPLY_EVENT, TEMPLATE_EVENTS, reply_events
 from cxone_messaging.domain.event_times import BEHIND, COPIES, SKEW, EventTime, event_time
 from cxone_messaging.domain.keywords import Keyword, keyword_in
 from cxone_messaging.domain.phone_numbers import (
@@ -24,9 +25,7 @@ from cxone_messaging.use_cases.consents import ConsentFromEvent, ManageConsents
 from cxone_messaging.use_cases.events.delivery import Recorded
 from cxone_messaging.use_cases.journal import Journal
 
-INBOUND = "message.inbound"
 _NO_IDS = frozenset({"", "null", "none", "nil", "undefined", "nan", "false", "n/a"})
-TEMPLATE_EVENTS = frozenset({"template.approved", "a2p.registered"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,11 @@ class RecordEvent:
         consents: ManageConsents,
         pseudonyms: Pseudonyms,
         clock: Clock,
+        *,
         country: str = DEFAULT_COUNTRY,
+        reply_event: str = "",
     ) -> None:
+        self._reply_events = reply_events(reply_event)
         self._country = country
         self._journal = journal
         self._consents = consents
@@ -66,21 +68,13 @@ class RecordEvent:
         """
         fields = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
         event_id = self._pseudonyms.event_id(fields)
-        if event.event == INBOUND or self._is_opt_out_under_another_name(event):
-            return self._record_reply(event, event_id)
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
             return self._append(subjects.template(event.template_id), EntryType.TEMPLATE_EVENT, data)
+        # No document names the event of replies. So a plain opt-out counts under any name.
+        if event.event in self._reply_events or self._is_opt_out(event):
+            return self._record_reply(event, event_id)
         return self._append(subjects.event(event_id), EntryType.EVENT, self._data(event, event_id), Attention.REVIEW)
-
-    def _is_opt_out_under_another_name(self, event: SubscriptionEvent) -> bool:
-        """Whether an event has the words and the number of an opt-out, and no template's name.
-
-        No public source confirms the name of replies.
-        """
-        if event.event in TEMPLATE_EVENTS or keyword_in(event.text or "") is not Keyword.OPT_OUT:
-            return False
-        return bool(readings(event.sender or "", self._country))
 
     def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
@@ -94,7 +88,7 @@ class RecordEvent:
             is_known = _identifies(event.id or "") or time.is_certain
             consent = ConsentFromEvent(
                 ConsentStatus.OPTED_OUT,
-                INBOUND,
+                REPLY_EVENT,
                 event_id,
                 # In doubt, it counts as of its receipt, and so do its copies: no earlier opt-in outdoes it.
                 time.instant if time.is_certain else format_time(instant(self._clock.now()) + COPIES),
@@ -105,13 +99,16 @@ class RecordEvent:
         number = self._certain(event.sender or "")
         if keyword is Keyword.OPT_IN and number and self._counts(time, event_id):
             consent = ConsentFromEvent(
-                ConsentStatus.OPTED_IN, INBOUND, event_id, time.instant, is_certain=time.is_certain
+                ConsentStatus.OPTED_IN, REPLY_EVENT, event_id, time.instant, is_certain=time.is_certain
             )
             return _answer(is_new=self._consents.record_opt_in(number, consent))
         if number:
             data |= {"recipient": number.masked, "recipientHash": self._pseudonyms.recipient_hash(number)}
         why = None if keyword is Keyword.HELP and number else Attention.REVIEW
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
+
+    def _is_opt_out(self, event: SubscriptionEvent) -> bool:
+        return bool(event.sender) and keyword_in(event.text or "") is Keyword.OPT_OUT
 
     def _certain(self, sender: str) -> PhoneNumber | None:
         """Return the sender's number if it is written as requests must write it, else None."""

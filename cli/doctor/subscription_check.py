@@ -1,0 +1,60 @@
+"""Check that CXone posts its events here, replies among them: without replies, no STOP arrives."""
+
+from collections.abc import Sequence
+
+from cli.doctor.cxone_checks import has_no_organisation
+from cli.doctor.deployment import Deployment
+from cli.findings import Finding, NotCheckedError, green, red, yellow
+from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.entries import Entry, EntryType
+from cxone_messaging.domain.subscriptions import Judgement, Replies, is_made_with
+from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
+
+_EVENTS_PATH = "/webhooks/cxone/events"
+_REPLIES = "docs/runbook.md#have-replies-posted"
+_SUBSCRIBE = f"run cxone-messaging subscribe, which says why it fails: {_REPLIES}"
+_ANOTHER_NAME = f"ask NICE for the name of the event of replies, and set InboundEvent to it: {_REPLIES}"
+_ORGANISATION = f"set CxoneOrg, or have CXone post replies by hand and make InboundEvent empty: {_REPLIES}"
+_BY_HAND = f"see that it does, signed with the current webhook secret: {_REPLIES}"
+
+
+def subscription(deployment: Deployment) -> Finding:
+    """Check that CXone posts its events, replies among them, and signs them with a secret that is in force."""
+    url = deployment.setting("approve_template", "WEBHOOK_BASE_URL").rstrip("/") + _EVENTS_PATH
+    reply_event = deployment.setting("approve_template", "INBOUND_EVENT")
+    entries = deployment.ledger.read(subjects.subscription(url))
+    arn = deployment.target.output("WebhookSecretArn")
+    try:
+        accepted = WebhookSecrets(deployment.secrets, arn, deployment.clock).accepted()
+    except UnreadableSecretError:
+        raise NotCheckedError("the webhook secret is not filled in") from None
+    fingerprints = [fingerprint_of(each, url) for each in accepted]
+    current, *previous = (Judgement.of(entries, each, reply_event) for each in fingerprints)
+    if current.replies is Replies.SUBSCRIBED and current.entry:
+        return green(f"CXone posts its events, replies among them, since {current.entry.timestamp[:10]}")
+    if any(each.replies is Replies.SUBSCRIBED for each in previous):
+        return yellow("CXone signs with the previous value of the webhook secret", _SUBSCRIBE)
+    if _is_of_dropped_secret(entries, fingerprints):
+        return red("CXone signs with a value of the webhook secret that is in force no more", _SUBSCRIBE)
+    if not reply_event:
+        return yellow("InboundEvent is empty, so a STOP arrives only if CXone posts replies by hand", _BY_HAND)
+    return _not_subscribed(deployment, current, reply_event)
+
+
+def _not_subscribed(deployment: Deployment, judged: Judgement, reply_event: str) -> Finding:
+    failure = judged.entry
+    if failure is None and has_no_organisation(deployment):
+        return red("STOP replies do not arrive: CxoneOrg is not set, so nobody subscribes to them", _ORGANISATION)
+    if failure is None:
+        return red("STOP replies do not arrive: nobody has subscribed to them yet", _SUBSCRIBE)
+    answer = str(failure.data.get("reason") or failure.data.get("error") or "no reason is recorded")
+    if judged.replies is Replies.REFUSED:
+        return red(f"CXone refuses the event {reply_event} ({answer}): STOP replies do not arrive", _ANOTHER_NAME)
+    return red(f"STOP replies do not arrive: the last try to subscribe failed ({answer})", _SUBSCRIBE)
+
+
+def _is_of_dropped_secret(entries: Sequence[Entry], fingerprints: Sequence[str]) -> bool:
+    """Whether there are subscriptions, and each is under a secret that is not accepted any more."""
+    made = [each for each in entries if each.type == EntryType.SUBSCRIBED]
+    return bool(made) and not any(is_made_with(each, fingerprint) for each in made for fingerprint in fingerprints)
