@@ -6,9 +6,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, InvalidPhoneNumberError, PhoneNumber
-from cxone_messaging.domain.plain_text import is_visible
-
-_NOT_CARRIED = frozenset("\0\ufffe\uffff")
+from cxone_messaging.domain.plain_text import character_fault, is_visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,6 @@ class Checked:
     sms: Sms | None
 
 
-def character_fault(text: str) -> str | None:
-    """Return which character of a text no message and no queue can carry; None where it has none.
-
-    SQS refuses U+FFFE and U+FFFF (SendMessage, *Message body*), and Unicode assigns them to no character.
-    """
-    character = next((each for each in text if each in _NOT_CARRIED), None)
-    return None if character is None else f"U+{ord(character):04X} cannot be sent in a message"
-
-
 def check(request: SmsRequest, rules: SmsRules) -> Checked:
     """Return the check of a request against all rules, so that a caller can fix all faults at once."""
     errors: list[FieldError] = []
@@ -78,22 +67,28 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     sender = rules.default_sender if request.sender is None else request.sender
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
-    size: segments.SegmentCount | None = None
-    if not request.text.strip():
-        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
-    elif fault := character_fault(request.text):
-        errors.append(FieldError(Code.INVALID_CHARACTERS, "text", fault))
-    else:
-        try:
-            size = segments.count(request.text)
-        except segments.InvalidCharacterError as error:
-            errors.append(FieldError(Code.INVALID_CHARACTERS, "text", str(error)))
-    if size and not is_visible(request.text):
-        size = None
-        errors.append(FieldError.by_code(Code.TEXT_REQUIRED, "text"))
+    elif fault := character_fault(sender):
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "from", fault))
+    measured = _size(request.text)
+    size = None if isinstance(measured, FieldError) else measured
+    if isinstance(measured, FieldError):
+        errors.append(measured)
     if size and size.segments > rules.max_segments:
         fault = f"the text takes {size.segments} segments of {size.encoding}, at most {rules.max_segments} are allowed"
         errors.append(FieldError(Code.TOO_MANY_SEGMENTS, "text", fault))
     if errors or to is None or size is None:
         return Checked(tuple(errors), to, size, None)
     return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))
+
+
+def _size(text: str) -> segments.SegmentCount | FieldError:
+    """Return the size of a text, or why it cannot be sent."""
+    if not text.strip():
+        return FieldError.by_code(Code.TEXT_REQUIRED, "text")
+    if fault := character_fault(text):
+        return FieldError(Code.INVALID_CHARACTERS, "text", fault)
+    try:
+        size = segments.count(text)
+    except segments.InvalidCharacterError as error:
+        return FieldError(Code.INVALID_CHARACTERS, "text", str(error))
+    return size if is_visible(text) else FieldError.by_code(Code.TEXT_REQUIRED, "text")
