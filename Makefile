@@ -14,6 +14,13 @@ override MAKEOVERRIDES :=
 override SHELL := /bin/bash
 override .SHELLFLAGS := -c
 
+# What the tools keep, caches and notes, is in this folder too, unless the environment names another place. A home folder
+# may be read-only. `local/sam.py` has the same variables, for programs that are not started by make.
+export XDG_CACHE_HOME ?= $(CURDIR)/.tools/cache
+export __SAM_CLI_APP_DIR ?= $(CURDIR)/.tools/sam
+export npm_config_cache ?= $(CURDIR)/.tools/cache/npm
+export PIP_CACHE_DIR ?= $(CURDIR)/.tools/cache/pip
+
 override GROUPS := --group layer --group local --group test --group lint --group bench --group naive
 override READY := .venv/.ready
 override BIN := .venv/bin
@@ -103,7 +110,8 @@ format: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff format $(CODE)
 
 build: $(READY) ## what `sam deploy` uploads; ARCHITECTURE=arm64 (default) or x86_64
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs build
+	@mkdir -p .tools/tmp  # SAM leaves folders behind
+	@TMPDIR="$$PWD/.tools/tmp" PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs build
 
 package: $(READY) ## a bundle in dist/ that deploys without Python and make; ARCHITECTURE=arm64 (default) or x86_64
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m local.verbs package
@@ -122,7 +130,8 @@ clean: ## remove everything that was installed or built here
 
 $(READY): requirements.lock pyproject.toml | $(filter .tools/%,$(UV))
 	@echo "installing the tools into .venv"
-	@$(UV) venv --quiet --allow-existing --python 3.13 .venv
+	@$(UV) venv --quiet --allow-existing --no-python-downloads --python 3.13 .venv 2>/dev/null || \
+	  UV_PYTHON_INSTALL_DIR="$$PWD/.tools/python" $(UV) venv --quiet --allow-existing --python 3.13 .venv
 	@$(UV) $(SYNC) $(WHEELS) --python $(BIN)/python requirements.lock
 	@# The command line itself, from this folder; what builds it is in the lock file.
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --no-index --python $(BIN)/python --editable .

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from cli.interrupts import outlive_readers
 from cxone_messaging import __version__
 
 _BATCH_MESSAGES, _MAXIMUM_BATCH_MESSAGES = 2_000, 10_000
@@ -302,4 +303,5 @@ def smoke(context: typer.Context, stack: Stack = None, as_json: Json = False) ->
 
 def main() -> None:
     """Run the command."""
+    outlive_readers()
     sys.exit(app())

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from cli.interrupts import outlive_readers
 from cli.plain import visible
 
 _WIDTH = 80
@@ -37,6 +38,7 @@ class Progress:
 
     def __init__(self, *, on_stderr: bool = False) -> None:
         """`on_stderr` leaves standard output to a document."""
+        outlive_readers()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that cannot show a tick shows a replacement

@@ -18,7 +18,8 @@ from starlette.routing import Route
 from cli.interrupts import interrupt_on_signals
 from cli.progress import Progress
 from local.guard import Application, Guard
-from local.options import ROOT
+from local.options import ROOT, port_in
+from local.processes import ServerError
 
 _HOST = "127.0.0.1"
 _FILES = {
@@ -74,12 +75,15 @@ def main() -> int:
     progress = Progress()
     interrupt_on_signals()
     try:
-        config = uvicorn.Config(application(), port=int(os.environ.get("DOCS_PORT") or "8091"), log_level="warning")
+        port = port_in(os.environ, "DOCS_PORT", 8091)
+        config = uvicorn.Config(application(), port=port, log_level="warning")
         listening = config.bind_socket()
-    except (OSError, ValueError, OverflowError, SystemExit) as error:
+    except ServerError as error:
+        progress.error(str(error))
+        return 1
+    except (OSError, SystemExit) as error:
         progress.error(f"can't listen there; set DOCS_PORT to a free port ({error})")
         return 1
-    port = listening.getsockname()[1]
     progress.console.print(f"http://{_HOST}:{port}/ shows docs/openapi.yaml; Ctrl-C ends it")
     try:
         uvicorn.Server(config).run(sockets=[listening])

@@ -48,6 +48,10 @@ class Options:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Return the options of `make up`. Raises `ServerError` if they are invalid."""
+        for variable, value in environment.items():
+            # Python reads bytes that are no UTF-8 as lone surrogates.
+            if variable.startswith("CXONE_") and any("\ud800" <= each <= "\udfff" for each in value):
+                raise ServerError(f"{variable} is no UTF-8 text")
         sms, api = environment.get("CXONE_SMS_BASE_URL"), environment.get("CXONE_API_BASE_URL")
         if bool(sms) != bool(api):
             raise ServerError("give both CXONE_SMS_BASE_URL and CXONE_API_BASE_URL, or neither")
@@ -58,8 +62,8 @@ class Options:
         token_store = environment.get("TOKEN_STORE") or TOKEN_STORES[0]
         if token_store not in TOKEN_STORES:
             raise ServerError(f"TOKEN_STORE must be {' or '.join(TOKEN_STORES)}")
-        ministack_port = _port(environment, "MINISTACK_PORT", 4566)
-        simulator_port = _port(environment, "SIMULATOR_PORT", 8090)
+        ministack_port = port_in(environment, "MINISTACK_PORT", 4566)
+        simulator_port = port_in(environment, "SIMULATOR_PORT", 8090)
         if ministack_port == simulator_port and not sms:
             raise ServerError("MINISTACK_PORT and SIMULATOR_PORT are the same")
         return cls(
@@ -103,8 +107,10 @@ class Options:
         return {"emulator": self.ministack_port, **simulator}
 
 
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+def port_in(environment: Mapping[str, str], name: str, default: int) -> int:
+    """Return the port that a variable names, or the default. Raises `ServerError` if it names none."""
     text = environment.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_HIGHEST_PORT))
+    if not (is_number and 0 < int(text) <= _HIGHEST_PORT):
         raise ServerError(f"{name} is {text!r}, but a port is a number from 1 to {_HIGHEST_PORT}")
     return int(text)

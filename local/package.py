@@ -6,6 +6,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from cxone_messaging import __version__
 from local import template
 from local.options import ROOT
 from local.processes import ServerError, run, tail
+from local.sam import kept_here
+from local.verbs import VerbError, check_architecture
 
 NAME = "cxone-messaging"
 DEFAULT_ARCHITECTURE = "arm64"
@@ -41,10 +44,13 @@ def package(folder: Path, architecture: str, environment: Mapping[str, str] = os
         "PATH": f"{binaries}{os.pathsep}{environment['PATH']}",
         "ARCHITECTURE": architecture,
         "SAM_CLI_TELEMETRY": "0",
+        **kept_here(environment),
     }
     log = folder / "build.log"
     command = [str(binaries / "sam"), "build", "--build-dir", str(bundle)]
-    if run(command, {**environment, **settings}, ROOT, log) != 0:
+    with tempfile.TemporaryDirectory() as temporary:  # SAM leaves folders behind
+        code = run(command, {**environment, **settings, "TMPDIR": temporary}, ROOT, log)
+    if code != 0:
         raise ServerError(f"sam build failed:\n{tail(log)}")
     log.unlink()
     (folder / "build.toml").unlink()  # SAM's own notes, with this machine's paths
@@ -67,10 +73,11 @@ def main() -> int:
     progress = Progress()
     architecture = os.environ.get("ARCHITECTURE") or DEFAULT_ARCHITECTURE
     try:
+        check_architecture(architecture)
         with progress.step(f"packaging for {architecture}", "packaged") as outcome:
             bundle = package(ROOT / "dist", architecture)
             outcome.text = f"packaged {bundle.relative_to(ROOT)}\nand {bundle.name}.zip beside it"
-    except ServerError as error:
+    except (ServerError, VerbError) as error:
         progress.error(str(error))
         return 1
     return 0

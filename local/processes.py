@@ -1,22 +1,27 @@
 """Servers that outlive the command that started them; a file lists them, so that only they are stopped."""
 
 import contextlib
+import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _START_SECONDS = 60
 _STOP_SECONDS = 10
+# Where Linux tells one start of the machine from another.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+# The states of a process that has ended, though nobody has looked yet. (No state at all is a process that is gone.)
+_ENDED = ("Z", "X", "")
 
 
 class ServerError(Exception):
-    """A server could not be started."""
+    """A server could not be started, or it is not known which ones run; the text says what to do."""
 
 
 class Servers:
@@ -27,7 +32,7 @@ class Servers:
         self._file = folder / "processes.json"
 
     def running(self) -> list[str]:
-        """Return the names of the servers that were started and still run."""
+        """Return the names of the servers that were started and still run. Raises `ServerError`."""
         return [name for name, process in self._recorded().items() if _is_same(process)]
 
     def start(
@@ -58,7 +63,10 @@ class Servers:
             time.sleep(0.05)
 
     def stop(self) -> list[str]:
-        """Stop every server that was started here, and return the names of those that still ran."""
+        """Stop every server that was started here, and return the names of those that still ran.
+
+        Raises `ServerError`.
+        """
         stopped = []
         for name, process in reversed(self._recorded().items()):
             if _is_same(process):
@@ -68,10 +76,55 @@ class Servers:
         return stopped
 
     def _recorded(self) -> dict[str, dict[str, str]]:
-        return json.loads(self._file.read_text()) if self._file.exists() else {}
+        if not self._file.exists():
+            return {}
+        recorded: Any = read_state(self._file)
+        processes = recorded.values() if isinstance(recorded, dict) else [None]
+        if not all(
+            isinstance(each, dict) and str(each.get("pid")).isdecimal() and "started" in each for each in processes
+        ):
+            raise ServerError(
+                f"{self._file} is broken, so nobody knows which servers run;"
+                " end those that `ps -ef | grep local[.]` shows, remove the file, and repeat this"
+            )
+        return dict(recorded)
 
     def _record(self, name: str, pid: int) -> None:
-        self._file.write_text(json.dumps({**self._recorded(), name: {"pid": str(pid), "started": _started(pid)}}))
+        write_state(self._file, {**self._recorded(), name: {"pid": str(pid), "started": _started(pid)}})
+
+
+def write_state(file: Path, state: object) -> None:
+    """Write a state file as JSON: beside it, and renamed, so that it is never there in part."""
+    new = file.with_name(file.name + ".new")
+    new.write_text(json.dumps(state, indent=2) + "\n", "utf-8")
+    new.replace(file)
+
+
+def read_state(file: Path) -> Any:
+    """Return the JSON of a state file, or None where it is broken."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, otherwise: str) -> Iterator[None]:
+    """Lock a folder for one command. Raises `ServerError` with a text if another command has it.
+
+    The lock ends with its process, however that ends, and no server inherits it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise ServerError(f"{folder} can't be written: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServerError(otherwise) from None
+        yield
 
 
 def answers(port: int) -> bool:
@@ -136,16 +189,21 @@ def _start(
 
 
 def _started(pid: int) -> str:
-    """Return a text for the start time of a process, empty if there is none; a pid alone may be reused."""
-    if shutil.which("ps"):
-        command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-        listed = subprocess.run(command, capture_output=True, text=True, check=False)
-        state, _, started = listed.stdout.strip().partition(" ")
-        return "" if state.startswith("Z") else started.strip()  # Z: dead, and nobody has looked yet
-    # Slim containers have no ps. Field 22 (proc_pid_stat(5)), counted after the second, a name that may hold spaces.
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    return ""
+    """Return a text for the start time of a process, empty if it does not run; a pid alone may be reused.
+
+    The text is the same in every time zone and language, and whatever programs there are.
+    """
+    if _BOOT.exists():
+        with contextlib.suppress(OSError):
+            # Fields 3 and 22 (proc_pid_stat(5)), counted after the second, a name that may contain blanks.
+            fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            return "" if fields[0] in _ENDED else f"{_BOOT.read_text().strip()} {fields[19]}"
+        return ""
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    environment = {**os.environ, "TZ": "UTC0", "LC_ALL": "C"}
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    state, _, started = listed.stdout.strip().partition(" ")
+    return "" if state[:1] in _ENDED else started.strip()
 
 
 def _is_same(process: Mapping[str, str]) -> bool:

@@ -1,16 +1,20 @@
 """The SAM CLI, made to build and deploy `template.yaml` to an emulator and to nothing else."""
 
-import json
 import os
 import platform
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+import yaml
 
 from cli.target import LOCAL_NAME
 from local.options import ROOT, Options
 from local.processes import ServerError, run, tail
 from local.stand_ins import REGION, environment
 
+_QUOTED = re.compile("[ \"']")
 _ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -31,9 +35,8 @@ def deploy(options: Options) -> None:
         "EmulatorEndpoint": options.endpoint,
         "TokenStore": options.token_store,
     }
-    # As JSON, which is YAML: on a command line SAM reads quotes and spaces, and a value could set another parameter.
     file = options.folder / "parameters.yaml"
-    file.write_text(json.dumps(parameters))
+    write_parameters(file, parameters)
     _sam(
         options,
         "deploy",
@@ -42,6 +45,20 @@ def deploy(options: Options) -> None:
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         *("--parameter-overrides", f"file://{file}"),
     )
+
+
+def write_parameters(file: Path, parameters: Mapping[str, str | None]) -> None:
+    """Write values of parameters so that SAM reads from `file://` what they are.
+
+    On a command line, a value could set another parameter. Of a file's values SAM removes quotes around them, and
+    backslashes before blanks and quotes: twice, once for the file and once for the option that names it.
+    """
+    escaped = {name: _escaped(_escaped(value or "")) for name, value in parameters.items()}
+    file.write_text(yaml.safe_dump(escaped), "utf-8")
+
+
+def _escaped(value: str) -> str:
+    return '"' + _QUOTED.sub(r"\\\g<0>", value) + '"'
 
 
 def _sam(options: Options, command: str, *arguments: str) -> None:
@@ -53,10 +70,28 @@ def _sam(options: Options, command: str, *arguments: str) -> None:
         "ARCHITECTURE": architecture(),
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds; five by default, and the emulator is done at once
+        **kept_here(os.environ),
+        "TMPDIR": str(temporary_folder(options.folder)),  # SAM leaves folders behind
     }
     code = run([str(binaries / "sam"), command, *arguments], environment(options.endpoint) | settings, ROOT, log)
     if code != 0:
         raise ServerError(f"sam {command} failed:\n{tail(log)}")
+
+
+def temporary_folder(folder: Path) -> Path:
+    """Return the folder of a stack's temporary files, which `down` removes."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return temporary
+
+
+def kept_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep what SAM and uv write in this folder, unless the environment names another place.
+
+    The Makefile has the same ones. A home folder may be read-only, or somebody else's.
+    """
+    places = {"XDG_CACHE_HOME": ROOT / ".tools" / "cache", "__SAM_CLI_APP_DIR": ROOT / ".tools" / "sam"}
+    return {name: environment.get(name) or str(place) for name, place in places.items()}
 
 
 def _build_folder(options: Options) -> Path:

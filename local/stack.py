@@ -20,13 +20,13 @@ from cli.target import LOCAL_NAME, aws_client
 from local import sam, stand_ins, template
 from local.local_target import LocalTarget
 from local.options import FOLDER, ROOT, Options
-from local.processes import ServerError, Servers, answers, uninterrupted
+from local.processes import ServerError, Servers, alone_in, answers, read_state, uninterrupted, write_state
 from local.stand_ins import REGION
 
-_TEMPORARY = "tmp"
 # The emulator starts a process for each event that comes while all others are at work.
 _EVENT_WORKERS = 6
 _SCHEDULE = ROOT / "events" / "approve_template" / "schedule.json"
+_AT_WORK = "another `make up` or `make down` is at work in this folder; wait for it, then repeat this"
 _PORT_VARIABLES = {"emulator": "MINISTACK_PORT", "simulator": "SIMULATOR_PORT"}
 
 
@@ -54,6 +54,7 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             _mend_ledger(options, description["outputs"]["LedgerTableName"])
             deployed = LocalTarget.described(description)
             _wait_for(deployed)
+            _check_running(servers, options)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
         if options.simulator_url:  # no other CXone reaches this machine
             with progress.step("subscribing to replies", "") as outcome:
@@ -62,17 +63,17 @@ def up(options: Options, progress: Progress) -> LocalTarget:
         if starting:
             down(options.folder)
         raise
-    _stack_file(options.folder).write_text(json.dumps(description, indent=2) + "\n")
+    write_state(_stack_file(options.folder), description)
     return deployed
 
 
 def down(folder: Path) -> list[str]:
-    """Stop the servers that `up` started, and print the ones that still ran."""
+    """Stop the servers that `up` started, and return the names of those that still ran. Raises `ServerError`."""
     with uninterrupted():
-        _stack_file(folder).unlink(missing_ok=True)
         stopped = Servers(folder).stop()
+        _stack_file(folder).unlink(missing_ok=True)
         # The emulator unpacks the layer for each process of each function, and leaves that behind.
-        shutil.rmtree(folder / _TEMPORARY, ignore_errors=True)
+        shutil.rmtree(sam.temporary_folder(folder), ignore_errors=True)
         return stopped
 
 
@@ -81,11 +82,19 @@ def _runs_already(servers: Servers, options: Options) -> bool:
     file = _stack_file(options.folder)
     if not set(options.ports) <= set(servers.running()) or not file.exists():
         return False
-    running = json.loads(file.read_text())
+    running = read_state(file)
+    if not isinstance(running, dict) or not {"awsEndpointUrl", "simulatorUrl"} <= running.keys():
+        raise ServerError(f"{file} is broken; `make down` removes it and stops its stack, then repeat this")
     if (running["awsEndpointUrl"], running["simulatorUrl"]) != (options.endpoint, options.simulator_url):
         where = f"{running['awsEndpointUrl']} with CXone at {running['simulatorUrl'] or 'its own address'}"
         raise ServerError(f"a stack runs already on {where}; `make down` stops it")
     return True
+
+
+def _check_running(servers: Servers, options: Options) -> None:
+    """Check that the servers of the ports are still ours: of two that begin at once, one ends. Raises `ServerError`."""
+    if gone := set(options.ports) - set(servers.running()):
+        raise ServerError(f"the {' and the '.join(sorted(gone))} ended meanwhile; {options.folder} has its log")
 
 
 def _start(servers: Servers, options: Options, progress: Progress) -> None:
@@ -94,9 +103,7 @@ def _start(servers: Servers, options: Options, progress: Progress) -> None:
             remedy = f"stop that, or set {_PORT_VARIABLES[name]} to a free port"
             raise ServerError(f"port {port}, which the {name} needs, is in use by another program; {remedy}")
     with progress.step("starting the AWS emulator", f"started the AWS emulator on {options.endpoint}"):
-        temporary = options.folder / _TEMPORARY
-        temporary.mkdir(exist_ok=True)
-        stand_ins.start_emulator(servers, options.ministack_port, temporary)
+        stand_ins.start_emulator(servers, options.ministack_port, sam.temporary_folder(options.folder))
     if options.simulator_url:
         with progress.step("starting the CXone simulator", f"started the CXone simulator on {options.simulator_url}"):
             credentials = {"CXONE_CLIENT_ID": options.client_id, "CXONE_CLIENT_SECRET": options.client_secret}
@@ -202,7 +209,8 @@ def main() -> int:
         return 2
     interrupt_on_signals()
     try:
-        commands[sys.argv[1]]()
+        with alone_in(FOLDER, _AT_WORK):
+            commands[sys.argv[1]]()
     except (ServerError, requests.RequestException) as error:
         progress.error(str(error))
         return 1

@@ -77,7 +77,7 @@ def command(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[st
     An empty variable counts as missing. Each value is one whole argument, whatever it begins with.
     """
     if name in _BUILDS:
-        _check_architecture(variables)
+        check_architecture(variables.get("ARCHITECTURE", _ARCHITECTURES[0]))
         return _BUILDS[name], dict(variables)
     if name not in VERBS:
         raise VerbError(f"usage: python -m local.verbs {'|'.join((*VERBS, *_BUILDS))}")
@@ -110,10 +110,10 @@ def _flags(variable: str, text: str) -> list[str]:
         raise VerbError(f"{variable} can't be read: {error}") from None
 
 
-def _check_architecture(variables: Mapping[str, str]) -> None:
-    """Check the variables that the layer's own Makefile reads. Raises `VerbError`."""
-    if variables.get("ARCHITECTURE", "arm64") not in _ARCHITECTURES:
-        raise VerbError(f"ARCHITECTURE is neither {' nor '.join(_ARCHITECTURES)}")
+def check_architecture(architecture: str) -> None:
+    """Check the architecture that the layer's own Makefile is to build for. Raises `VerbError`."""
+    if architecture not in _ARCHITECTURES:
+        raise VerbError(f"ARCHITECTURE is {architecture!r}, but it must be {' or '.join(_ARCHITECTURES)}")
 
 
 def main() -> int:

@@ -58,7 +58,10 @@ class FakeDynamo:
         return self._call("query", request, lambda: self._page(request))
 
     def _page(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Give one page of what a query finds, as long as its `Limit` says."""
+        """Give one page of what a query finds, as long as its `Limit` says. A key has at most 2,048 bytes."""
+        values = [each.get("S", "") for each in request["ExpressionAttributeValues"].values()]
+        if any(len(each.encode("utf-8", "surrogatepass")) > 2048 for each in values):
+            raise ClientError({"Error": {"Code": "ValidationException"}}, "Query")
         items = self._found(request)
         if not request.get("ScanIndexForward", True) and "IndexName" not in request:
             items.reverse()

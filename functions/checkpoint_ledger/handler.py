@@ -52,7 +52,7 @@ def use_case() -> CheckpointLedger:
 
 @answers_version_event
 def handler(_event: object, context: Any) -> dict[str, int]:
-    """Make the checkpoints that are due.
+    """Make the checkpoints that are due, whatever the event is.
 
     Their hashes are logged: a write to the ledger cannot change that copy.
     """

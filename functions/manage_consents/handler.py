@@ -24,7 +24,7 @@ from cxone_messaging.domain.phone_numbers import (
     PhoneNumber,
     holds_phone_number,
 )
-from cxone_messaging.domain.plain_text import is_visible
+from cxone_messaging.domain.plain_text import character_fault, is_visible
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import time_in_the_past
 from cxone_messaging.domain.typed_numbers import typed_number
@@ -119,6 +119,8 @@ def _faults(body: ConsentBody, given_at: str | None) -> Iterator[FieldError]:
     """Yield what is wrong with a consent. Nothing that a caller gives is rewritten, so it is refused."""
     if not is_visible(body.source):
         yield FieldError(Code.INVALID_CHARACTERS, "source", "the source holds nothing that can be seen")
+    elif fault := character_fault(body.source):
+        yield FieldError(Code.INVALID_CHARACTERS, "source", fault)
     for field, text in (("source", body.source), ("evidence", body.evidence or "")):
         if holds_phone_number(text, default_country()):
             yield FieldError(Code.HOLDS_PHONE_NUMBER, field, "this can't hold a phone number: it is kept for good")

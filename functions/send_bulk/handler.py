@@ -4,6 +4,7 @@ from cxone_messaging.platform import startup
 
 # isort: split
 from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import cache
 from typing import Any
@@ -88,34 +89,60 @@ def read(body: str) -> BulkRecord | None:
         return None
 
 
-def queued_at(record: dict[str, Any]) -> float:
+def queued_at(record: Mapping[str, Any]) -> float:
     """Return when a record first came on the queue, in Unix seconds: one that was put back has it as an attribute."""
-    put_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    try:
+        put_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    except (KeyError, TypeError, ValueError):
+        return SystemClock().now()  # SQS always has it, and a message is not lost for its age
     try:
         first = float(record["messageAttributes"][QUEUED_AT]["stringValue"])
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return put_at
     # Any producer may set any attribute. What is no instant in the past would not be accepted when it is put back.
     return first if 0 < first <= put_at else put_at
 
 
+def records_in(event: object) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Return the records of an SQS batch by their ids, and the ids of records that cannot be read at all.
+
+    An event without records, such as a warm-up, has none. A record without an id has the id "", for which Lambda counts
+    the whole batch as failed: no record is lost.
+    """
+    listed = event.get("Records") if isinstance(event, dict) else None
+    readable: dict[str, Mapping[str, Any]] = {}
+    unreadable: list[str] = []
+    for record in listed if isinstance(listed, list) else []:
+        id_ = record.get("messageId") if isinstance(record, dict) else None
+        if isinstance(id_, str) and id_ and isinstance(record.get("body"), str):
+            readable[id_] = record
+        else:
+            unreadable.append(id_ if isinstance(id_, str) else "")
+    return readable, unreadable
+
+
 @answers_version_event
-def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Process one SQS batch of records."""
-    bodies = {record["messageId"]: record["body"] for record in event["Records"]}
-    first_seen = {record["messageId"]: queued_at(record) for record in event["Records"]}
+def handler(event: object, context: Any) -> dict[str, list[dict[str, str]]]:
+    """Process one SQS batch of records. An event without records is answered at once."""
+    records, failed = records_in(event)
+    if failed:
+        logger.error("no records of the queue", number=len(failed), requestId=context.aws_request_id)
     messages: dict[str, list[str]] = defaultdict(list)
 
     def on_result(message_id: str, label: str) -> None:
         messages[label].append(message_id)
 
-    try:
-        failed = use_case()(bodies, first_seen, read, Deadline.of_invocation(context, SystemClock()), on_result)
-    finally:
-        metrics.flush()
+    if records:
+        bodies = {id_: record["body"] for id_, record in records.items()}
+        first_seen = {id_: queued_at(record) for id_, record in records.items()}
+        deadline = Deadline.of_invocation(context, SystemClock())
+        try:
+            failed += use_case()(bodies, first_seen, read, deadline, on_result)
+        finally:
+            metrics.flush()
     # Each message's id is logged, in some forty bytes: two cents for a million messages.
     request_id = context.aws_request_id
-    logger.info("worked off", records=len(bodies), failed=len(failed), messages=messages, requestId=request_id)
+    logger.info("worked off", records=len(records), failed=len(failed), messages=messages, requestId=request_id)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 

@@ -5,9 +5,7 @@ The demo has its own stack, on free ports. It neither uses nor stops a stack tha
 
 import argparse
 import contextlib
-import fcntl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -19,7 +17,7 @@ from local.demo.state import DemoState, UnexpectedError
 from local.demo.steps import STEPS
 from local.local_target import LocalTarget
 from local.options import FOLDER, Options
-from local.processes import ServerError
+from local.processes import ServerError, alone_in
 from local.stack import down, up
 
 
@@ -31,7 +29,7 @@ def main() -> int:
     progress = Progress()
     interrupt_on_signals()
     try:
-        with _only_demo(folder):
+        with alone_in(folder, "a demo runs already; wait for it, or give this one another --folder"):
             return _run(folder, progress)
     except ServerError as error:
         progress.error(str(error))
@@ -75,18 +73,6 @@ def _keep_logs(file: Path, stack: LocalTarget) -> bool:
 def _short(path: Path) -> Path:
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-@contextlib.contextmanager
-def _only_demo(folder: Path) -> Iterator[None]:
-    """Lock a folder for one demo. Raises `ServerError` if another demo runs there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServerError("a demo runs already; wait for it, or give this one another --folder") from None
-        yield
 
 
 if __name__ == "__main__":

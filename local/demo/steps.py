@@ -51,7 +51,8 @@ def opt_in(state: DemoState, outcome: Outcome) -> None:
 def preview(state: DemoState, outcome: Outcome) -> None:
     """Preview a text, which sends nothing."""
     preview = state.call("POST", "/messages/preview", {"to": GUESTS[0], "text": ENGLISH}, status=200).json()
-    expect("the preview", {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH)}, preview)
+    expected = {"valid": True, "errors": [], **_size("GSM-7", 1), "units": len(ENGLISH), "earlier": None}
+    expect("the preview", expected, preview)
     expect("messages that CXone took", 0, state.taken_by_cxone())
     size = f"{preview['encoding']}, {preview['units']} of 160 septets, 1 segment; nothing sent"
     outcome.text = f"previewed an English text\n“{ENGLISH}”\n{size}"

@@ -16,7 +16,7 @@ PAGES = {
 PROSE = {name: re.sub(r"```.*?```", "", text, flags=re.DOTALL) for name, text in PAGES.items()}
 DECISIONS = PAGES["docs/decisions.md"]
 # Files that only come to be, or that are gone, as their pages say.
-NOT_KEPT = {"audit/faults.csv", "tests/security/iam/node_modules", "assembly/", ".local/stack.json"}
+NOT_KEPT = {"audit/faults.csv", "tests/security/iam/node_modules", "assembly/", ".local/stack.json", "dist/"}
 
 
 def anchors(page):

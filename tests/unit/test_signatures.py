@@ -44,7 +44,6 @@ def test_the_callback_urls_vector():
         (REFERENCE + "0", REFERENCE_SIGNATURE),
         (REFERENCE, REFERENCE_SIGNATURE[:-1] + "d"),
         (REFERENCE, REFERENCE_SIGNATURE[:-1]),
-        (REFERENCE, REFERENCE_SIGNATURE.upper()),
         (REFERENCE, ""),
         (REFERENCE, "sígn"),
         (REFERENCE, "\ud800"),
@@ -119,8 +118,6 @@ def test_a_timestamp_of_any_other_form_is_refused(timestamp):
     [
         "",
         BODY_SIGNATURE,
-        f"sha256={BODY_SIGNATURE.upper()}",
-        f"SHA256={BODY_SIGNATURE}",
         f"sha256= {BODY_SIGNATURE}",
         f"sha256={BODY_SIGNATURE} ",
         f"sha256={BODY_SIGNATURE[:-1]}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from cxone_messaging.domain.plain_text import plain_text
-from cxone_messaging.domain.written_numbers import mask_numbers_in
+from cxone_messaging.domain.written_numbers import mask_numbers_in, without_dates
 
 __all__ = [
     "DEFAULT_COUNTRY",
@@ -35,6 +35,7 @@ _NO_DIGIT = re.compile("[^0-9]")
 _MOST_CHARACTERS = 256
 _MOST_DIGITS = 15
 _DATE = re.compile(r"\b[0-3]?[0-9]([./-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}\b")
+_SIGNS_BETWEEN = re.compile(r"(?<=[0-9)])[\s.]+(?=[0-9(])")
 _FEWEST_IN_GROUPS = 10
 # A year and a running number, as orders and tickets have.
 _YEAR_AND_NUMBER = re.compile(r"^(?:19|20)[0-9]{2}[-/.][0-9]{3,}$")
@@ -180,7 +181,7 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
     """
     from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415
 
-    plain = plain_text(text)[0]
+    plain = _evenly_separated(plain_text(text)[0])
     if any(
         not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in PhoneNumberMatcher(plain, country, Leniency.VALID)
     ):
@@ -196,6 +197,15 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
         if "+" in found.raw_string or ((is_grouped or is_full) and not is_other):
             return True
     return False
+
+
+def _evenly_separated(plain: str) -> str:
+    """Return a plain text as libphonenumber's matcher can read it: without dates, and with one sign between digits.
+
+    The matcher knows no underscores, and at most four signs in a row.
+    """
+    undated = _DATE.sub(";", without_dates(plain)).replace("_", " ")
+    return _SIGNS_BETWEEN.sub(lambda signs: "." if "." in signs[0] else " ", undated)
 
 
 def _meant(text: str, country: str) -> tuple[str, ...]:

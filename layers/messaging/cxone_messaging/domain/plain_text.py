@@ -28,6 +28,14 @@ _CHINESE_ONE = "\u4e00"
 _TEN = 10
 # Letters and symbols that are shown as blanks: Hangul fillers, and a braille pattern without dots.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# SQS refuses the last two of the first plane (SendMessage, *Message body*). Unicode assigns none of these (23.7).
+_NOT_CARRIED = frozenset(
+    [
+        "\0",
+        *map(chr, range(0xFDD0, 0xFDF0)),
+        *(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF)),
+    ]
+)
 
 
 def plain_text(text: str) -> tuple[str, list[tuple[int, int]]]:
@@ -59,6 +67,17 @@ def is_visible(text: str) -> bool:
     import unicodedata  # noqa: PLC0415
 
     return any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK_LETTERS for each in text)
+
+
+def character_fault(text: str) -> str | None:
+    """Return which character of a text no message and no queue can carry; None where it has none.
+
+    Those are the null character and Unicode's 66 noncharacters, U+FFFE and U+FFFF among them.
+    """
+    if _NOT_CARRIED.isdisjoint(text):
+        return None
+    character = next(each for each in text if each in _NOT_CARRIED)
+    return f"U+{ord(character):04X} cannot be sent in a message"
 
 
 def _decoded(text: str, places: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, int]], bool]:

@@ -19,11 +19,13 @@ TOLERANCE_SECONDS = 300
 # The purpose of a callback URL's signature; the message's id follows.
 _CALLBACK_PURPOSE = "callback-url:/webhooks/cxone/sms:"
 _MESSAGE_ID = re.compile(r"msg_[0-9a-f]{32}")
-_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+# Software that escapes a URL for HTML stores `&amp;` for `&`, which makes `amp;` a part of the next name.
+_ESCAPED_AMPERSAND = re.compile(r"^(?:amp;)+", re.IGNORECASE)
 
 _BODY_SIGNATURE = "x-cxone-signature"
 _BODY_TIMESTAMP = "x-cxone-timestamp"
-_SCHEME = "sha256="
+_SCHEME = re.compile(r"sha256=", re.ASCII | re.IGNORECASE)  # so that no other letter folds to s
 _CXONE_HEADERS = frozenset({_BODY_SIGNATURE, _BODY_TIMESTAMP})
 
 # Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -48,8 +50,18 @@ def sign_reference(secret: str, message_id: str) -> str:
     return _sign(secret, (_CALLBACK_PURPOSE + message_id).encode())
 
 
+def reference_and_signature(query: Mapping[str, str]) -> tuple[str, str]:
+    """Return `ref` and `sig` of a callback URL, each empty if it is missing, the signature's hex in lower case.
+
+    Their names are also found behind `&amp;`, as in a URL that was escaped for HTML. The plain name comes first.
+    """
+    named = {_ESCAPED_AMPERSAND.sub("", name): value for name, value in query.items()} | dict(query)
+    reference, signature = named.get("ref", ""), named.get("sig", "")
+    return reference, signature.lower() if _HEX_DIGEST.fullmatch(signature) else signature
+
+
 def could_be_signed(reference: str, signature: str) -> bool:
-    """Whether a callback URL consists of a message's id and 64 hex digits.
+    """Whether a callback URL consists of a message's id and 64 hex digits, in either case.
 
     Any other URL is not ours, and nothing is computed from it.
     """
@@ -60,7 +72,7 @@ def reference_is_signed(secrets: Sequence[str], reference: str, signature: str) 
     """Whether a sender signed a callback URL. `secrets` are the values of the callback secret."""
     if not could_be_signed(reference, signature):
         return False
-    return _matches([sign_reference(secret, reference) for secret in secrets], [signature])
+    return _matches([sign_reference(secret, reference) for secret in secrets], [signature.lower()])
 
 
 def carries_signature(headers: Mapping[str, str]) -> bool:
@@ -91,7 +103,7 @@ def body_is_signed(secrets: Sequence[str], headers: Mapping[str, str], body: byt
 
 
 def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether `X-CXone-Signature` signs the body.
+    """Whether `X-CXone-Signature` signs the body. Its scheme and its hex digits may be in either case.
 
     If `X-CXone-Timestamp` is present, the signed text is `<timestamp>.<body>`.
     """
@@ -102,9 +114,10 @@ def _is_signed_by_cxone(secrets: Sequence[str], headers: Mapping[str, str], body
             return False
         signed = timestamp.encode() + b"." + body
     signature = headers.get(_BODY_SIGNATURE, "")
-    if not signature.startswith(_SCHEME):
+    scheme = _SCHEME.match(signature)
+    if scheme is None or not _HEX_DIGEST.fullmatch(signature, scheme.end()):
         return False
-    return _matches([_sign(secret, signed) for secret in secrets], [signature.removeprefix(_SCHEME)])
+    return _matches([_sign(secret, signed) for secret in secrets], [signature[scheme.end() :].lower()])
 
 
 def _is_signed_by_standard(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:

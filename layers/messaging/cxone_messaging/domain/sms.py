@@ -6,9 +6,7 @@ from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
 from cxone_messaging.domain.names import name_fault
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, InvalidPhoneNumberError, PhoneNumber
-from cxone_messaging.domain.plain_text import is_visible
-
-_NOT_CARRIED = frozenset("\0\ufffe\uffff")
+from cxone_messaging.domain.plain_text import character_fault, is_visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,6 @@ class Checked:
     sms: Sms | None
 
 
-def character_fault(text: str) -> str | None:
-    """Return which character of a text no message and no queue can carry; None where it has none.
-
-    SQS refuses U+FFFE and U+FFFF (SendMessage, *Message body*), and Unicode assigns them to no character.
-    """
-    character = next((each for each in text if each in _NOT_CARRIED), None)
-    return None if character is None else f"U+{ord(character):04X} cannot be sent in a message"
-
-
 def check(request: SmsRequest, rules: SmsRules) -> Checked:
     """Return the check of a request against all rules, so that a caller can fix all faults at once."""
     errors: list[FieldError] = []
@@ -78,6 +67,8 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
     sender = rules.default_sender if request.sender is None else request.sender
     if not sender.strip():
         errors.append(FieldError.by_code(Code.SENDER_REQUIRED, "from"))
+    elif fault := character_fault(sender):
+        errors.append(FieldError(Code.INVALID_CHARACTERS, "from", fault))
     size, text_error = _measured(request.text, rules.max_segments)
     if text_error:
         errors.append(text_error)

@@ -8,6 +8,16 @@ from hashlib import sha256
 
 _MESSAGE, _DELIVERY = "message#", "delivery#"
 CHECKPOINT = "checkpoint#"
+# DynamoDB's limit of a partition key.
+_MOST_BYTES = 2048
+
+
+def can_exist(subject: str) -> bool:
+    """Whether a table can hold a subject: it is UTF-8 text of at most 2,048 bytes."""
+    try:
+        return len(subject.encode()) <= _MOST_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def message(message_id: str) -> str:

@@ -75,6 +75,11 @@ def holds_number(name: str) -> bool:
     return any(map(_is_number, _runs(name)))
 
 
+def without_dates(text: str) -> str:
+    """Return a text with a semicolon in place of each date and instant."""
+    return _DATES.sub(";", text)
+
+
 def _is_number(run: _Run) -> bool:
     if run.after_plus >= _FEWEST_AFTER_PLUS:
         return True

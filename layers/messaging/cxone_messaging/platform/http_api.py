@@ -103,10 +103,15 @@ class HttpApi:
         """The routes that this function answers."""
         return frozenset(self._routes)
 
-    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Answer one proxy event; every failure becomes a problem, never an exception."""
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        """Answer one proxy event; every failure becomes a problem, never an exception.
+
+        Any other event, such as a warm-up or a test event of the console, is answered as a request to an unknown route.
+        """
         if event == VERSION_EVENT:
             return ANSWER
+        if not isinstance(event, dict):
+            event = {}
         route = event.get("routeKey") or f"{event.get('httpMethod')} {event.get('resource')}"
         ids: dict[str, Any] = {}
         try:

@@ -13,14 +13,14 @@ from cxone_messaging import __version__
 VERSION_EVENT = {"cxone-messaging": "version"}
 ANSWER = {"version": __version__}
 
-type Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+type Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def answers_version_event(handler: Handler) -> Handler:
     """Return a handler that answers the version event, and passes all other events to `handler`."""
 
     @wraps(handler)
-    def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def answer(event: Any, context: Any) -> dict[str, Any]:
         return ANSWER if event == VERSION_EVENT else handler(event, context)
 
     return answer

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.adapters.dynamodb.values import attributes_of, written
 from cxone_messaging.adapters.store_retries import Tries
+from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import DAY_KEY, Entry, unbroken
@@ -107,8 +108,10 @@ class DynamoLedger(Ledger):
         """Yield a subject's entries, in their order or the newest first, including the entries just written.
 
         One call reads `page` entries when the iterator reaches the first of them; without `page`, 1 MB. `StorageError`
-        is raised then.
+        is raised then. A subject that no table can hold has no entries.
         """
+        if not subjects.can_exist(subject):
+            return iter(())
         items = self._query(
             KeyConditionExpression="subject = :subject",
             ExpressionAttributeValues={":subject": {"S": subject}},

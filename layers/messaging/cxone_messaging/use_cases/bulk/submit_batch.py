@@ -19,8 +19,9 @@ from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
+from cxone_messaging.domain.plain_text import character_fault
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.sms import SmsRequest, SmsRules, character_fault, check
+from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline

@@ -22,6 +22,7 @@ from cxone_messaging.domain.signatures import (
     carries_signature,
     could_be_signed,
     is_within_limits,
+    reference_and_signature,
     reference_is_signed,
 )
 from cxone_messaging.platform.clock import Clock, instant
@@ -167,7 +168,7 @@ class ReceiveEvent:
 
     def _message_named(self, query: Mapping[str, str]) -> str | None:
         """Return the message that a signed callback URL names; None if the URL is not signed."""
-        reference, signature = query.get("ref", ""), query.get("sig", "")
+        reference, signature = reference_and_signature(query)
 
         def is_signed(values: Sequence[str]) -> bool:
             return reference_is_signed(values, reference, signature)
