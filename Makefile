@@ -15,11 +15,12 @@ override SHELL := /bin/bash
 override .SHELLFLAGS := -c
 
 # What the tools keep, caches and notes, is in this folder too, unless the environment names another place. A home folder
-# may be read-only. `local/sam.py` has the same variables, for programs that are not started by make.
-export XDG_CACHE_HOME ?= $(CURDIR)/.tools/cache
-export __SAM_CLI_APP_DIR ?= $(CURDIR)/.tools/sam
-export npm_config_cache ?= $(CURDIR)/.tools/cache/npm
-export PIP_CACHE_DIR ?= $(CURDIR)/.tools/cache/pip
+# may be read-only. `local/sam.py` has the same variables, for programs that are not started by make. Not by CURDIR: with
+# make's option -e its value is the environment's, and make would expand it.
+export XDG_CACHE_HOME ?= $(abspath .tools/cache)
+export __SAM_CLI_APP_DIR ?= $(abspath .tools/sam)
+export npm_config_cache ?= $(abspath .tools/cache/npm)
+export PIP_CACHE_DIR ?= $(abspath .tools/cache/pip)
 
 override GROUPS := --group layer --group local --group test --group lint --group bench --group naive
 override READY := .venv/.ready

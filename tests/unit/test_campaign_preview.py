@@ -28,7 +28,7 @@ def preview(tmp_path):
 
 
 class Api:
-    """Answers previews: by number, the codes of errors, the status of what was sent before, or an HTTP status."""
+    """Answers previews: by number, the codes of the errors, or what was sent before, or an HTTP status."""
 
     def __init__(self, answers):
         self.answers = answers

@@ -226,7 +226,7 @@ class TestReaders:
 def test_what_tools_keep_is_in_this_folder():
     """Whatever HOME is; only what the environment places elsewhere is elsewhere."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    places = dict(re.findall(r"^export (\w+) \?= \$\(CURDIR\)/(\S+)$", makefile, re.MULTILINE))
+    places = dict(re.findall(r"^export (\w+) \?= \$\(abspath (\S+)\)$", makefile, re.MULTILINE))
     kept = sam.kept_here({})
     assert kept == {name: str(ROOT / places[name]) for name in kept}
     assert {"XDG_CACHE_HOME", "__SAM_CLI_APP_DIR", "PIP_CACHE_DIR", "npm_config_cache"} == places.keys()
