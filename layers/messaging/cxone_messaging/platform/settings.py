@@ -20,6 +20,7 @@ _BASE_URL = re.compile(
 _SENDER = re.compile(r"\+?[0-9]{3,15}")
 _IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
 _COUNTRY = re.compile("[A-Z]{2}")
+_WORDS = re.compile("[^,<>\\s][^,<>\\r\\n\\t]{0,31}(?:,[^,<>\\r\\n\\t]{1,32}){0,15}")
 
 
 # The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
@@ -48,10 +49,17 @@ def _country(code: str) -> str:
     return code
 
 
+def _words(text: str) -> str:
+    if not _WORDS.fullmatch(text):
+        raise ValueError("must be at most 16 words or phrases of 32 characters, with commas between them")
+    return text
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Country = Annotated[str, AfterValidator(_country)]
+Words = Annotated[str, AfterValidator(_words)]
 
 
 class Settings(BaseModel):

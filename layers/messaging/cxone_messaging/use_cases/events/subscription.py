@@ -8,7 +8,7 @@ from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.event_times import BEHIND, SKEW, EventTime, event_time
-from cxone_messaging.domain.keywords import Keyword, keyword_in
+from cxone_messaging.domain.keywords import Keyword, Phrases, keyword_in
 from cxone_messaging.domain.phone_numbers import (
     DEFAULT_COUNTRY,
     InvalidPhoneNumberError,
@@ -50,7 +50,10 @@ class RecordEvent:
         pseudonyms: Pseudonyms,
         clock: Clock,
         country: str = DEFAULT_COUNTRY,
+        *,
+        extra_words: Phrases | None = None,
     ) -> None:
+        self._extra_words = extra_words
         self._country = country
         self._journal = journal
         self._consents = consents
@@ -73,7 +76,7 @@ class RecordEvent:
 
     def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
-        keyword = keyword_in(event.text or "")
+        keyword = keyword_in(event.text or "", self._extra_words)
         data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
         numbers = readings(event.sender or "", country_of(event.recipient, self._country))
         if not numbers:
