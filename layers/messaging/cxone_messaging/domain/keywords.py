@@ -41,6 +41,8 @@ _ORDERS = frozenset(data.ORDERS.split())
 _STOP, _END = "!", "?"
 
 _TEXT_LIMIT = 2000
+# "STOP Jane Doe"
+_SIGNED = r"\W*(?:STOP|UNSUBSCRIBE)\s+(?!By |The |At |In |On |Off |Over |Sign)(?:[A-Z][a-z'\u2019-]{0,20}\.?\s*){1,3}"
 # The most words between a denial and what it denies.
 _LINKS = 5
 _UNSUBSCRIBE, _SHORTEST_MISSPELLING, _SLIPS = "unsubscribe", 7, 2
@@ -60,7 +62,7 @@ _REACTION_TO = frozenset({"to", "a", "zu", "auf"})
 _WHOSE = "(?:(?:all|the|these|those|this|your|my|our|any|more|further|future|of|from|with) )"
 _ACTS = (
     "texting|txting|txtin|textin|texing|text|txt|messaging|messeging|msging|contacting|spamming|bothering|harassing"
-    "|sending (?:me|us|my|these|this|those|any|texts?|messages?|sms|to)"
+    "|scamming|(?:sending|receiving|getting) (?:me|us|my|these|this|those|any|texts?|messages?|sms|to)"
 )
 _TEXTS = "(?:texts|txts|text messages?|messages|msgs|sms|spam|notifications|alerts)"
 _FROM_A_LIST = (
@@ -93,7 +95,8 @@ def keyword_in(text: str, extra: Phrases | None = None) -> Keyword:
     whole = _spelt_out(own)
     if not whole:
         return Keyword.OTHER
-    if _asks_to_stop(own, whole, _Reading(extra or {})):
+    is_signed = re.fullmatch(_SIGNED, text[:_TEXT_LIMIT]) is not None and _ORDERS.isdisjoint(whole)
+    if is_signed or _asks_to_stop(own, whole, _Reading(extra or {})):
         return Keyword.OPT_OUT
     words = frozenset(whole)
     if len(whole) == 1 and words <= _OPT_IN:
@@ -239,6 +242,10 @@ def _without_quotes(text: str) -> str:
     around = words_in(before.rpartition("\n")[2]) + words_in(after.partition("\n")[0])
     is_reaction = bool(around) and _REACTION_TO.issuperset(around) and any(not each.isascii() for each in before)
     listed = _listed()
-    if is_reaction or not all(each in _NEUTRAL or each in listed or each.isdecimal() for each in around):
+    if (
+        is_reaction
+        or "like" in around
+        or not all(each in _NEUTRAL or each in listed or each.isdecimal() for each in around)
+    ):
         return f"{before}\n{after}"
     return text

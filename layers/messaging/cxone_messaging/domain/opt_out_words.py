@@ -23,7 +23,10 @@ PLAIN = {
     "optout": _FCC,
     "opt me out": _FCC,
     "opting out": _FCC,
+    "opted out": _REPORTED,
     "unsub": _REPORTED,
+    "un subscribe": _REPORTED,
+    "unenroll": _REPORTED,
     "cease": _REPORTED,
     "desist": _REPORTED,
     "no stop": _REPORTED,
@@ -52,12 +55,16 @@ PLAIN = {
     "piss off": _REPORTED,
     "not interested stop": _REPORTED,
     "no thanks stop": _REPORTED,
+    "no thank you stop": _REPORTED,
+    "no please stop": _REPORTED,
     "stpo": _MISSPELT,
     "sotp": _MISSPELT,
     "tsop": _MISSPELT,
     "sttop": _MISSPELT,
     "sstop": _MISSPELT,
     "stopo": _MISSPELT,
+    "stp": _MISSPELT,
+    "stoped": _MISSPELT,
     "stopp": _GERMAN,
     "stoppen": _GERMAN,
     "abmelden": _GERMAN,
@@ -108,12 +115,16 @@ PLAIN = {
     "no recibir": _SPANISH,
     "no enviar": _SPANISH,
     "no envien": _SPANISH,
+    "no envie": _SPANISH,
+    "no manden": _SPANISH,
+    "no mande": _SPANISH,
     "no me envien": _SPANISH,
     "no me envie": _SPANISH,
     "no me manden": _SPANISH,
     "no me escriban": _SPANISH,
     "dejen de": _SPANISH,
     "deje de": _SPANISH,
+    "deja de": _SPANISH,
     "dejar de": _SPANISH,
     "detener": _SPANISH,
     "detenga": _SPANISH,
@@ -121,6 +132,7 @@ PLAIN = {
     "detenganse": _SPANISH,
     "desuscribir": _SPANISH,
     "desuscribirme": _SPANISH,
+    "parem": _OTHERS,
     "descadastrar": _OTHERS,
     "sair": _OTHERS,
     "disiscrivimi": _OTHERS,
@@ -133,6 +145,8 @@ PLAIN = {
     "ret": _OTHERS,
     "dur": _OTHERS,
     "durdur": _OTHERS,
+    "mesaj atmayin": _OTHERS,
+    "mesaj istemiyorum": _OTHERS,
     "стоп": _OTHERS,
     "отписаться": _OTHERS,
     "отписка": _OTHERS,
@@ -153,6 +167,9 @@ OF_ORDERS_TOO = {
     "end": _FCC,
     "quit": _FCC,
     "revoke": _FCC,
+    "revoked": _FCC,
+    "i revoke": _FCC,
+    "i quit": _FCC,
     "remove": _AWS,
     "td": _AWS,
     "withdraw": _REPORTED,
@@ -184,6 +201,8 @@ OF_ORDERS_TOO = {
     "supprimez": _FRENCH,
     "retirez": _FRENCH,
     "para": _SPANISH,
+    "no quiero": _SPANISH,
+    "quitar": _SPANISH,
     "cancelar": _SPANISH,
     "cancela": _SPANISH,
     "cancele": _SPANISH,
@@ -208,16 +227,17 @@ COURTESIES = """
 # Other words of a request about messages.
 OF_MESSAGES = """
     2 4 a again also am an and another answer any anymore anything as automated be been because bc bothering calling
-    can cell contact contacting completely could do emailing emails every everything for from further future fw
-    fwd get getting harassing have help how i id im info interested ive keep longer lots mobile more my name need of
-    on once or our person phone pinging re receive receiving reply replying respond response request said say send
-    sending so some someone spamming such text texted texing textin texting that their them these they those to told
-    tried txt txting txtin type u unsolicited unwanted ur us want wanted we wish with word would wrong yeah yes your
-    yall messaging messeging msging bugging annoying sent stopping ne nenvoyez menvoie de des les la le los las el
-    ces ce vos mes mis sus mi tous tout todo todos estos esos je veux voudrais souhaite voulez moi mon plus pour
-    maintenant immediatement recevoir envoyer envoyez envoi men menvoyer menvoyez repondez au se sur mas quiero
-    deseo recibir enviar enviarme envien mandar mandarme escribirme ya ahora responda responde envie un una ich mich
-    mir mochte will wollen sofort jetzt alle mehr diese keine die der das von zu senden schicken mit aus um sich
+    can cell contact contacted contacting completely could do emailing emails every everything for from further
+    future fw fwd get getting harassing have help how i id im info interested ive keep like longer lots mobile more
+    my name need of on once or our person phone pinging re receive receiving reply replying respond response request
+    said say send sending so some someone spamming such text texted texing textin texting that their them these they
+    those to told messaged scam scamming scammer scammers spammer spammers idiot idiots asshole assholes tried txt
+    txting txtin type u unsolicited unwanted ur us want wanted we wish with word would wrong yeah yes your yall
+    messaging messeging msging bugging annoying sent stopping ne nenvoyez menvoie de des les la le los las el ces ce
+    vos mes mis sus mi tous tout todo todos estos esos je veux voudrais souhaite voulez moi mon plus pour maintenant
+    immediatement recevoir envoyer envoyez envoi men menvoyer menvoyez repondez au se sur mas quiero deseo recibir
+    enviar enviarme envien mandar mandarme escribirme ya ahora responda responde envie un una sie ich mich mir
+    mochte will wollen sofort jetzt alle mehr diese keine die der das von zu senden schicken mit aus um sich
 """
 # What a request about messages names.
 MESSAGES = """
@@ -235,7 +255,7 @@ PLURALS = """
 """
 # After an opt-out word, these begin a sentence of their own ("Stop who is this").
 BEGINNINGS = """
-    i im ive id ill who whos we were you youre not no never dont wrong sorry because bc nobody
+    i u im ive id ill who whos we were you youre not no never dont wrong sorry because bc nobody
 """
 # "Don't stop", "if I stop", "why did you stop": what follows is no request, if only `LINKS` are between.
 DENIALS = """

@@ -42,35 +42,38 @@ _WHO = "(?:end users?|user|recipients?|subscriber|customer|consumer|destination|
 _PERSON = "(?:end user|user|recipient|subscriber|customer)"
 _FIELD = (
     "(?:errors?|reasons?|status|codes?|title|message|details?|description|name|type|cause|result|rejected|blocked|failed"
-    "|undelivered|carrier|text|sms)"
+    "|undelivered|carrier|text|sms|ec|err)"
 )
 _LIST = (
     "(?:(?:opt out|opted out|optout|unsubscribed?|suppression|stop|do not contact|do not disturb|dnc|dnd|black|block)"
     " ?list|blacklist|blocklist)"
 )
+_REGISTER = "(?:(?:dnd|dnc|do not (?:contact|disturb|text))(?: registry| register)?)"
+_ASKED = "(?:keyword|message|reply|request)"
 _OUR = "(?:(?:the|a|an|our|your|its|carriers?|account|global|national|operator|platform) ){0,3}"
 _NO_FACT = "(?! (?:list|status|check|lookup|numbers|registry|database|service))"
 _TO_RECEIVE = "(?:receive|be (?:contacted|texted|messaged))"
 _STOPPED = (
     "(?:replied|responded|texted|sent|due to|because of|blocked by|keyword|received)(?:"
-    " with| the| an?| word| keyword){0,3}"
+    " with| in| the| an?| word| keyword){0,3}"
 )
 _REFUSAL = "|".join(
     (
-        rf"^(?:{_FIELD} ){{0,4}}opt(?:ed)? ?out(?: true| yes| 1)?$",
+        rf"^(?:{_FIELD} ){{0,4}}(?:opt(?:ed)? ?out(?: true| yes| 1| list| (?:by )?{_PERSON})?|dnd|dnc)$",
         # What AWS ("Phone number is opted out"), Sinch ("opted out subscriber") and most others say.
-        rf"\b(?:opted ?out\b{_NO_FACT}|opt ?out true",
+        rf"\b(?:opted ?out\b{_NO_FACT}|opt ?out (?:status )?(?:is )?(?:true|yes)",
         # Of Twilio ("Attempt to send to unsubscribed recipient") and Infobip.
         rf"unsubscribed|{_WHO} (?:has |have )?(?:unsubscribed|(?:\w+ ){{0,3}}(?:blacklisted|blocklisted))",
         # Of Bandwidth ("rejected due to user opt out").
         rf"{_WHO} (?:has |have |is |was )?(?:requested |sent )?(?:an? )?opt ?out{_NO_FACT}",
         rf"(?:due to|because of|caused by|reason|by) (?:(?:an?|the|{_PERSON}) ){{0,2}}opt ?out{_NO_FACT}",
         # Lists: of AWS (opt-out), Infobip (blacklist), Twilio ("blacklist rule"), Telnyx ("block rule").
-        rf"(?:on|in|matche[sd]|by) {_OUR}{_LIST}|blacklist rule|existing block rule",
+        rf"(?:on|in|matche[sd]|by) {_OUR}(?:{_LIST}|{_REGISTER})|blacklist rule|existing block rule",
         rf"(?:blocked|barred) by (?:the )?{_PERSON}(?! carrier| operator| network)",
         rf"{_PERSON} (?:has |have )?blocked (?:the )?(?:sender|messages|sms|you|this|texts)",
         # Of Twilio ("replied with STOP"), Telnyx ("due to STOP message") and Plivo ("blocked by STOP").
-        rf"{_STOPPED} stop(?! (?:sign|bit))|stop (?:keyword|message|reply|request) (?:was )?(?:received|sent)",
+        rf"{_STOPPED} stop(?! (?:sign|bit))|stop (?:{_ASKED} )?(?:was )?(?:received|sent)|blocked stop",
+        r"consent (?:was |is |has been )?(?:revoked|withdrawn)|(?:revoked|withdrew) (?:the |their |its )?consent",
         # Of Vonage: err-code 9, "the user has requested not to receive messages".
         rf"err code 9$|(?:requested|asked|chosen|wants?|wishes) (?:to )?not (?:to )?{_TO_RECEIVE}",
         rf"does not (?:want|wish) to {_TO_RECEIVE}|desabonne|desinscrit|dado de baja|abgemeldet)\b",

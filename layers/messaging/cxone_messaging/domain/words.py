@@ -2,8 +2,12 @@
 
 import unicodedata
 
-# Some keyboards write these; the words are spelt with the letters on the right.
-_ALIKE = str.maketrans({"\u0131": "i", "\u2122": " ", "\u2120": " ", "\U0001f6d1": " stop "})
+# Other scripts' letters that look like Latin ones, and symbols that are no letters.
+_ALIKE = str.maketrans(
+    "\u0131\u0430\u0441\u0435\u043e\u0440\u0455\u0442\u0445\u0443\u0456\u043a\u043c\u043d\u0432\u03bf\u03c1\u03c4\u03b1\u03bd",
+    "iaceopstxyikmhboptan",
+)
+_SYMBOLS = str.maketrans({"\u2122": " ", "\u2120": " ", "\U0001f6d1": " stop "})
 # Blanks that count as letters (Hangul fillers).
 _FILLERS = "\u115f\u1160\u3164\uffa0"
 _APOSTROPHES = "'\u2019\u2018\u02bc\u02bb\u00b4`"
@@ -11,7 +15,7 @@ _APOSTROPHES = "'\u2019\u2018\u02bc\u02bb\u00b4`"
 
 def folded(text: str, limit: int) -> str:
     """Return the first `limit` characters without letter case, accents and invisible characters, in one width."""
-    letters = unicodedata.normalize("NFKD", text[:limit].translate(_ALIKE)).casefold().translate(_ALIKE)
+    letters = unicodedata.normalize("NFKD", text[:limit].translate(_SYMBOLS)).casefold().translate(_ALIKE)
     return "".join(each for each in letters if not _is_mark(each))
 
 
