@@ -34,7 +34,9 @@ class Context:
 class Webhook:
     """One function; `monkeypatch` puts its use case in place of the one that AWS would be asked for."""
 
-    def __init__(self, monkeypatch, *, ledger=None, consents=None, clock=None, telemetry=None, reply_event=""):
+    def __init__(
+        self, monkeypatch, *, ledger=None, consents=None, clock=None, telemetry=None, reply_event="", words=""
+    ):
         self.clock = clock or FakeClock()
         self.ledger = FakeLedger() if ledger is None else ledger
         self.consents = FakeConsentStore() if consents is None else consents
@@ -56,6 +58,7 @@ class Webhook:
             clock=self.clock,
             telemetry=self.telemetry,
             reply_event=reply_event,
+            extra_opt_out_words=words,
         )
         self.read = read_message(self.ledger, self.clock, self.telemetry)
         self._sweep = sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)

@@ -18,6 +18,7 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_pepper
 from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
+from cxone_messaging.domain.keywords import phrases
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -26,7 +27,7 @@ from cxone_messaging.platform.bodies import WireBody
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import Country, EventName, Settings
+from cxone_messaging.platform.settings import Country, EventName, Settings, Words
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
 from cxone_messaging.use_cases.consents import ManageConsents
 from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
@@ -53,7 +54,7 @@ def _text(value: object) -> str:
             return str(int(value))
         case _:
             # Python refuses to write out numbers of thousands of digits.
-            return "" if isinstance(value, int) and abs(value) >= _EXACT**8 else json.dumps(value)
+            return "" if isinstance(value, int) and abs(value) >= _EXACT**8 else json.dumps(value, ensure_ascii=False)
 
 
 def _text_or_none(value: object) -> str | None:
@@ -96,6 +97,7 @@ class ReceiveWebhookSettings(Settings):
     callback_secret_arn: str
     default_country: Country = DEFAULT_COUNTRY
     inbound_event: EventName = ""
+    extra_opt_out_words: Words = ""
 
 
 class DeliveryBody(WireBody):
@@ -172,8 +174,9 @@ def receive_event(
     telemetry: Telemetry,
     country: str = DEFAULT_COUNTRY,
     reply_event: str = "",
+    extra_opt_out_words: str = "",
 ) -> ReceiveEvent:
-    """Compose the use case from its parts.
+    """Compose the use case from its parts; `extra_opt_out_words` have commas between them.
 
     Few events need `pseudonyms`, so its secret is read only for those.
     """
@@ -183,13 +186,22 @@ def receive_event(
     def manage_consents() -> ManageConsents:
         return ManageConsents(journal=journal, consents=consents, pseudonyms=pseudonyms(), clock=clock)
 
+    @cache
+    def record_event() -> RecordEvent:
+        extra = phrases(extra_opt_out_words.split(","))
+        return RecordEvent(
+            journal,
+            manage_consents(),
+            pseudonyms(),
+            clock,
+            country=country,
+            reply_event=reply_event,
+            extra_words=extra,
+        )
+
     return ReceiveEvent(
         record_delivery=record_delivery(ledger, clock, telemetry),
-        record_event=cache(
-            lambda: RecordEvent(
-                journal, manage_consents(), pseudonyms(), clock, country=country, reply_event=reply_event
-            )
-        ),
+        record_event=record_event,
         consents=manage_consents,
         secrets=secrets,
         callback_secrets=callback_secrets,
@@ -215,6 +227,7 @@ def use_case() -> ReceiveEvent:
         telemetry=metrics,
         country=settings.default_country,
         reply_event=settings.inbound_event,
+        extra_opt_out_words=settings.extra_opt_out_words,
     )
 
 

@@ -8,7 +8,7 @@ from local.simulator.sms import Text
 from local.simulator.wire import RefusedError, parse, rfc3339
 
 APPROVED = "APPROVED"
-_OPT_OUT = re.compile(r"reply stop|stop to opt out|text stop to unsubscribe", re.IGNORECASE)
+_OPT_OUT = re.compile(r"\b(?:stopp?|alto|baja|parar|arr[eê]t)\b", re.IGNORECASE)
 _SHORT_CODE = re.compile(r"[0-9]{5,6}")
 _MAXIMUM_SEPTETS = 160
 _DOUBLE = set("\f^{}\\[~]|€")  # two septets each, 3GPP TS 23.038 6.2.1.1

@@ -379,6 +379,21 @@ class TestOptingOut:
         assert run(told) == run(mixed) == (ConsentStatus.OPTED_IN if text == "START" else ConsentStatus.OPTED_OUT)
 
 
+class TestWordsOfPeople:
+    @pytest.mark.parametrize("text", ["STOP\nSent from my iPhone", "NO M\u00c1S", "cancel texts", "Reply STOP"])
+    def test_a_wish_not_to_be_texted_is_obeyed(self, webhook, text):
+        put(webhook, ConsentStatus.OPTED_IN)
+        webhook.event(inbound(webhook, text))
+        assert consent(webhook).status is ConsentStatus.OPTED_OUT
+
+    def test_a_deployments_own_words_opt_out(self, monkeypatch):
+        for words, status in (("", ConsentStatus.OPTED_IN), ("schluss, fertig jetzt", ConsentStatus.OPTED_OUT)):
+            webhook = Webhook(monkeypatch, words=words)
+            put(webhook, ConsentStatus.OPTED_IN)
+            webhook.event(inbound(webhook, "Fertig jetzt!"))
+            assert consent(webhook).status is status
+
+
 class TestCarrierRefusal:
     def test_it_opts_out_whoever_the_message_was_for(self, webhook):
         put(webhook, ConsentStatus.OPTED_IN)
@@ -399,6 +414,21 @@ class TestCarrierRefusal:
 
     def test_of_a_message_that_we_do_not_know_it_is_for_whom_the_event_names(self, webhook):
         webhook.delivery(delivered(webhook, "rejected", error="opted out"))
+        assert consent(webhook).status is ConsentStatus.OPTED_OUT
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"status": "blocked"},
+            {"status": "opted_out", "error": None},
+            {"error": 21610},
+            {"error": {"code": "40300", "title": "Blocked due to STOP message"}},
+            {"error": [{"detail": "destinataire d\u00e9sabonn\u00e9"}]},
+        ],
+    )
+    def test_it_may_have_any_status_and_its_reason_any_shape(self, webhook, changes):
+        put(webhook, ConsentStatus.OPTED_IN)
+        webhook.delivery({**delivered(webhook, "failed", error="opted out"), **changes})
         assert consent(webhook).status is ConsentStatus.OPTED_OUT
 
     @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
-"""A recipient's words for stop, start and help, and a carrier's errors that mean an opt-out.
+"""A recipient's words for stop, start and help.
 
 Opting out is easy, opting in is not. A recipient who is wrongly opted out gets no messages until they reply START. A
-recipient who is wrongly opted in gets messages that they refused.
+recipient who is wrongly opted in gets messages that they refused. So whatever can be read as a wish not to be texted
+is an opt-out. What is about an order or an appointment, or quotes a message of ours, is for people to read.
 
-The words are those of FCC 24-24 (47 CFR 64.1200(a)(10), in force since April 2025), of CTIA's Messaging Principles and
-of Twilio's and AWS's lists. Carriers differ in how strictly they read them: Twilio accepts the word alone, AWS any text
-that begins with it, and the FCC "any reasonable means". This module accepts a text with an opt-out word, if all its
-other words do not change its sense.
+The words, their sources and counter-examples are in `opt_out_words.py`. All rules take time linear in the text.
 """
 
 import re
-import unicodedata
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import cache
+
+from cxone_messaging.domain import opt_out_words as data
+from cxone_messaging.domain.words import folded, words_in
 
 
 class Keyword(StrEnum):
@@ -23,64 +25,227 @@ class Keyword(StrEnum):
     OTHER = "other"
 
 
-# Words that always mean an opt-out, whichever words of `_OF_MESSAGES` surround them.
-_PLAIN = frozenset({"stop", "stopall", "unsubscribe", "optout", "arret", "arrete", "arretez"})
-# Words that may also be about an appointment or an order: only courtesies and `me` may surround them.
-_AMBIGUOUS = frozenset({"cancel", "end", "quit", "revoke", "remove"})
+type Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
+
 _OPT_IN = frozenset({"start", "unstop"})
 _HELP = frozenset({"help", "info"})
+_COURTESIES = frozenset(data.COURTESIES.split())
+_MESSAGES = frozenset(data.MESSAGES.split())
+_NEUTRAL = _COURTESIES | _MESSAGES | frozenset(data.OF_MESSAGES.split())
+_PLURALS = frozenset(data.PLURALS.split())
+_BEGINNINGS = frozenset(data.BEGINNINGS.split())
+_DENIALS = frozenset(data.DENIALS.split())
+_LINK_WORDS = frozenset(data.LINKS.split())
+_ORDERS = frozenset(data.ORDERS.split())
+# They stand for an opt-out word of either kind; no word has these characters.
+_STOP, _END = "!", "?"
 
-_COURTESIES_TEXT = "all hello hey hi it kindly me now ok okay please pls plz thank thanks the this you"
-_OF_MESSAGES_TEXT = """
-    any anymore can contacting could everything from i immediately list message messages messaging msg msgs my number of
-    sending sms spam text texting texts these to us want would your
-"""
-_COURTESIES = frozenset(_COURTESIES_TEXT.split())
-_OF_MESSAGES = _COURTESIES | frozenset(_OF_MESSAGES_TEXT.split())
+_TEXT_LIMIT = 2000
+# "STOP Jane Doe"
+_SIGNED = r"\W*(?:STOP|UNSUBSCRIBE)\s+(?!By |The |At |In |On |Off |Over |Sign)(?:[A-Z][a-z'\u2019-]{0,20}\.?\s*){1,3}"
+# The most words between a denial and what it denies.
+_LINKS = 5
+_UNSUBSCRIBE, _SHORTEST_MISSPELLING, _SLIPS = "unsubscribe", 7, 2
 
-# Errors of a failed delivery that mean an opt-out. CXone's own errors are not documented. These are Twilio's 21610,
-# Telnyx's 40300 and Bandwidth's 4775, and the words that carriers' texts have in common. "Blocked" may mean a filter,
-# and "opt-out" a text that lacks one.
-_REFUSAL_CODES = frozenset({"21610", "40300", "4775"})
-_REFUSAL_WORDS = re.compile(
-    r"^opt ?out$|\b(opted ?out|unsubscribed|(user|recipient|subscriber|customer) opt ?out"
-    r"|(replied|texted|sent|due to)( with| word)? stop)\b"
+# Patterns are texts, compiled at their first use: few events are replies.
+_SENTENCES = r"[.!?;\u2026\u3002]+(?=\W|$)"
+_CLAUSES = r"[,:()\[\]{}|\"\u201c\u201d\u201e\u00ab\u00bb*\u2013\u2014]|\s[-~_]+\s|--"
+_SPELT = r"\b(?:[^\W\d_] ){2,}[^\W\d_]\b"
+_DRAWN_OUT = r"([^\W\d_])\1{2,}"
+_ZERO = r"(?<=[a-z])0(?=[a-z])"
+_TO = r"(?<=[a-z])([24])(?=[a-z])"
+
+_OPENING = r"[\"\u201c\u201e\u201f\u00ab\u300c\u300e]|(?<![^\s:,])['\u2018\u2039](?=\w)"
+_CLOSING = r"[\"\u201c\u201d\u00bb\u300d\u300f]|['\u2019\u203a](?!\w)"
+_REACTION_TO = frozenset({"to", "a", "zu", "auf"})
+
+_WHOSE = "(?:(?:all|the|these|those|this|your|my|our|any|more|further|future|of|from|with) )"
+_ACTS = (
+    "texting|txting|txtin|textin|texing|text|txt|messaging|messeging|msging|contacting|spamming|bothering|harassing"
+    "|scamming|(?:sending|receiving|getting) (?:me|us|my|these|this|those|any|texts?|messages?|sms|to)"
 )
+_TEXTS = "(?:texts|txts|text messages?|messages|msgs|sms|spam|notifications|alerts)"
+_FROM_A_LIST = (
+    "(?:off|from) (?:of )?(?:(?:the|your|this|all|any) )?"
+    "(?:(?:text|texting|sms|contact|call|calling|mailing|marketing|phone) )?lists?"
+)
+# A request about messages, whatever else the sentence says.
+_REQUEST = "|".join(
+    (
+        rf"\b(?:(?:stop|quit|cease) {_WHOSE}?(?:{_ACTS})",
+        rf"(?:stop|quit|cease|end|cancel|discontinue) (?:please )?(?:{_WHOSE}{{0,3}}|{_WHOSE}{{1,3}}\w+ ){_TEXTS}",
+        r"unsubscribe|opt (?:me )?out(?! of| from)",
+        rf"(?:take|get|remove|delete) (?:me|my number|this number) {_FROM_A_LIST}",
+        r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|contact|sms) (?:me|us|this|my)",
+        r"(?:no more|no mas|keine weiteren) (?:texts?|txts|messages?|sms|mensajes|nachrichten)",
+        r"(?:desabonn|desinscri)[a-z]+|(?:darme|darse|denme|dame) de baja|abbestellen|abmelden)\b",
+    )
+)
+# These ask for it, though they deny.
+_ROUNDABOUT = (
+    r"\b(?:if (?:you|u|yall) (?:dont|do not) stop|(?:why )?(?:wont|dont|cant|will not) (?:you|u|yall|this|it|these)"
+    r" (?:please |just )?stop|when (?:will|do|does) (?:you|u|yall|this|it|these) (?:texts |messages )?stop)\b"
+)
+_I_WILL = r"\b(?:i (?:will|would)|im (?:going to|gonna)|imma)\b"
 
-_TEXT_LIMIT = 1000
 
-
-def keyword_in(text: str) -> Keyword:
-    """Return the request in a recipient's text."""
-    words = _words(text)
-    if not words:
+def keyword_in(text: str, extra: Phrases | None = None) -> Keyword:
+    """Return the request in a recipient's text; `extra` are a deployment's own words for an opt-out (`phrases()`)."""
+    own = _without_quotes(folded(text, _TEXT_LIMIT))
+    whole = _spelt_out(own)
+    if not whole:
         return Keyword.OTHER
-    if words <= _PLAIN | _AMBIGUOUS | _COURTESIES and not words.isdisjoint(_PLAIN | _AMBIGUOUS):
+    is_signed = re.fullmatch(_SIGNED, text[:_TEXT_LIMIT]) is not None and _ORDERS.isdisjoint(whole)
+    if is_signed or _asks_to_stop(own, whole, _Reading(extra or {})):
         return Keyword.OPT_OUT
-    if words <= _PLAIN | _OF_MESSAGES and not words.isdisjoint(_PLAIN):
-        return Keyword.OPT_OUT
-    if len(words) == 1 and words <= _OPT_IN:
+    words = frozenset(whole)
+    if len(whole) == 1 and words <= _OPT_IN:
         return Keyword.OPT_IN
     if words <= _HELP | _COURTESIES and not words.isdisjoint(_HELP):
         return Keyword.HELP
     return Keyword.OTHER
 
 
-def means_opted_out(error: str) -> bool:
-    """Whether a failed delivery's error means that the recipient has opted out."""
-    plain = _plain(error)
-    return not _REFUSAL_CODES.isdisjoint(plain.split()) or _REFUSAL_WORDS.search(plain) is not None
+def phrases(texts: Sequence[str], mark: str = _STOP) -> Phrases:
+    """Return words and phrases in the form that `keyword_in` takes; those that mean an opt-in or help are left out."""
+    found: Phrases = {}
+    for text in texts:
+        words = tuple(_spelt_out(folded(text, _TEXT_LIMIT)))
+        if words and not (len(words) == 1 and words[0] in _OPT_IN | _HELP):
+            found.setdefault(words[0], []).append((words, mark))
+    for each in found.values():
+        each.sort(key=lambda phrase: -len(phrase[0]))
+    return found
 
 
-def _words(text: str) -> frozenset[str]:
-    # The same word may be written as two words or with a hyphen.
-    joined = re.sub(r"\bopt out\b", "optout", re.sub(r"\bstop all\b", "stopall", _plain(text)))
-    return frozenset(joined.split())
+@cache
+def _listed() -> Phrases:
+    listed = phrases(tuple(data.PLAIN))
+    for first, added in phrases(tuple(data.OF_ORDERS_TOO), _END).items():
+        listed[first] = sorted(listed.get(first, []) + added, key=lambda phrase: -len(phrase[0]))
+    return listed
 
 
-def _plain(text: str) -> str:
-    """Return a text's words alone: no accents, letter case, punctuation, symbols or invisible characters."""
-    letters = unicodedata.normalize("NFKD", text[:_TEXT_LIMIT]).casefold()
-    # Marks, invisible characters and apostrophes are removed; any other character but a letter or digit ends a word.
-    kept = (each for each in letters if unicodedata.category(each) not in {"Mn", "Cf"} and each not in "'\u2019")
-    return " ".join("".join(each if each.isalnum() else " " for each in kept).split())
+def _asks_to_stop(own: str, whole: Sequence[str], reading: "_Reading") -> bool:
+    about_order = not _ORDERS.isdisjoint(whole)
+    if reading.is_request(whole):
+        return True
+    for line in own.splitlines():
+        words = _spelt_out(line)
+        if reading.is_request(words, plain_only=about_order) or reading.asks_within(words, about_order=about_order):
+            return True
+        for sentence in re.split(_SENTENCES, line):
+            words = _spelt_out(sentence)
+            if reading.is_request(words, plain_only=True) or _is_request_anywhere(words):
+                return True
+            if about_order:
+                continue
+            if any(reading.is_request(_spelt_out(clause), plain_only=True) for clause in re.split(_CLAUSES, sentence)):
+                return True
+    return False
+
+
+class _Reading:
+    """The listed words, and a deployment's own."""
+
+    def __init__(self, extra: Phrases) -> None:
+        self._extra = extra
+
+    def is_request(self, words: Sequence[str], *, plain_only: bool = False) -> bool:
+        """Whether words ask to stop, and nothing among them changes that."""
+        marked = self._marked(words)
+        rest = list(_undescribed(marked))
+        if _STOP in marked:
+            return all(word in _NEUTRAL or word.isdecimal() for word in rest)
+        if plain_only or _END not in marked:
+            return False
+        if _COURTESIES.issuperset(rest):
+            return True
+        return _NEUTRAL.issuperset(rest) and not _MESSAGES.isdisjoint(marked) and "of" not in rest
+
+    def asks_within(self, words: Sequence[str], *, about_order: bool) -> bool:
+        """Whether a plain word begins the line and a sentence of its own follows it without a full stop."""
+        marked = self._marked(words)
+        if about_order or _STOP not in marked:
+            return False
+        after = marked.index(_STOP) + 1
+        before = marked[: after - 1]
+        return after < len(marked) and marked[after] in _BEGINNINGS and _NEUTRAL.issuperset(before)
+
+    def _marked(self, words: Sequence[str]) -> list[str]:
+        """Return words with a mark in place of each listed word or phrase."""
+        marked: list[str] = []
+        at = 0
+        while at < len(words):
+            length, mark = self._at(words, at)
+            marked.append(mark or words[at])
+            at += length
+        return marked
+
+    def _at(self, words: Sequence[str], at: int) -> tuple[int, str]:
+        word = words[at]
+        for listed in (self._extra, _listed()):
+            for phrase, mark in listed.get(word, ()):
+                if tuple(words[at : at + len(phrase)]) == phrase:
+                    return len(phrase), mark
+        is_joined = word.startswith("stop") and word[4:] in _NEUTRAL
+        return 1, _STOP if is_joined or _is_misspelt(word) else ""
+
+
+def _undescribed(marked: Sequence[str]) -> Iterator[str]:
+    for at, word in enumerate(marked):
+        describes = at + 1 < len(marked) and marked[at + 1] in _PLURALS and word not in _DENIALS
+        if word not in {_STOP, _END} and not describes:
+            yield word
+
+
+def _is_request_anywhere(words: Sequence[str]) -> bool:
+    text = re.sub(_I_WILL, "ill", re.sub(_ROUNDABOUT, "stop", " ".join(words)))
+    for match in re.finditer(_REQUEST, text):
+        before = text[: match.start()].rsplit(maxsplit=_LINKS)[-_LINKS:]
+        denied = next((word in _DENIALS for word in reversed(before) if word not in _LINK_WORDS), False)
+        # "Stop sending me the wrong order"
+        is_order = "sending" in match[0] and not _ORDERS.isdisjoint(words) and _MESSAGES.isdisjoint(words)
+        if not (denied or is_order or text.startswith(" while", match.end())):
+            return True
+    return False
+
+
+def _is_misspelt(word: str) -> bool:
+    """Whether a word is `unsubscribe` with at most two letters wrong, missing or too many; `subscribe` is not."""
+    if not (word.startswith("un") and _SHORTEST_MISSPELLING <= len(word) <= len(_UNSUBSCRIBE) + _SLIPS):
+        return False
+    row = list(range(len(_UNSUBSCRIBE) + 1))
+    for count, letter in enumerate(word, 1):
+        above, row = row, [count]
+        for at, right in enumerate(_UNSUBSCRIBE):
+            row.append(min(above[at] + (letter != right), above[at + 1] + 1, row[at] + 1))
+    return row[-1] <= _SLIPS
+
+
+def _spelt_out(text: str) -> list[str]:
+    """Return the words of a folded text: `s t o p`, `st0p`, `stoooop` and `stop2end` are written out."""
+    joined = re.sub(_SPELT, lambda letters: letters[0].replace(" ", ""), " ".join(words_in(text)))
+    return re.sub(_TO, r" \1 ", re.sub(_ZERO, "o", re.sub(_DRAWN_OUT, r"\1", joined))).split()
+
+
+def _without_quotes(text: str) -> str:
+    """Return a folded text without what it quotes, as a reaction such as `Liked “…”` does.
+
+    A quotation is the recipient's own if the words around it change nothing: `reply "STOP"`.
+    """
+    opening = re.search(_OPENING, text)
+    if not opening:
+        return text
+    end = max((opening.end() + each.end() for each in re.finditer(_CLOSING, text[opening.end() :])), default=len(text))
+    before, after = text[: opening.start()], text[end:]
+    around = words_in(before.rpartition("\n")[2]) + words_in(after.partition("\n")[0])
+    is_reaction = bool(around) and _REACTION_TO.issuperset(around) and any(not each.isascii() for each in before)
+    listed = _listed()
+    if (
+        is_reaction
+        or "like" in around
+        or not all(each in _NEUTRAL or each in listed or each.isdecimal() for each in around)
+    ):
+        return f"{before}\n{after}"
+    return text

@@ -14,6 +14,7 @@ from typing import Any
 
 from cxone_messaging import segments
 from cxone_messaging.domain.errors import Code, FieldError
+from cxone_messaging.domain.opt_out_wording import OPT_OUT_WORDINGS, names_opt_out, without_wordings
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.domain.written_numbers import mask_numbers_in
 
@@ -26,12 +27,27 @@ MAX_SEPTETS = 160
 # Content that is not GSM-7 has no septets, so its limit counts characters.
 MAX_CHARACTERS = 160
 SHORT_CODE = re.compile(r"[0-9]{5,6}")
-# In any letter case.
-OPT_OUT_WORDINGS = ("Reply STOP", "STOP to opt out", "Text STOP to unsubscribe")
 
 # FCC 2025, CTIA: the words that recipients may reply with. In capitals, they do not count as shouting.
 OPT_OUT_WORDS = frozenset(
-    {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "REMOVE", "ARRET", "HELP", "START"}
+    {
+        "STOP",
+        "STOPALL",
+        "UNSUBSCRIBE",
+        "CANCEL",
+        "END",
+        "QUIT",
+        "REVOKE",
+        "OPTOUT",
+        "REMOVE",
+        "ARRET",
+        "ALTO",
+        "BAJA",
+        "PARAR",
+        "STOPP",
+        "HELP",
+        "START",
+    }
 )
 LONGEST_ABBREVIATION = 3
 # Carriers block links that anybody may have made and that hide their target.
@@ -180,8 +196,7 @@ def _sender(template: Template) -> str | None:
 
 
 def _opt_out(template: Template) -> str | None:
-    content = template.content.casefold()
-    if any(wording.casefold() in content for wording in OPT_OUT_WORDINGS):
+    if names_opt_out(template.content, template.from_address):
         return None
     return f"say how to opt out, in one of these wordings: {'; '.join(OPT_OUT_WORDINGS)}"
 
@@ -199,7 +214,7 @@ def _shortener(template: Template) -> str | None:
 
 
 def _shouting(template: Template) -> str | None:
-    words = [word for word in _WORD.findall(_without_wordings(template.content)) if _shouts(word)]
+    words = [word for word in _WORD.findall(without_wordings(template.content)) if _shouts(word)]
     return f"words in capitals look like spam: {_listed(words, _NAMED_CHARACTERS)}" if words else None
 
 
@@ -210,19 +225,13 @@ def _shouts(word: str) -> bool:
 def _brand(template: Template) -> str | None:
     if _BRAND_IN_FRONT.match(template.content):
         return None
-    for sentence in _SENTENCE_END.split(_without_wordings(template.content)):
+    for sentence in _SENTENCE_END.split(without_wordings(template.content)):
         # The first word of a sentence has a capital anyway.
         for word in _WORD.findall(sentence)[1:]:
             is_name = word[0].isupper() and len(word) > 1 and not _shouts(word) and word not in OPT_OUT_WORDS
             if is_name and not word.startswith(("I'", "I\u2019")):
                 return None
     return "say who writes: the content names no brand"
-
-
-def _without_wordings(content: str) -> str:
-    for wording in OPT_OUT_WORDINGS:
-        content = re.sub(re.escape(wording), ".", content, flags=re.IGNORECASE)
-    return content
 
 
 type _Check = Callable[[Template], str | None]

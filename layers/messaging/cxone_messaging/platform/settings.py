@@ -24,6 +24,7 @@ _COUNTRY = re.compile("[A-Z]{2}")
 _EVENT_NAME = re.compile(
     r"(?!(?:template\.approved|a2p\.registered)$)(?:[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?)?"
 )
+_WORDS = re.compile("[^,<>\\s][^,<>\\r\\n\\t]{0,31}(?:,[^,<>\\r\\n\\t]{1,32}){0,15}")
 
 
 # The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
@@ -58,11 +59,18 @@ def _event_name(name: str) -> str:
     return name
 
 
+def _words(text: str) -> str:
+    if not _WORDS.fullmatch(text):
+        raise ValueError("must be at most 16 words or phrases of 32 characters, with commas between them")
+    return text
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Country = Annotated[str, AfterValidator(_country)]
 EventName = Annotated[str, AfterValidator(_event_name)]
+Words = Annotated[str, AfterValidator(_words)]
 
 
 class Settings(BaseModel):

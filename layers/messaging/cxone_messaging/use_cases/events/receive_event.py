@@ -11,12 +11,12 @@ from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.cxone_ids import named_recipient, sending_of
-from cxone_messaging.domain.delivery import FAILED_WORDS, DeliveryEvent, cxone_id
+from cxone_messaging.domain.delivery import DeliveryEvent, cxone_id
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.event_times import event_time
-from cxone_messaging.domain.keywords import means_opted_out
 from cxone_messaging.domain.ledger import BrokenChainError
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, PhoneNumber, readings
+from cxone_messaging.domain.refusals import is_refusal
 from cxone_messaging.domain.signatures import (
     body_is_signed,
     carries_signature,
@@ -130,7 +130,7 @@ class ReceiveEvent:
             return named_recipient(hashes, is_certain="+" in event.to)
 
         def opt_out_if_refused(recording: Recording) -> None:
-            if event.word in FAILED_WORDS and event.error and means_opted_out(event.error):
+            if is_refusal(event.word, event.error):
                 refusal = _id_of_refusal(event, proof, recording)
                 consent = ConsentFromEvent(ConsentStatus.OPTED_OUT, "carrier refusal", refusal, time.instant)
                 # Without a signed body, the holder of the URL chose the recipient that the event names.

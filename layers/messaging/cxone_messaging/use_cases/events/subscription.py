@@ -9,7 +9,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.event_names import REPLY_EVENT, TEMPLATE_EVENTS, reply_events
 from cxone_messaging.domain.event_times import BEHIND, COPIES, SKEW, EventTime, event_time
-from cxone_messaging.domain.keywords import Keyword, keyword_in
+from cxone_messaging.domain.keywords import Keyword, Phrases, keyword_in
 from cxone_messaging.domain.phone_numbers import (
     DEFAULT_COUNTRY,
     InvalidPhoneNumberError,
@@ -53,8 +53,10 @@ class RecordEvent:
         *,
         country: str = DEFAULT_COUNTRY,
         reply_event: str = "",
+        extra_words: Phrases | None = None,
     ) -> None:
         self._reply_events = reply_events(reply_event)
+        self._extra_words = extra_words
         self._country = country
         self._journal = journal
         self._consents = consents
@@ -78,7 +80,7 @@ class RecordEvent:
 
     def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
-        keyword = keyword_in(event.text or "")
+        keyword = keyword_in(event.text or "", self._extra_words)
         data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
         numbers = readings(event.sender or "", country_of(event.recipient, self._country))
         if not numbers:
@@ -108,7 +110,7 @@ class RecordEvent:
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
     def _is_opt_out(self, event: SubscriptionEvent) -> bool:
-        return bool(event.sender) and keyword_in(event.text or "") is Keyword.OPT_OUT
+        return bool(event.sender) and keyword_in(event.text or "", self._extra_words) is Keyword.OPT_OUT
 
     def _certain(self, sender: str) -> PhoneNumber | None:
         """Return the sender's number if it is written as requests must write it, else None."""
