@@ -17,7 +17,7 @@ AHEAD = timedelta(days=1)
 SKEW = timedelta(minutes=5)
 # Nobody delivers a recipient's reply so late.
 BEHIND = timedelta(days=30)
-# An opt-out that cannot be told from another one is recorded once in so long a time.
+# Opt-outs that cannot be distinguished are recorded once in so long a time.
 COPIES = timedelta(minutes=1)
 # Earlier times are zero dates, such as the years 1, 1900, 1970 and 2001, or those of a clock that was never set.
 _EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)

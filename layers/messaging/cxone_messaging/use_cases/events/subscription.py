@@ -141,7 +141,7 @@ class RecordEvent:
 
 
 def _identifies(id_: str) -> bool:
-    """Whether an id tells events apart: zeros, the nil UUID and the words for nothing stand where there is none."""
+    """Whether an id distinguishes events: zeros, the nil UUID and the words for nothing stand where there is none."""
     return id_.strip(" \t\r\n0-{}").casefold() not in _NO_IDS
 
 
