@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_pepper
-from cxone_messaging.domain.delivery import CXONE_ID_LIMIT, DeliveryEvent, cxone_id
+from cxone_messaging.domain.delivery import DeliveryEvent, cxone_id
 from cxone_messaging.domain.keywords import phrases
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
@@ -80,7 +80,6 @@ def _number(value: object) -> str:
 _EXACT = 2.0**53
 _NUMBER_LIMIT, _WORD_LIMIT, _ERROR_LIMIT = 256, 64, 4096
 _Anything = Annotated[object, Field(description="Any JSON value; whatever is no text is read as one.")]
-_Id = Annotated[str, Field(min_length=1, max_length=CXONE_ID_LIMIT, pattern="^[ -~]+$")]
 _Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=_Anything)]
 _TextOrNone = Annotated[str | None, BeforeValidator(_text_or_none, json_schema_input_type=_Anything)]
 _Words = Annotated[str | None, BeforeValidator(_words, json_schema_input_type=_Anything)]
@@ -107,9 +106,7 @@ class DeliveryBody(WireBody):
     """
 
     # Validated by `ReceiveEvent.cxone_id`.
-    message_id: Annotated[object, BeforeValidator(lambda value: value, json_schema_input_type=_Id | int)] = Field(
-        alias="messageId", default=None
-    )
+    message_id: _Anything = Field(alias="messageId", default=None)
     event: None = None
     status: _Text = Field(min_length=1)
     to: _Number = ""
