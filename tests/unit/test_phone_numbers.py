@@ -159,6 +159,8 @@ def test_accepted_is_what_matches_and_is_possible_and_nothing_shows_its_digits(t
                 forms.add(phonenumbers.format_number(parsed, 0))
     meant = next(iter(forms)) if len(forms) == 1 else None
     possible = matches and meant in {"+" + digits, "+1" + text}
+    if possible and not text.startswith("+"):
+        possible = PhoneNumber(meant).is_plausible
     try:
         number = PhoneNumber.parse(text)
     except InvalidPhoneNumberError as refused:

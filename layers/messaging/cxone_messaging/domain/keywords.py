@@ -76,7 +76,7 @@ _REQUEST = "|".join(
         rf"(?:stop|quit|cease|end|cancel|discontinue) (?:please )?(?:{_WHOSE}{{0,3}}|{_WHOSE}{{1,3}}\w+ ){_TEXTS}",
         r"unsubscribe|opt (?:me )?out(?! of| from)",
         rf"(?:take|get|remove|delete) (?:me|my number|this number) {_FROM_A_LIST}",
-        r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|contact|sms) (?:me|us|this|my)",
+        r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|msg|contact|sms|spam|bother) (?:me|us|this|my)",
         r"(?:no more|no mas|keine weiteren) (?:texts?|txts|messages?|sms|mensajes|nachrichten)",
         r"(?:desabonn|desinscri)[a-z]+|(?:darme|darse|denme|dame) de baja|abbestellen|abmelden)\b",
     )

@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_COUNTRY",
     "InvalidPhoneNumberError",
     "PhoneNumber",
+    "believable",
     "country_of",
     "holds_phone_number",
     "mask_numbers_in",
@@ -94,6 +95,8 @@ class PhoneNumber:
         if len(meant) > 1:
             raise InvalidPhoneNumberError("without a plus sign this may be either of two phone numbers", meant=meant)
         (e164,) = meant
+        if not text.startswith("+") and not cls(e164).is_plausible:
+            raise InvalidPhoneNumberError("no country has phone numbers of these first digits; write the plus sign")
         if e164 not in {f"+{digits}", f"+{_calling_code(country)}{text}"}:
             raise InvalidPhoneNumberError("this is another writing of a phone number", meant=meant)
         return cls(e164)
@@ -109,6 +112,20 @@ class PhoneNumber:
     def is_canonical(self) -> bool:
         """Whether a message can go to this form: some forms of a line are only read."""
         return _canonical(self.e164) == self.e164
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether libphonenumber's general pattern of the country matches, as for every number that is in use.
+
+        A possible number only has the right length.
+        """
+        import phonenumbers  # noqa: PLC0415
+
+        parsed = phonenumbers.parse(self.e164)
+        region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+        pattern = metadata.general_desc.national_number_pattern if metadata and metadata.general_desc else None
+        return not pattern or bool(re.fullmatch(pattern, phonenumbers.national_significant_number(parsed)))
 
     def __repr__(self) -> str:
         return f"PhoneNumber({self.masked})"
@@ -209,7 +226,24 @@ def _evenly_separated(plain: str) -> str:
 
 
 def _meant(text: str, country: str) -> tuple[str, ...]:
-    return tuple(each.e164 for each in readings(text, country))
+    """Return what a text that is no number of a request probably means; nothing if it may hold several numbers."""
+    if re.search("[,;/|]", text):
+        return ()
+    return tuple(each.e164 for each in believable(text, readings(text, country), country))
+
+
+def believable(text: str, numbers: list[PhoneNumber], country: str) -> list[PhoneNumber]:
+    """Return the readings of a typed text, without one that no country has or that was hardly meant.
+
+    Such is a number of another country, typed as it is at home: its first zero is no part of a number, and what looks
+    like America's 011 may be the zero and the area of São Paulo.
+    """
+    plain = plain_text(text)[0]
+    digits = _NO_DIGIT.sub("", plain)
+    if "+" in plain or len(numbers) != 1:
+        return numbers
+    is_area = digits.startswith("011") and _calling_code(country) == 1 and len(digits) < len("011") + _FEWEST_IN_GROUPS
+    return [] if is_area or not numbers[0].is_plausible else numbers
 
 
 def _canonical(text: str, country: str | None = None) -> str | None:
