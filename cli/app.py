@@ -106,7 +106,7 @@ def campaign(
         str | None, typer.Option(metavar="COLUMN", help="The column of the numbers, where its heading is another.")
     ] = None,
     literal: Annotated[
-        bool, typer.Option("--literal", help="Send {{name}}, [name], %name% and the like as they are written.")
+        bool, typer.Option("--literal", help=r"Send {{name}}, \[name], %name% and the like as they are written.")
     ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, max=_MAXIMUM_BATCH_MESSAGES, metavar="N", help="The number of messages in a batch.")
@@ -119,13 +119,14 @@ def campaign(
     If it is interrupted, run the same command again: it continues, and nothing is sent twice.
     """
     from cli.campaign import command
+    from cli.campaign.people import default_name
 
     stack, as_json = _common(context, stack, as_json)
     options = command.Options(
         file=file,
         text=text or None,
         stack=stack,
-        name=name or file.stem[:_LONGEST_NAME],
+        name=name or default_name(file)[:_LONGEST_NAME],
         campaign_id=campaign_id or None,
         sender=sender or None,
         refused=refused,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxone_messaging.domain.plain_text import is_visible
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 
 TO, REFERENCE, TEXT = "to", "reference", "text"
 # The usual headings of the recipient's column, beside `to` itself.
@@ -31,6 +32,16 @@ _SEPARATOR_LINE = re.compile(r'\ufeff*\s*"?sep=(.)"?[,;|\s]*', re.IGNORECASE)
 _UNSEEN = (
     "\u00ad\u061c\u180e\u2060\ufeff\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
+
+
+# What browsers and file managers add to the name of a copy.
+_COPY = re.compile(r"(?: ?\([0-9]{1,3}\)| [-\u2013] (?:Copy|Kopie|Copie|copia)| copy(?: [0-9]{1,2})?)+$", re.IGNORECASE)
+_COPY_OF = re.compile(r"^(?:Copy of|Kopie von|Copie de|Copia de) ", re.IGNORECASE)
+
+
+def default_name(path: Path) -> str:
+    """Return the campaign's name of a file: the file's own, which a copy or a second download keeps."""
+    return _COPY_OF.sub("", _COPY.sub("", path.stem)) or path.stem
 
 
 class CampaignError(Exception):
@@ -122,7 +133,8 @@ class People:
         return found[1] if found else _DELIMITERS
 
     def _find_to(self, given: str | None) -> str:
-        found = ", ".join(column for column in self.columns if column) or "none"
+        # A file without a heading begins with somebody's number.
+        found = mask_numbers_in(", ".join(column for column in self.columns if column)) or "none"
         if given is not None:
             if heading(given) not in self.columns or not heading(given):
                 raise CampaignError(f"{self.path.name} has no column `{given}`; its heading names: {found}")

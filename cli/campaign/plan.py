@@ -7,6 +7,7 @@ its body. So the same command makes the same requests again, and a corrected fil
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from cxone_messaging.segments import SegmentCount
 MAXIMUM_BATCH_MESSAGES = 10_000
 BATCH_MESSAGES, BATCH_BYTES = 2_000, 4 * 1024 * 1024
 _REFERENCE_LIMIT = 255
+# Fields that other programs fill in: in a text of a row's own they are slips, whatever the file's columns.
+_USUAL_FIELDS = ("name", "first name", "last name", "full name", "fname", "lname", "surname", "company", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,9 @@ class Campaign:
         masked = to.masked if to else ""
         if codes or to is None or checked.size is None:
             return Refused(row.line, masked, tuple(dict.fromkeys(codes)), "; ".join(hints))
-        content = hashlib.sha256(json.dumps([to.e164, text, self.campaign_id, self.sender]).encode()).hexdigest()[:32]
+        content = hashlib.sha256(
+            json.dumps([to.e164, _compared(text), self.campaign_id, self.sender]).encode()
+        ).hexdigest()[:32]
         reference = own or f"{self.name}/{content}"
         digest, same = (hashlib.blake2b(each.encode(), digest_size=16).digest() for each in (reference, f"={content}"))
         if digest in seen:
@@ -162,7 +167,7 @@ class Campaign:
         text = row.values.get(TEXT, "")
         if is_error_value(text):
             raise MissingValueError
-        slip = None if self.is_literal else slip_in(text, self.people.columns)
+        slip = None if self.is_literal else slip_in(text, {*self.people.columns, *_USUAL_FIELDS})
         if slip:
             raise CampaignError(f"the text has {slip[0]}, which is not filled in a column `text`; --literal sends it")
         return text
@@ -191,3 +196,8 @@ class Campaign:
             size += length
         if messages:
             yield batch()
+
+
+def _compared(text: str) -> str:
+    """Return a text in the form in which two are the same to their reader."""
+    return " ".join(unicodedata.normalize("NFC", text).split())

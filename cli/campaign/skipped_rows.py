@@ -15,6 +15,7 @@ from cli.campaign.plan import Refused
 from cli.plain import visible
 
 _SHOWN = 20
+_HEADING = ("line", "number", "codes", "reason")
 
 
 class SkippedRows:
@@ -75,7 +76,7 @@ def skipped_rows(path: Path | None, people: Path | None = None) -> Iterator[Skip
         raise CampaignError(f"{path} can't be written: {error.strerror}") from None
     beside = Path(file.name)
     writer = csv.writer(file)
-    writer.writerow(["line", "number", "codes", "reason"])
+    writer.writerow(_HEADING)
     rows = SkippedRows(writer)
     is_whole = False
     try:
@@ -95,4 +96,13 @@ def _place(path: Path, people: Path | None) -> Path:
         raise CampaignError(f"{path} is the list itself; name another file for the refused rows")
     if place.exists() and not place.is_file():
         raise CampaignError(f"{path} is no ordinary file; name another one for the refused rows")
+    if place.exists() and not _is_ours(place):
+        raise CampaignError(f"{path} holds something else; name another file for the refused rows")
     return place
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a file is empty, or was written for refused rows, by this or an earlier version."""
+    with place.open("rb") as file:
+        begin = file.readline(100).strip()
+    return not begin or begin.startswith(",".join(_HEADING[:-1]).encode())

@@ -165,26 +165,38 @@ def test_the_list_itself_is_never_overwritten(tmp_path):
     assert people.read_text() == "to\n"
 
 
+YESTERDAYS = "line,number,codes\n7,,duplicate\n"
+
+
 def test_refusals_are_written_beside_and_renamed(tmp_path):
     path = tmp_path / "refused.csv"
-    path.write_text("of yesterday")
+    path.write_text(YESTERDAYS)
 
     def run(*rows, error=None):
         with suppress(KeyError), skipped_rows(path) as refused:
             for row in rows:
                 refused.note(row)
-            assert path.read_text() == "of yesterday"
+            assert path.read_text() == YESTERDAYS
             if error:
                 raise error
 
     run(error=KeyError())
-    assert path.read_text() == "of yesterday"
+    assert path.read_text() == YESTERDAYS
     run(Refused(2, "", ("missing_value",), "why"), error=KeyError())
     assert path.read_text().splitlines() == ["line,number,codes,reason", "2,,missing_value,why"]
-    path.write_text("of yesterday")
+    path.write_text(YESTERDAYS)
     run()
     assert path.read_text().splitlines() == ["line,number,codes,reason"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", ["to,name\n+14155550123,Ada\n", "notes", "\x89PNG"])
+def test_a_file_of_something_else_is_not_overwritten(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_text(content)
+    with pytest.raises(CampaignError, match="holds something else"), skipped_rows(path):
+        pytest.fail("it was opened")
+    assert path.read_text() == content
 
 
 @pytest.mark.parametrize("place", ["", "missing/refused.csv"])

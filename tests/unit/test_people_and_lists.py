@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.campaign.numbers import RecipientError, recipient
-from cli.campaign.people import CampaignError, People
+from cli.campaign.people import CampaignError, People, default_name
 from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.phone_numbers import PhoneNumber, readings
@@ -83,3 +83,24 @@ def test_the_signs_of_a_number_do_not_change_it(e164, signs, prefix):
     written = prefix + "".join(digit + sign for digit, sign in zip(e164[1:], signs, strict=False))
     assert recipient(written, "US") == PhoneNumber(e164)
     assert readings(written, "US") == [PhoneNumber(e164)]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("people.csv", "people"),
+        ("people (1).csv", "people"),
+        ("people(2).csv", "people"),
+        ("people - Copy.csv", "people"),
+        ("people - Copy (2).csv", "people"),
+        ("Copy of people.csv", "people"),
+        ("people - Kopie.csv", "people"),
+        ("people copy 2.csv", "people"),
+        ("people 2.csv", "people 2"),
+        ("Q1 (2026).csv", "Q1 (2026)"),
+        ("copyright.csv", "copyright"),
+        ("(1).csv", "(1)"),
+    ],
+)
+def test_a_copy_of_a_file_is_the_same_campaign(tmp_path, file, name):
+    assert default_name(tmp_path / file) == name

@@ -104,13 +104,18 @@ def _is_certainly_later(entry: Entry, instant: str) -> bool:
 def is_overruled(status: ConsentStatus, given_at: str | None, entries: Sequence[Entry]) -> bool:
     """Whether a consent from the API is an opt-in, and the recipient's own opt-out in force is not older.
 
-    `given_at` is when the recipient gave the consent; without it, an import may be older than the opt-out.
+    `given_at` is when the recipient gave the consent; without it, an import may be older than the opt-out. With it, an
+    opt-out that a caller recorded for a later time is not undone either.
     """
     if status is ConsentStatus.OPTED_OUT:
         return False
     for entry in reversed(entries):
         is_opt_out = entry.data.get("status") == ConsentStatus.OPTED_OUT
-        if entry.data.get("passedOver") or (is_opt_out and not is_recipients_own(entry)):
+        if entry.data.get("passedOver"):
+            continue
+        if is_opt_out and not is_recipients_own(entry):
+            if given_at is not None and given_at < (text_at(entry.data, "givenAt") or entry.timestamp):
+                return True
             continue
         # The recipient's own last decision, or an opt-in that was recorded after it.
         return is_opt_out and (given_at is None or given_at <= max(str(entry.data["instant"]), entry.timestamp))

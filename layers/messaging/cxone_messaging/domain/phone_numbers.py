@@ -40,6 +40,9 @@ _SIGNS_BETWEEN = re.compile(r"(?<=[0-9)])[\s.]+(?=[0-9(])")
 _FEWEST_IN_GROUPS = 10
 # A year and a running number, as orders and tickets have.
 _YEAR_AND_NUMBER = re.compile(r"^(?:19|20)[0-9]{2}[-/.][0-9]{3,}$")
+# A UUID, and a SHA-256, hold digits that mean nothing.
+_HASHES = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64})\b", re.IGNORECASE)
+_FULL_DIGITS = re.compile("(?<![0-9])[1-9][0-9]{10,14}(?![0-9])")
 # 00 in the place of the plus sign; shorter ones are numbers of tickets.
 _INTERNATIONAL = re.compile(r"(?<![0-9+])00[ ]?[1-9](?:[ ()./-]{0,2}[0-9]){9,13}(?![0-9])")
 # The digits of Brazil's mobile numbers, before and since they have a ninth digit after the area.
@@ -194,14 +197,19 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
     """Whether a text contains a phone number, as libphonenumber finds them; dates and ticket numbers are none.
 
     Found are a possible number after a plus sign or `00`, and a valid one of `country`. So are ten digits or more in
-    groups that are no date, and digits that begin with the country's calling code: numbers of films are not valid.
+    groups that are no date, and digits that begin with the country's calling code: numbers of films are not valid. So
+    is a valid number of any country, of eleven digits or more without a sign.
     """
     from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415
 
+    text = _HASHES.sub(" ", text)
     plain = _evenly_separated(plain_text(text)[0])
     if any(
         not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in PhoneNumberMatcher(plain, country, Leniency.VALID)
     ):
+        return True
+    # As they are too: `=14` may be mail's writing of a character, and the begin of a number in a URL.
+    if any(_is_number_in_full(each[0]) for written in (plain, text) for each in _FULL_DIGITS.finditer(written)):
         return True
     if any(_canonical("+" + _NO_DIGIT.sub("", each[0])[2:]) for each in _INTERNATIONAL.finditer(plain)):
         return True
@@ -223,6 +231,16 @@ def _evenly_separated(plain: str) -> str:
     """
     undated = _DATE.sub(";", without_dates(plain)).replace("_", " ")
     return _SIGNS_BETWEEN.sub(lambda signs: "." if "." in signs[0] else " ", undated)
+
+
+def _is_number_in_full(digits: str) -> bool:
+    """Whether digits are a valid number of a country that is no year's, as many are written without a plus sign."""
+    from phonenumbers import phonenumberutil  # noqa: PLC0415
+
+    try:
+        return phonenumberutil.is_valid_number(phonenumberutil.parse("+" + digits))
+    except phonenumberutil.NumberParseException:
+        return False
 
 
 def _meant(text: str, country: str) -> tuple[str, ...]:
