@@ -62,3 +62,15 @@ def test_a_repeat_in_one_request_is_named(monkeypatch, entry, duplicates):
     warned, refused = ([each["index"] for each in answer[name]] for name in ("warnings", "rejected"))
     assert (warned, refused) == ((entry["repeats"], []) if duplicates == "warn" else ([], entry["repeats"]))
     assert answer["accepted"] == len(messages) - len(refused)
+
+
+def test_a_batch_says_what_was_probably_meant_as_a_single_send_does(monkeypatch):
+    submitter = (world := World()).submitter()
+    monkeypatch.setattr(submit_bulk, "use_case", lambda: submitter)
+    body = json.dumps({"messages": [{"to": "2025550104"}, {"to": "+4407700900123"}], "text": "Hi"}).encode()
+    for _ in range(2):  # the stored answer says it too
+        request = HttpRequest("POST /messages/bulk", {}, {}, {"idempotency-key": "k"}, body, world.within(28))
+        first, second = (each["errors"][0]["message"] for each in submit_bulk.submit(request).body["rejected"])
+        assert first.endswith("write +2025550104 or +12025550104")
+        assert second.endswith("write +447700900123")
+    assert not any("2025550104" in str(world.ledger.read(each)) for each in world.ledger.subjects())

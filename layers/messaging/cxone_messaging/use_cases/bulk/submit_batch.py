@@ -111,7 +111,7 @@ class SubmitBatch:
             entries = self._begin(subject, messages, dict(sorted(rejected.items())), fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
-        rejected = _rejected(entries[0])
+        rejected = {index: self._explained(requests[index], errors) for index, errors in _rejected(entries[0]).items()}
         requests = [self._in_full(each) if index not in rejected else each for index, each in enumerate(requests)]
         duplicates = _duplicates(requests, rejected)
         accepted = len(messages) - len(rejected)
@@ -161,6 +161,11 @@ class SubmitBatch:
             if errors:
                 rejected[index] = errors
         return rejected
+
+    def _explained(self, request: SmsRequest, errors: Sequence[FieldError]) -> list[FieldError]:
+        """Return a message's broken rules with what they say of this request, which the ledger does not keep."""
+        said = {(each.code, each.field): each for each in check(request, self._rules).errors}
+        return [said.get((each.code, each.field), each) for each in errors]
 
     def _in_full(self, request: SmsRequest) -> SmsRequest:
         """Return an accepted request with its number in full, so that no later default makes it another number."""
