@@ -8,7 +8,9 @@ from cxone_messaging.platform import startup
 # isort: split
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Self
 
@@ -77,6 +79,9 @@ def _number(value: object) -> str:
     return _text(value)[:_NUMBER_LIMIT]
 
 
+_ERROR_FIELDS = frozenset(
+    {"errorcode", "errormessage", "errordescription", "errortext", "errors", "reason", "reasoncode"}
+)
 _EXACT = 2.0**53
 _NUMBER_LIMIT, _WORD_LIMIT, _ERROR_LIMIT = 256, 64, 4096
 _Anything = Annotated[object, Field(description="Any JSON value; whatever is no text is read as one.")]
@@ -112,6 +117,15 @@ class DeliveryBody(WireBody):
     to: _Number = ""
     timestamp: _Text = ""
     error: _TextOrNone = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_error(cls, body: object) -> object:
+        """Take what other suppliers' events name in other fields for the error, where there is none."""
+        if not isinstance(body, dict) or body.get("error") not in (None, "", {}, []):
+            return body
+        found = {name: value for name, value in body.items() if str(name).replace("_", "").lower() in _ERROR_FIELDS}
+        return {**body, "error": found} if found else body
 
     def to_domain(self, cxone_message_id: str) -> DeliveryEvent:
         """Return the event as a domain object."""
@@ -244,7 +258,7 @@ def events(request: HttpRequest) -> HttpResponse:
     """Receive one subscription event."""
     receive = use_case()
     receive.authenticate_body(request.headers, request.body)
-    event = request.parse(SubscriptionBody).to_domain()
+    event = replace(request.parse(SubscriptionBody).to_domain(), digest=sha256(request.body).hexdigest())
     if event.template_id:
         request.log_ids(templateId=event.template_id)
     return _answer(receive.record_subscription(event))

@@ -43,6 +43,8 @@ class Line:
         written = self.webhook.clock.now() - step.get("age", -step.get("ahead", 0))
         if "of_step" in step:
             told = self.posted[step["of_step"]]
+        elif "minute" in step:
+            told["timestamp"] = format_time(instant(written))[:16] + "Z"
         elif "epoch" in step:
             told["timestamp"] = int(self.webhook.clock.now() - step["epoch"])
         elif "age" in step or "ahead" in step:

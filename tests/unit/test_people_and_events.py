@@ -95,3 +95,10 @@ def test_any_signed_object_without_a_status_is_kept(monkeypatch, told):
     code, answer = webhook.post(EVENTS, body := json.dumps(told).encode(), headers=webhook.signed(body))
     assert (code, answer) == (200, {"status": "accepted"})
     assert len(webhook.ledger) > 0
+
+
+def test_two_events_that_differ_in_fields_that_are_not_read_are_two(webhook):
+    before = len(webhook.ledger)
+    for number in ("+14155550123", "+14155550124", "+14155550124"):
+        assert webhook.event({"event": "message.inbound", "data": {"sender": number, "content": "STOP"}})[0] == 200
+    assert len(webhook.ledger) == before + 2

@@ -104,18 +104,18 @@ def test_reading_takes_no_longer_for_an_endless_text(unit):
 
 class TestExtraWords:
     def test_they_opt_out_like_the_listed_ones(self):
-        extra = phrases(["Schluss", "pas intéressé", " ", "!!"])
-        for text in ("SCHLUSS!", "bitte schluss", "Pas  interesse", "schluss\nHans"):
+        extra = phrases(["Feierabend", "pas intéressé", " ", "!!"])
+        for text in ("FEIERABEND!", "bitte feierabend", "Pas  interesse", "feierabend\nHans"):
             assert keyword_in(text) is Keyword.OTHER or text == "Pas  interesse"
             assert keyword_in(text, extra) is Keyword.OPT_OUT
-        assert keyword_in("am Schluss der Bestellung", extra) is Keyword.OTHER
+        assert keyword_in("am Feierabend der Bestellung", extra) is Keyword.OTHER
 
     def test_they_do_not_take_opting_in_or_help_away(self):
         extra = phrases(["START", "unstop", "help", "Info"])
         assert keyword_in("start", extra) is Keyword.OPT_IN
         assert keyword_in("help", extra) is Keyword.HELP
 
-    @pytest.mark.parametrize("value", ["SCHLUSS", "a,b", "pas interesse, fertig", "ВСЁ,退", "x" * 32])
+    @pytest.mark.parametrize("value", ["FEIERABEND", "a,b", "pas interesse, fertig", "ВСЁ,退", "x" * 32])
     def test_the_template_and_the_function_take_words(self, value):
         assert takes(value)
         assert settings(value).extra_opt_out_words == value

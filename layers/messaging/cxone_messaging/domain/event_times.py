@@ -26,6 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"([0-9]{1,20})(\.[0-9]{1,20})?")
 # Epoch times of this century have these many digits in seconds, milliseconds, microseconds and nanoseconds.
 _UNITS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19: 10**9}
+_SECOND = re.compile("[Tt ][0-9]{2}:?[0-9]{2}:?[0-9]{2}")
 _ZONE = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$", re.IGNORECASE)
 
 
@@ -34,12 +35,14 @@ class EventTime:
     """When an event happened: `instant`, its own time or that of its receipt.
 
     `written` is its own time if that was readable, in this project's form. `is_certain` means that the instant is its
-    own time, has a zone, and lies neither `SKEW` ahead of its receipt nor `BEHIND` it.
+    own time, has a zone, and lies neither `SKEW` ahead of its receipt nor `BEHIND` it. `is_precise` means that it also
+    names a second, so that it can distinguish two events.
     """
 
     instant: str
     written: str | None
     is_certain: bool
+    is_precise: bool = False
 
 
 def event_time(
@@ -57,10 +60,12 @@ def event_time(
     earliest = _EARLIEST if behind is None else received_at - behind
     is_plausible = earliest <= happened_at <= received_at + ahead
     has_zone = _NUMBER.fullmatch(text or "") is not None or _ZONE.search(text or "") is not None
+    is_certain = is_plausible and has_zone and received_at - BEHIND <= happened_at <= received_at + SKEW
     return EventTime(
         format_time(happened_at if is_plausible else received_at),
         format_time(happened_at),
-        is_certain=is_plausible and has_zone and received_at - BEHIND <= happened_at <= received_at + SKEW,
+        is_certain=is_certain,
+        is_precise=is_certain and (_NUMBER.fullmatch(text or "") or _SECOND.search(text or "")) is not None,
     )
 
 

@@ -37,14 +37,20 @@ _BEGINNINGS = frozenset(data.BEGINNINGS.split())
 _DENIALS = frozenset(data.DENIALS.split())
 _LINK_WORDS = frozenset(data.LINKS.split())
 _ORDERS = frozenset(data.ORDERS.split())
+_PLACES = frozenset(data.PLACES.split())
 # They stand for an opt-out word of either kind; no word has these characters.
 _STOP, _END = "!", "?"
 
 _TEXT_LIMIT = 2000
 # "STOP Jane Doe"
-_SIGNED = r"\W*(?:STOP|UNSUBSCRIBE)\s+(?!By |The |At |In |On |Off |Over |Sign)(?:[A-Z][a-z'\u2019-]{0,20}\.?\s*){1,3}"
+_SIGNED = (
+    r"\W*(?:STOP|UNSUBSCRIBE)\s+(?!By |The |At |In |On |Off |Over |Sign|START)"
+    r"(?:[A-Z][A-Za-z'\u2019-]{0,20}\.?\s*){1,3}"
+)
 # The most words between a denial and what it denies.
 _LINKS = 5
+_SHORTEST_SENTENCE = 2
+_WILL = frozenset({"i", "will"})
 _UNSUBSCRIBE, _SHORTEST_MISSPELLING, _SLIPS = "unsubscribe", 7, 2
 
 # Patterns are texts, compiled at their first use: few events are replies.
@@ -78,6 +84,12 @@ _REQUEST = "|".join(
         rf"(?:take|get|remove|delete) (?:me|my number|this number) {_FROM_A_LIST}",
         r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|msg|contact|sms|spam|bother) (?:me|us|this|my)",
         r"(?:no more|no mas|keine weiteren) (?:texts?|txts|messages?|sms|mensajes|nachrichten)",
+        r"nicht mehr (?:an)?(?:schreiben|kontaktieren)|losche?n? (?:sie )?(?:bitte )?meine (?:nummer|daten)",
+        r"ne (?:veux|souhaite|desire) plus recevoir (?:de |des |vos |ces |aucun )?(?:messages?|sms|textos?|pub)",
+        r"(?:quit|borr|elimin|saqu)[a-z]* (?:mi numero|(?:me )?de (?:la|su|tu|esta) lista)",
+        r"dej[a-z]+ de (?:molestar|escribir|enviar|mandar)[a-z]*",
+        r"nao (?:quero|desejo) (?:mais )?receber|pare[m]? de (?:me )?(?:mandar|enviar)|tire[m]? (?:me )?da lista",
+        r"non (?:inviate|mandate|scrivete|inviarmi|mandarmi|scrivermi)[a-z]*|disiscriv[a-z]+",
         r"(?:desabonn|desinscri)[a-z]+|(?:darme|darse|denme|dame) de baja|abbestellen|abmelden)\b",
     )
 )
@@ -140,6 +152,8 @@ def _asks_to_stop(own: str, whole: Sequence[str], reading: "_Reading") -> bool:
                 return True
             if about_order:
                 continue
+            if not line[line.find(sentence) + len(sentence) :].startswith("?") and reading.asks_at_the_end(words):
+                return True
             if any(reading.is_request(_spelt_out(clause), plain_only=True) for clause in re.split(_CLAUSES, sentence)):
                 return True
     return False
@@ -172,6 +186,15 @@ class _Reading:
         before = marked[: after - 1]
         return after < len(marked) and marked[after] in _BEGINNINGS and _NEUTRAL.issuperset(before)
 
+    def asks_at_the_end(self, words: Sequence[str]) -> bool:
+        """Whether a plain word ends a sentence, and is neither denied nor a place: "I moved away please stop"."""
+        marked = self._marked(words)
+        if len(marked) < _SHORTEST_SENTENCE or words[-1] not in {"stop", _UNSUBSCRIBE} or marked[-2] in _PLACES:
+            return False
+        before = marked[-1 - _LINKS : -1]
+        denied = next((word in _DENIALS for word in reversed(before) if word not in _LINK_WORDS), False)
+        return not denied and not _WILL.issubset(before) and "to" not in marked[-2:-1]
+
     def _marked(self, words: Sequence[str]) -> list[str]:
         """Return words with a mark in place of each listed word or phrase."""
         marked: list[str] = []
@@ -188,7 +211,8 @@ class _Reading:
             for phrase, mark in listed.get(word, ()):
                 if tuple(words[at : at + len(phrase)]) == phrase:
                     return len(phrase), mark
-        is_joined = word.startswith("stop") and word[4:] in _NEUTRAL
+        is_joined = word.startswith("stop") and (word[4:] in _NEUTRAL or word[4:].isdecimal())
+        is_joined = is_joined or (word.endswith("stop") and word[:-4] in _COURTESIES) or not word.replace("stop", "")
         return 1, _STOP if is_joined or _is_misspelt(word) else ""
 
 

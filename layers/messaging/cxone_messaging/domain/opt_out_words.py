@@ -158,6 +158,88 @@ PLAIN = {
     "توقف": _OTHERS,
     "إيقاف": _OTHERS,
     "הסר": _OTHERS,
+    "take my number off": _REPORTED,
+    "get my number off": _REPORTED,
+    "take this number off": _REPORTED,
+    "not interested remove": _REPORTED,
+    "dont want to receive": _REPORTED,
+    "do not want to receive": _REPORTED,
+    "dont wish to receive": _REPORTED,
+    "do not wish to receive": _REPORTED,
+    "no longer wish to receive": _REPORTED,
+    "no longer want to receive": _REPORTED,
+    "ne plus me contacter": _FRENCH,
+    "ne me contactez plus": _FRENCH,
+    "laissez moi tranquille": _FRENCH,
+    "laisse moi tranquille": _FRENCH,
+    "hort auf": _GERMAN,
+    "schluss": _GERMAN,
+    "nicht mehr schreiben": _GERMAN,
+    "schreiben sie mir nicht mehr": _GERMAN,
+    "lasst mich in ruhe": _GERMAN,
+    "lass mich in ruhe": _GERMAN,
+    "lassen sie mich in ruhe": _GERMAN,
+    "loschen sie meine nummer": _GERMAN,
+    "meine nummer loschen": _GERMAN,
+    "no molestar": _SPANISH,
+    "no molesten": _SPANISH,
+    "no moleste": _SPANISH,
+    "borrar mi numero": _SPANISH,
+    "borren mi numero": _SPANISH,
+    "borre mi numero": _SPANISH,
+    "eliminar mi numero": _SPANISH,
+    "quitame": _SPANISH,
+    "quitenme": _SPANISH,
+    "quiteme": _SPANISH,
+    "remover": _OTHERS,
+    "chega": _OTHERS,
+    "quero sair": _OTHERS,
+    "sair da lista": _OTHERS,
+    "cancelar inscricao": _OTHERS,
+    "nao quero": _OTHERS,
+    "nao enviar": _OTHERS,
+    "nao envie": _OTHERS,
+    "nao enviem": _OTHERS,
+    "nao mande": _OTHERS,
+    "nao mandem": _OTHERS,
+    "nao me mande": _OTHERS,
+    "nao me mandem": _OTHERS,
+    "nao me envie": _OTHERS,
+    "nao me enviem": _OTHERS,
+    "pare de": _OTHERS,
+    "parem de": _OTHERS,
+    "me tire": _OTHERS,
+    "me tirem": _OTHERS,
+    "disiscrivi": _OTHERS,
+    "smettetela": _OTHERS,
+    "smettila": _OTHERS,
+    "smettete": _OTHERS,
+    "non scrivetemi": _OTHERS,
+    "non scrivermi": _OTHERS,
+    "non inviatemi": _OTHERS,
+    "stoppa": _OTHERS,
+    "avsluta": _OTHERS,
+    "sluta": _OTHERS,
+    "rezygnuję": _OTHERS,
+    "nie pisz": _OTHERS,
+    "не пишите": _OTHERS,
+    "не пишите мне": _OTHERS,
+    "取消订阅": _OTHERS,
+    "取消訂閱": _OTHERS,
+    "拒收": _OTHERS,
+    "停止してください": _OTHERS,
+    "配信停止してください": _OTHERS,
+    "やめて": _OTHERS,
+    "やめてください": _OTHERS,
+    "解除": _OTHERS,
+    "그만": _OTHERS,
+    "रोकें": _OTHERS,
+    "बंद करो": _OTHERS,
+    "हटाओ": _OTHERS,
+    "berhenti": _OTHERS,
+    "hủy": _OTHERS,
+    "διακοπή": _OTHERS,
+    "lopeta": _OTHERS,
 }
 
 # Also the words of an appointment or an order: only `COURTESIES` may surround them, or a word of `MESSAGES` is among
@@ -238,6 +320,8 @@ OF_MESSAGES = """
     immediatement recevoir envoyer envoyez envoi men menvoyer menvoyez repondez au se sur mas quiero deseo recibir
     enviar enviarme envien mandar mandarme escribirme ya ahora responda responde envie un una sie ich mich mir
     mochte will wollen sofort jetzt alle mehr diese keine die der das von zu senden schicken mit aus um sich
+    is are was has had mandar mande mandem enviar envie receber mais mensagem mensagens minha meu piu messaggi
+    messaggio grazie obrigado auf schreiben
 """
 # What a request about messages names.
 MESSAGES = """
@@ -255,7 +339,14 @@ PLURALS = """
 """
 # After an opt-out word, these begin a sentence of their own ("Stop who is this").
 BEGINNINGS = """
-    i u im ive id ill who whos we were you youre not no never dont wrong sorry because bc nobody
+    i u im ive id ill who whos we were you youre not no never dont wrong sorry because bc nobody this thats its hes
+    shes he she my today tonight
+"""
+# In front of it, "stop" is a place or a thing ("the next stop").
+PLACES = """
+    a an the my your our one first second next last nearest only bus train tram metro subway truck rest pit full short
+    tour every any which what that another each no non door emergency final gas photo whistle quick coffee lunch food
+    bathroom not
 """
 # "Don't stop", "if I stop", "why did you stop": what follows is no request, if only `LINKS` are between.
 DENIALS = """
@@ -276,6 +367,7 @@ ORDERS = """
 REFUSAL_CODES = {
     "21610": "Twilio, error 21610",
     "40300": "Telnyx, error 40300",
+    "4770": "Bandwidth, error 4770",
     "4775": "Bandwidth, error 4775",
 }
 

@@ -59,7 +59,10 @@ _STOPPED = (
 )
 _REFUSAL = "|".join(
     (
-        rf"^(?:{_FIELD} ){{0,4}}(?:opt(?:ed)? ?out(?: true| yes| 1| list| (?:by )?{_PERSON})?|dnd|dnc)$",
+        rf"^(?:{_FIELD} ){{0,4}}(?:opt(?:ed)? ?out(?: true| yes| 1| list| (?:by )?{_PERSON})?|dnd|dnc|do not disturb)$",
+        # Of Bandwidth ("destination-rejected-opt-out"), Infobip ("REJECTED_BLACKLISTED_RECIPIENT") and India's DND.
+        rf"rejected opt ?out|{_WHO} opt ?out list|blacklisted (?:by (?:the )?)?{_WHO}|^blacklisted$",
+        rf"dnd (?:registered|list)|do not disturb (?:list|registry|registered)|{_WHO} (?:is )?(?:on|in) dnd",
         # What AWS ("Phone number is opted out"), Sinch ("opted out subscriber") and most others say.
         rf"\b(?:opted ?out\b{_NO_FACT}|opt ?out (?:status )?(?:is )?(?:true|yes)",
         # Of Twilio ("Attempt to send to unsubscribed recipient") and Infobip.

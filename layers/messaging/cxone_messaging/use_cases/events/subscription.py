@@ -7,7 +7,7 @@ from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
-from cxone_messaging.domain.event_names import REPLY_EVENT, TEMPLATE_EVENTS, reply_events
+from cxone_messaging.domain.event_names import REPLY_EVENT, TEMPLATE_EVENTS, names_opt_out, reply_events
 from cxone_messaging.domain.event_times import BEHIND, COPIES, SKEW, EventTime, event_time
 from cxone_messaging.domain.keywords import Keyword, Phrases, keyword_in
 from cxone_messaging.domain.phone_numbers import (
@@ -30,7 +30,7 @@ _NO_IDS = frozenset({"", "null", "none", "nil", "undefined", "nan", "false", "n/
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEvent:
-    """One event as received; its name, `event`, decides which fields it has."""
+    """One event as received; its name, `event`, decides which fields it has. `digest` is the hash of its whole body."""
 
     event: str
     id: str | None = None
@@ -39,6 +39,7 @@ class SubscriptionEvent:
     sender: str | None = None
     recipient: str | None = None
     text: str | None = None
+    digest: str = ""
 
 
 class RecordEvent:
@@ -69,6 +70,10 @@ class RecordEvent:
         An event with an unknown name, or without the fields that its name requires, is kept for a person to review.
         """
         fields = [event.event, event.id, event.timestamp, event.template_id, event.sender, event.recipient, event.text]
+        is_of_template = event.event in TEMPLATE_EVENTS and event.template_id
+        if not is_of_template and not (event.sender and event.text):
+            # What distinguishes two such events may be in a field that is not read.
+            fields.append(event.digest)
         event_id = self._pseudonyms.event_id(fields)
         if event.event in TEMPLATE_EVENTS and event.template_id:
             data = self._data(event, event_id)
@@ -80,14 +85,14 @@ class RecordEvent:
 
     def _record_reply(self, event: SubscriptionEvent, event_id: str) -> Recorded:
         data = self._data(event, event_id)
-        keyword = keyword_in(event.text or "", self._extra_words)
+        keyword = self._keyword(event)
         data |= {"keyword": keyword.value, "textHash": self._pseudonyms.text_hash(event.text or "")}
         numbers = readings(event.sender or "", country_of(event.recipient, self._country))
         if not numbers:
             return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, Attention.REVIEW)
         time = self._time(event)
         if keyword is Keyword.OPT_OUT:
-            is_known = _identifies(event.id or "") or time.is_certain
+            is_known = _identifies(event.id or "") or time.is_precise
             consent = ConsentFromEvent(
                 ConsentStatus.OPTED_OUT,
                 REPLY_EVENT,
@@ -110,7 +115,12 @@ class RecordEvent:
         return self._append(subjects.inbound(event_id), EntryType.INBOUND, data, why)
 
     def _is_opt_out(self, event: SubscriptionEvent) -> bool:
-        return bool(event.sender) and keyword_in(event.text or "", self._extra_words) is Keyword.OPT_OUT
+        return bool(event.sender) and event.event not in TEMPLATE_EVENTS and self._keyword(event) is Keyword.OPT_OUT
+
+    def _keyword(self, event: SubscriptionEvent) -> Keyword:
+        if not (event.text or "").strip() and names_opt_out(event.event):
+            return Keyword.OPT_OUT
+        return keyword_in(event.text or "", self._extra_words)
 
     def _certain(self, sender: str) -> PhoneNumber | None:
         """Return the sender's number if it is written as requests must write it, else None."""
@@ -142,7 +152,7 @@ class RecordEvent:
 
 def _identifies(id_: str) -> bool:
     """Whether an id distinguishes events: zeros, the nil UUID and the words for nothing stand where there is none."""
-    return id_.strip(" \t\r\n0-{}").casefold() not in _NO_IDS
+    return id_.strip(" \t\r\n0-{}[]\"'").casefold() not in _NO_IDS
 
 
 def _answer(*, is_new: bool) -> Recorded:
