@@ -65,9 +65,13 @@ def _text_or_none(value: object) -> str | None:
 
 def _words(value: object) -> str | None:
     """Return the words of a reply: a text, or each text in a list or an object on a line of its own."""
+    return _words_in(value, 0)
+
+
+def _words_in(value: object, depth: int) -> str | None:
     if isinstance(value, list | dict):
-        values = value.values() if isinstance(value, dict) else value
-        return "\n".join(filter(None, map(_words, values)))
+        values = (value.values() if isinstance(value, dict) else value) if depth < _DEPTH else ()
+        return "\n".join(filter(None, (_words_in(each, depth + 1) for each in values)))
     return _text_or_none(value)
 
 
@@ -82,7 +86,7 @@ def _number(value: object) -> str:
 _ERROR_FIELDS = frozenset(
     {"errorcode", "errormessage", "errordescription", "errortext", "errors", "reason", "reasoncode"}
 )
-_EXACT = 2.0**53
+_EXACT, _DEPTH = 2.0**53, 20
 _NUMBER_LIMIT, _WORD_LIMIT, _ERROR_LIMIT = 256, 64, 4096
 _Anything = Annotated[object, Field(description="Any JSON value; whatever is no text is read as one.")]
 _Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=_Anything)]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from cxone_messaging.domain.entries import Value, text_at
+from cxone_messaging.domain.event_times import readable_time
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 
 DELIVERED_WORD = "delivered"
 FAILED_WORDS = frozenset({"undelivered", "failed", "expired", "rejected"})
@@ -65,10 +67,13 @@ class DeliveryEvent:
     def identity(self) -> str:
         """An id that two deliveries of the same event share, and two different events do not.
 
-        The recipient's number is left out. It is the same for all of a message's events, and must not be hashed without
-        the pepper.
+        It is a hash without the pepper, so it holds no number: whoever knows all but a few digits could find them. The
+        recipient is left out, and texts are masked; a time in digits counts as the instant that it means.
         """
-        fields = [self.cxone_message_id, self.status, self.timestamp, self.error]
+        error = None if self.error is None else mask_numbers_in(self.error)
+        has_number = mask_numbers_in(self.timestamp) != self.timestamp
+        time = readable_time(self.timestamp) if has_number else self.timestamp
+        fields = [self.cxone_message_id, mask_numbers_in(self.status), time, error]
         return sha256(json.dumps(fields).encode()).hexdigest()
 
 

@@ -22,6 +22,9 @@ COPIES = timedelta(minutes=1)
 # Earlier times are zero dates, such as the years 1, 1900, 1970 and 2001, or those of a clock that was never set.
 _EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 
+# Ten digits of a later time are rather a phone number of America.
+_LATEST = datetime(2033, 1, 1, tzinfo=UTC)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"([0-9]{1,20})(\.[0-9]{1,20})?")
 # Epoch times of this century have these many digits in seconds, milliseconds, microseconds and nanoseconds.
@@ -61,12 +64,20 @@ def event_time(
     is_plausible = earliest <= happened_at <= received_at + ahead
     has_zone = _NUMBER.fullmatch(text or "") is not None or _ZONE.search(text or "") is not None
     is_certain = is_plausible and has_zone and received_at - BEHIND <= happened_at <= received_at + SKEW
+    # A number that is no plausible time may be anything, such as a phone number, which is not kept.
+    is_time = is_plausible or not _NUMBER.fullmatch(text or "")
     return EventTime(
         format_time(happened_at if is_plausible else received_at),
-        format_time(happened_at),
+        format_time(happened_at) if is_time else None,
         is_certain=is_certain,
         is_precise=is_certain and (_NUMBER.fullmatch(text or "") or _SECOND.search(text or "")) is not None,
     )
+
+
+def readable_time(text: str) -> str | None:
+    """Return the instant that a text means, in this project's form, or None for what no event can be dated."""
+    found = _instant(text)
+    return format_time(found) if found and _EARLIEST <= found < _LATEST else None
 
 
 def _instant(text: str) -> datetime | None:

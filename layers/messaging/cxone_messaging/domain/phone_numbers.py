@@ -31,6 +31,7 @@ _PATTERN = re.compile(r"\+?[1-9][0-9]{1,14}")
 _SHOWN_DIGITS = 4
 # A number as people write it: a plus sign, perhaps, and digits with no letter between them.
 _WRITTEN = re.compile(r"(\+[^A-Za-z0-9+]*)?([0-9][^A-Za-z+]*)")
+_FRACTION = re.compile(r"(?<=[0-9]{6})\.0+\s*$")
 _NO_DIGIT = re.compile("[^0-9]")
 # Longer texts are not numbers.
 _MOST_CHARACTERS = 256
@@ -140,7 +141,8 @@ def readings(text: str, country: str = DEFAULT_COUNTRY) -> list[PhoneNumber]:
     Blanks, brackets, invisible marks, digits of other scripts, `tel:`, and `00` in the place of the plus sign are
     read. Without a plus sign, the number of `country` comes first, then the international one.
     """
-    found = _WRITTEN.search(plain_text(text[:_MOST_CHARACTERS])[0])
+    # A number that a program took for a fraction: 14155550123.0
+    found = _WRITTEN.search(_FRACTION.sub("", plain_text(text[:_MOST_CHARACTERS])[0]))
     if not found:
         return []
     digits = _NO_DIGIT.sub("", found[2])
@@ -245,7 +247,8 @@ def _is_number_in_full(digits: str) -> bool:
 
 def _meant(text: str, country: str) -> tuple[str, ...]:
     """Return what a text that is no number of a request probably means; nothing if it may hold several numbers."""
-    if re.search("[,;/|]", text):
+    plain = plain_text(text[:_MOST_CHARACTERS])[0].lower().strip().removeprefix("tel:")
+    if re.search("[a-z,;/|\n]", plain) or len(text) > _MOST_CHARACTERS:
         return ()
     return tuple(each.e164 for each in believable(text, readings(text, country), country))
 

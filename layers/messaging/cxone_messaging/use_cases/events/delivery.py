@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
@@ -34,10 +34,14 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The answer to an event, and its subject's entries: all of them, or both ends of a very long chain."""
+    """The answer to an event, and its subject's entries: all of them, or both ends of a very long chain.
+
+    `is_proved` means that CXone's signature proves the event for this subject.
+    """
 
     recorded: Recorded
     entries: list[Entry]
+    is_proved: bool = False
 
 
 class RecordDelivery:
@@ -67,7 +71,8 @@ class RecordDelivery:
         """
         named = cache(recipient_hash)
         if message_id is None:
-            return self._record_by_id(event.cxone_message_id, self._data(event, signed=True), named())
+            kept = self._record_by_id(event.cxone_message_id, self._data(event, signed=True), named())
+            return replace(kept, is_proved=True)
         subject = subjects.message(message_id)
         known = self._trail.journal.read_for_event(subject)
         proved = signed and is_proved(known, event.cxone_message_id, named)
@@ -81,7 +86,7 @@ class RecordDelivery:
         if any(each.data.get("eventId") == event.identity and CXONE_MESSAGE_KEY in each.index for each in entries):
             # This event is the first with CXone's id for this message: events without our own id may wait for it.
             entries = self._trail.join_early_receipts(subject, event.cxone_message_id, entries)
-        return Recording(Recorded.of(appended), entries)
+        return Recording(Recorded.of(appended), entries, is_proved=proved)
 
     def id_of(self, message_id: str) -> str | None:
         """Return the id that a message's sender got from CXone, or None. Raises `StorageError`."""

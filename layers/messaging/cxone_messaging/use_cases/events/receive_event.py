@@ -1,6 +1,5 @@
 """Accept only events that CXone signed, and record them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -91,15 +90,15 @@ class ReceiveEvent:
     def cxone_id(self, value: object, proof: Proof) -> str:
         """Return an event's CXone id in the form that is stored.
 
-        An event at a message's URL needs no id: without one that can be stored, it has the message's own, or a hash of
-        what is in its place. Raises `malformed_request` for any other event, and `StorageError`.
+        An event at a message's URL needs no id: without one that can be stored, it has the message's own, or one made
+        of the message's. Raises `malformed_request` for any other event, and `StorageError`.
         """
         id_ = cxone_id(value)
         if id_ is not None:
             return id_
         if proof.message_id:
             own = self._record_delivery.id_of(proof.message_id)
-            return own or "sha256:" + sha256(json.dumps(value).encode()).hexdigest()
+            return own or "none:" + proof.message_id
         fault = FieldError(
             Code.MALFORMED_REQUEST, "messageId", "an id is a whole number or 1 to 128 characters of ASCII"
         )
@@ -195,12 +194,12 @@ class ReceiveEvent:
 
 
 def _id_of_refusal(event: DeliveryEvent, proof: Proof, recording: Recording) -> str:
-    """Return a refusal's id: the event's own only if its body is signed.
+    """Return a refusal's id: the event's own only if its body is signed, and certainly of this message.
 
     The holder of a callback URL can use no id that a signed refusal needs. It can make only one consent entry more than
     delivery entries: all refusals of the message that have no entry share one id.
     """
-    if proof.body_is_signed:
+    if recording.is_proved:
         return event.identity
     has_entry = any(entry.data.get("eventId") == event.identity for entry in recording.entries)
     named = f"refusal {event.identity} at a URL" if has_entry else f"refusals of {proof.message_id}"
