@@ -50,6 +50,7 @@ class Import:
     writing: int
     given_age: int | None = None
     overrides: bool = False
+    evidence: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ STEPS = st.one_of(
     st.builds(Reply, st.just("START"), st.just(0), st.sampled_from([0, 0, 60, 900, -299]), st.booleans()),
     st.builds(Reply, st.just("START"), WRITINGS, AGES, st.booleans()),
     st.builds(Reply, st.just("STOP"), WRITINGS, AGES, id=st.sampled_from(["", 0, "r-1", "null", 4.5])),
-    st.builds(Import, st.just(IN), WRITINGS, st.sampled_from([None, None, 0, 60, 3600]), st.booleans()),
+    st.builds(
+        Import, st.just(IN), WRITINGS, st.sampled_from([None, None, 0, 60, 3600]), st.booleans(), st.integers(1, 3)
+    ),
     st.builds(Import, st.just(OUT), WRITINGS),
     st.builds(Send, WRITINGS),
     st.just(Send(0)),
@@ -89,8 +92,8 @@ class History:
         )
         self._sent = 0
         # The recipient's own opt-out that nothing has undone, and the caller's: as of when each counts.
-        self.own, self.callers = None, None
-        self.opt_ins, self.seen = [], []
+        self.own, self.callers, self.has_callers = None, None, False
+        self.opt_ins, self.seen, self.used, self.overrides = [], [], set(), set()
 
     @property
     def now(self):
@@ -129,6 +132,7 @@ class History:
         if step.text.lower().startswith("stop") and not is_copy:
             if written is None or not any(at > written + SKEW for at in self.opt_ins):
                 self.own = received if written is None else written
+                self.used |= self.overrides
         elif step.text == "START" and not is_copy and written is not None:
             is_later = self.own is None or written > self.own
             if is_later and (self.callers is None or written > self.callers - 5):
@@ -142,25 +146,29 @@ class History:
             "import",
             None,
             None if given_at is None else format_time(instant(given_at)),
-            "https://example.com/1" if step.overrides else None,
+            f"https://example.com/{step.evidence}" if step.overrides else None,
             overrides_reply=step.overrides and step.status is IN,
         )
         try:
             number = typed_number(str(self.writings[step.writing % len(self.writings)]), self.country)
         except InvalidPhoneNumberError:
             return
-        may_opt_in = self.own is None or step.overrides or (given_at is not None and given_at > self.own)
+        is_late = given_at is not None and given_at > (self.own or 0)
+        is_new = given_at is None and step.evidence not in self.used
+        may_opt_in = self.own is None or is_late or (step.overrides and is_new)
         try:
             self.webhook.manage.record(number, consent)
         except MessagingError:
             # Another form of the line may still be opted out, where one of them was opted in again.
             # And an older `givenAt` does not undo a caller's opt-out.
-            assert self.callers is not None or any(told["text"].lower().startswith("stop") for told in self.seen)
+            assert self.has_callers or any(told["text"].lower().startswith("stop") for told in self.seen)
             return
         if step.status is OUT:
-            self.callers = self.now
-        elif may_opt_in:
-            self.own = self.callers = None
+            self.callers, self.has_callers = self.now, True
+        else:
+            self.overrides |= {step.evidence} if step.overrides else set()
+            if may_opt_in:
+                self.own = self.callers = None
 
     def _send(self, step):
         self._sent += 1

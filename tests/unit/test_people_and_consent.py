@@ -55,7 +55,7 @@ class Line:
 
     def _api(self, step):
         given_at = format_time(instant(self.webhook.clock.now() - step["given_age"])) if "given_age" in step else None
-        evidence = EVIDENCE if "overrides" in step and "evidence" not in step else None
+        evidence = step.get("evidence", f"{EVIDENCE}/{next(self._ids)}") if "overrides" in step else None
         given = {"status": step["api"], "source": "import", "givenAt": given_at, "evidence": evidence}
         body = ConsentBody.model_validate(given | {"overrides": step.get("overrides")})
         errors = [each.code for each in consents_api._faults(body, given_at)]

@@ -122,6 +122,21 @@ def is_overruled(status: ConsentStatus, given_at: str | None, entries: Sequence[
     return False
 
 
+def is_override_spent(given_at: str | None, evidence: str | None, entries: Sequence[Entry]) -> bool:
+    """Whether an override is of an earlier opt-out than the recipient's newest one.
+
+    It is if its `given_at` is not later, or if its evidence stood for an earlier opt-in already.
+    """
+    own = [entry for entry in entries if is_recipients_own(entry) and not entry.data.get("passedOver")]
+    newest = next((entry for entry in reversed(own) if entry.data.get("status") == ConsentStatus.OPTED_OUT), None)
+    if newest is None:
+        return False
+    if given_at is not None and given_at <= min(str(newest.data["instant"]), newest.timestamp):
+        return True
+    earlier = (entry for entry in entries if entry.sequence < newest.sequence and "overrides" in entry.data)
+    return any(entry.data.get("evidence") == evidence for entry in earlier)
+
+
 def is_recipients_own(entry: Entry) -> bool:
     """Whether an entry is a recipient's own decision: a reply, or a carrier's refusal for one."""
     return "eventId" in entry.data

@@ -80,17 +80,8 @@ _REQUEST = "|".join(
     (
         rf"\b(?:(?:stop|quit|cease) {_WHOSE}?(?:{_ACTS})",
         rf"(?:stop|quit|cease|end|cancel|discontinue) (?:please )?(?:{_WHOSE}{{0,3}}|{_WHOSE}{{1,3}}\w+ ){_TEXTS}",
-        r"unsubscribe|opt (?:me )?out(?! of| from)",
         rf"(?:take|get|remove|delete) (?:me|my number|this number) {_FROM_A_LIST}",
-        r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|msg|contact|sms|spam|bother) (?:me|us|this|my)",
-        r"(?:no more|no mas|keine weiteren) (?:texts?|txts|messages?|sms|mensajes|nachrichten)",
-        r"nicht mehr (?:an)?(?:schreiben|kontaktieren)|losche?n? (?:sie )?(?:bitte )?meine (?:nummer|daten)",
-        r"ne (?:veux|souhaite|desire) plus recevoir (?:de |des |vos |ces |aucun )?(?:messages?|sms|textos?|pub)",
-        r"(?:quit|borr|elimin|saqu)[a-z]* (?:mi numero|(?:me )?de (?:la|su|tu|esta) lista)",
-        r"dej[a-z]+ de (?:molestar|escribir|enviar|mandar)[a-z]*",
-        r"nao (?:quero|desejo) (?:mais )?receber|pare[m]? de (?:me )?(?:mandar|enviar)|tire[m]? (?:me )?da lista",
-        r"non (?:inviate|mandate|scrivete|inviarmi|mandarmi|scrivermi)[a-z]*|disiscriv[a-z]+",
-        r"(?:desabonn|desinscri)[a-z]+|(?:darme|darse|denme|dame) de baja|abbestellen|abmelden)\b",
+        rf"{'|'.join(data.REQUESTS)})\b",
     )
 )
 # These ask for it, though they deny.

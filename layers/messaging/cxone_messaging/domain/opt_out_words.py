@@ -158,6 +158,26 @@ PLAIN = {
     "توقف": _OTHERS,
     "إيقاف": _OTHERS,
     "הסר": _OTHERS,
+    "stahp": _REPORTED,
+    "enough already": _REPORTED,
+    "afmeld": _OTHERS,
+    "avslutt": _OTHERS,
+    "fichez moi la paix": _OTHERS,
+    "прекратите": _OTHERS,
+    "хватит": _OTHERS,
+    "отпишите меня": _OTHERS,
+    "стоп пожалуйста": _OTHERS,
+    "не пишите мне больше": _OTHERS,
+    "停": _OTHERS,
+    "请不要再给我发短信了": _OTHERS,
+    "もう送らないでください": _OTHERS,
+    "중지": _OTHERS,
+    "dừng": _OTHERS,
+    "توقف رجاء": _OTHERS,
+    "رجاء توقف": _OTHERS,
+    "لا ترسلوا لي رسائل بعد الآن": _OTHERS,
+    "להסיר": _OTHERS,
+    "stop aub": _OTHERS,
     "take my number off": _REPORTED,
     "get my number off": _REPORTED,
     "take this number off": _REPORTED,
@@ -300,6 +320,31 @@ OF_ORDERS_TOO = {
     "الغاء": _OTHERS,
 }
 
+# Patterns of requests that count wherever they stand in a sentence, unless they are denied.
+REQUESTS = (
+    r"unsubscribe|opt (?:me )?out(?! of| from)|un subscribe (?:me|please)|remove me|leave (?:me|us) alone|no texting",
+    r"(?:do not|dont|never) (?:ever )?(?:text|txt|message|msg|contact|sms|spam|bother) (?:me|us|this|my|him|her|them)",
+    r"(?:no more|no mas|keine weiteren) (?:texts?|txts|messages?|sms|mensajes|nachrichten)",
+    r"no further (?:texts?|messages?|sms|contact|communications?)",
+    r"(?:do not|dont|never|not|stop) send (?:me |us |him |her )?(?:anything|any ?more|any|again)(?! \w+ (?:of|for))",
+    r"(?:rather not|not to|dont want to|do not want to) (?:receive|get) (?:any|anything|these|those|them|more|anymore)",
+    r"(?:wish|want|ask|asked|like|need) to be (?:removed|taken off|unsubscribed)",
+    r"(?:remove|delete|erase|take) (?:me|my|this|her|his)(?: \w+){0,3} (?:from|off) (?:your|the|all) (?:data|sys)\w+",
+    r"(?:remove|delete|erase) (?:my|this|our|his|her)(?: \w+){0,2} (?:number|data|contact)",
+    r"(?:asked|telling|tell|told|begged|ask) (?:you|u|yall|them)(?: \w+){0,3} to stop|(?<!never )said stop",
+    r"stop it(?! (?:at|by|from))|(?:withdraw|revoke) (?:my |all |any )?consent",
+    r"dont you dare (?:text|message|contact)|dont want (?:these|those|any of these) (?:texts |messages )?anymore",
+    r"nicht mehr (?:an)?(?:schreiben|kontaktieren)|losche?n? (?:sie )?(?:bitte )?meine (?:nummer|daten)",
+    r"keine (?:\w+ )?(?:nachrichten|sms|werbung) mehr|(?:nehmen sie|nimm) mich (?:aus|von) (?:der|eurer|ihrer) liste",
+    r"ne (?:veux|souhaite|desire) plus recevoir (?:de |des |vos |ces |aucun )?(?:messages?|sms|textos?|pub)",
+    r"(?:quit|borr|elimin|saqu)[a-z]* (?:mi numero|(?:me )?de (?:la|su|tu|esta) lista)|dejenme en paz|para ya",
+    r"dej[a-z]+ de (?:molestar|escribir|enviar|mandar)[a-z]*|ne plus menvoyer",
+    r"nao (?:quero|desejo) (?:mais )?receber|pare[m]? de (?:me )?(?:mandar|enviar)|tire[m]? (?:me )?da lista",
+    r"non (?:inviate|mandate|scrivete|inviarmi|mandarmi|scrivermi)[a-z]*|disiscriv[a-z]+|basta con|cancellami",
+    r"geen (?:berichten|sms|smsen) meer|stop met|nie (?:wysy|pisz)[a-z\u0142]*|mesaj (?:atmayin|istemiyorum)",
+    r"(?:desabonn|desinscri)[a-z]+|(?:darme|darse|denme|dame) de baja|abbestellen|abmelden",
+)
+
 # Words that change nothing: politeness, haste and anger.
 COURTESIES = """
     all already asap forever hello hey hi immediately it just kindly me now ok okay permanently please pleas plese
@@ -354,7 +399,7 @@ DENIALS = """
 """
 LINKS = """
     a able actually are did do does ever even going gonna have i intend it just me mean meant need or plan please
-    really seem should text the they to try trying u wanna want we will wish would you
+    really said say seem should text the they to try trying u wanna want we will wish would you
 """
 # A text with one of these is about an order or an appointment, unless its sentence is a request about messages.
 ORDERS = """

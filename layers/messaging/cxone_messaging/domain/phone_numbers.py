@@ -43,7 +43,10 @@ _FEWEST_IN_GROUPS = 10
 _YEAR_AND_NUMBER = re.compile(r"^(?:19|20)[0-9]{2}[-/.][0-9]{3,}$")
 # A UUID, and a SHA-256, hold digits that mean nothing.
 _HASHES = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64})\b", re.IGNORECASE)
-_FULL_DIGITS = re.compile("(?<![0-9])[1-9][0-9]{10,14}(?![0-9])")
+_FULL_DIGITS = re.compile(r"(?<![0-9])[1-9](?:[ ()./-]{0,2}[0-9]){10,14}(?![0-9])")
+_THOUSANDS = re.compile(r"(?<![0-9,+])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
+# Signs that nobody writes in a number but to hide it.
+_ODD_SIGNS = re.compile(r"(?<=[0-9)])[ ]?[,:;*#'=|&$!]{1,3}[ ]?(?=[0-9(])")
 # 00 in the place of the plus sign; shorter ones are numbers of tickets.
 _INTERNATIONAL = re.compile(r"(?<![0-9+])00[ ]?[1-9](?:[ ()./-]{0,2}[0-9]){9,13}(?![0-9])")
 # The digits of Brazil's mobile numbers, before and since they have a ninth digit after the area.
@@ -212,6 +215,10 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
         return True
     # As they are too: `=14` may be mail's writing of a character, and the begin of a number in a URL.
     if any(_is_number_in_full(each[0]) for written in (plain, text) for each in _FULL_DIGITS.finditer(written)):
+        return True
+    undated = _THOUSANDS.sub(";", _DATE.sub(";", without_dates(plain_text(text)[0])))
+    odd = PhoneNumberMatcher(_ODD_SIGNS.sub("-", undated), country, Leniency.VALID)
+    if any(not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in odd):
         return True
     if any(_canonical("+" + _NO_DIGIT.sub("", each[0])[2:]) for each in _INTERNATIONAL.finditer(plain)):
         return True

@@ -16,6 +16,7 @@ from cxone_messaging.domain.consents import (
     ConsentStatus,
     consent_in,
     is_in_force_everywhere,
+    is_override_spent,
     is_overruled,
     is_superseded,
     last_in_force,
@@ -100,8 +101,9 @@ class ManageConsents:
         draft, subject = Draft(EntryType.CONSENT, data), subjects.consent(recipient_hash)
 
         def unless_opted_out(known: Sequence[Entry]) -> Draft:
-            if is_overruled(consent.status, consent.given_at, known) and not consent.overrides_reply:
-                fault = "the recipient's own opt-out is later: name `givenAt`, or `overrides` with its evidence"
+            is_fresh = consent.overrides_reply and not is_override_spent(consent.given_at, consent.evidence, known)
+            if is_overruled(consent.status, consent.given_at, known) and not is_fresh:
+                fault = "the recipient's own opt-out is later: name a later `givenAt`, or `overrides` with new evidence"
                 raise MessagingError(
                     Code.OPTED_OUT_BY_RECIPIENT,
                     "nothing was recorded",
