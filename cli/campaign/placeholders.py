@@ -27,6 +27,19 @@ _MARKED = (
     ("$$", "$$"),
 )
 _LONGEST_NAME = 100
+# Fields that other programs fill in: between signs they are slips, whatever the file's columns.
+USUAL_FIELDS = (
+    "name",
+    "first name",
+    "last name",
+    "full name",
+    "fname",
+    "lname",
+    "surname",
+    "company",
+    "email",
+    "first",
+)
 _SLIPS = [
     re.compile(f"{re.escape(begin)}(?P<name>[^\\n]{{1,{_LONGEST_NAME}}}?){re.escape(end)}") for begin, end in _MARKED
 ]
@@ -40,7 +53,7 @@ _TRIPLE = re.compile(r"(?<!\{)\{\{\{(?P<name>[^{}]+)\}\}\}(?!\})")
 _SEPARATORS = re.compile(r"[\s_.-]+")
 # What spreadsheets and databases write where there is no value. Null, Nan and None are names of people.
 _ERRORS = re.compile(
-    r"#+|#[\u00a1\u00bf]?[A-Z\u00c0-\u00de_]+(?:[/ ][0A-Z]+)?[!?]?|Err:[0-9]{3}|NaN|NaT|NULL|<NA>|<null>"
+    r"#+|#[\u00a1\u00bf]?[A-Z\u00c0-\u00de_]+(?:[/ ][0A-Z]+)?[!?]?|Err:[0-9]{3}|NaN|nan|NaT|NULL|null|<NA>|<null>"
     r"|\(null\)|\(blank\)|\\N|N/A|n/a|undefined|\[object Object\]"
 )
 _HASHTAG = re.compile(r"#[A-Z\u00c0-\u00de_]+")
@@ -59,6 +72,8 @@ class TextWithPlaceholders:
 
     def __init__(self, text: str, columns: Collection[str], *, is_literal: bool = False) -> None:
         self._text = text
+        self._columns = {*columns, *USUAL_FIELDS}
+        self._is_literal = is_literal
         for match in _BRACES.finditer(text):
             name = match["name"]
             if name is None and match["doubled"] is None:
@@ -71,6 +86,11 @@ class TextWithPlaceholders:
             written, column = slip
             raise CampaignError(f"the text has {written}: write {{{column}}} for the row's value, or give --literal")
 
+    def _is_unfilled(self, value: str) -> bool:
+        """Whether a value is another program's placeholder."""
+        slip = None if self._is_literal else slip_in(value, self._columns)
+        return slip is not None and slip[0] == value
+
     def filled(self, values: Mapping[str, str]) -> str:
         """Return the text with its placeholders filled; braces in values stay. Raises `MissingValueError`."""
 
@@ -78,7 +98,7 @@ class TextWithPlaceholders:
             if match["doubled"]:
                 return match["doubled"][0]
             found = values.get(heading(match["name"]))
-            if not found or not is_visible(found) or is_error_value(found):
+            if not found or not is_visible(found) or is_error_value(found) or self._is_unfilled(found):
                 raise MissingValueError
             return found
 

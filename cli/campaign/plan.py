@@ -7,13 +7,14 @@ its body. So the same command makes the same requests again, and a corrected fil
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cli.campaign.numbers import RecipientError, is_as_written, recipient
 from cli.campaign.people import REFERENCE, TEXT, CampaignError, People, Row, without_unseen
-from cli.campaign.placeholders import MissingValueError, TextWithPlaceholders, is_error_value, slip_in
+from cli.campaign.placeholders import USUAL_FIELDS, MissingValueError, TextWithPlaceholders, is_error_value, slip_in
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, PhoneNumber, country_of
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
@@ -23,8 +24,8 @@ from cxone_messaging.segments import SegmentCount
 MAXIMUM_BATCH_MESSAGES = 10_000
 BATCH_MESSAGES, BATCH_BYTES = 2_000, 4 * 1024 * 1024
 _REFERENCE_LIMIT = 255
-# Fields that other programs fill in: in a text of a row's own they are slips, whatever the file's columns.
-_USUAL_FIELDS = ("name", "first name", "last name", "full name", "fname", "lname", "surname", "company", "email")
+# A quotation mark without its other one takes the rows that follow into its cell.
+_SWALLOWED_LINE = re.compile(r"\n[\s\"']*\+?[0-9 ()./-]{7,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,7 @@ class Campaign:
     def _checked(
         self, row: Row, common_text: TextWithPlaceholders | None, rules: SmsRules, seen: set[bytes]
     ) -> Message | Refused:
-        codes = ["too_many_cells"] if row.has_too_many_cells else []
-        hints: list[str] = []
+        codes, hints = _misplaced(row)
         text = "-"
         try:
             text = common_text.filled(row.values) if common_text else self._own_text(row)
@@ -167,7 +167,7 @@ class Campaign:
         text = row.values.get(TEXT, "")
         if is_error_value(text):
             raise MissingValueError
-        slip = None if self.is_literal else slip_in(text, {*self.people.columns, *_USUAL_FIELDS})
+        slip = None if self.is_literal else slip_in(text, {*self.people.columns, *USUAL_FIELDS})
         if slip:
             raise CampaignError(f"the text has {slip[0]}, which is not filled in a column `text`; --literal sends it")
         return text
@@ -196,6 +196,15 @@ class Campaign:
             size += length
         if messages:
             yield batch()
+
+
+def _misplaced(row: Row) -> tuple[list[str], list[str]]:
+    """Return the codes and the reasons of cells that are not where they belong."""
+    codes = ["too_many_cells"] if row.has_too_many_cells else []
+    if not any(_SWALLOWED_LINE.search(each) for each in row.values.values()):
+        return codes, []
+    hint = "a cell goes on to the next line, which begins with a number: a quotation mark is missing"
+    return [*codes, "line_in_cell"], [hint]
 
 
 def _compared(text: str) -> str:

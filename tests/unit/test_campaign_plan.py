@@ -106,6 +106,14 @@ class TestRows:
         (row,) = campaign("to,name,reference", "+12025550100,Ada," + "r" * 256).rows()
         assert row.codes == ("reference_too_long",)
 
+    def test_a_cell_that_swallowed_the_next_row_is_refused(self, campaign):
+        lines = ("to,name", '+12025550100,"Ada', '+12025550101,Bob"', "+12025550102,Cy")
+        first, second = campaign(*lines).rows()
+        assert (first.line, first.codes, second.line) == (2, ("line_in_cell",), 4)
+        assert isinstance(second, Message)
+        (kept,) = campaign("to,name", '+12025550100,"Ada', 'Lovelace"').rows()
+        assert isinstance(kept, Message)
+
     def test_a_text_of_ones_own(self, campaign):
         rows = list(campaign("to,text", "+12025550100,Hi {there}", "+12025550101,", text=None).rows())
         assert rows[0].request.text == "Hi {there}"
