@@ -134,7 +134,7 @@ def is_override_spent(given_at: str | None, evidence: str | None, entries: Seque
     if given_at is not None and given_at <= min(str(newest.data["instant"]), newest.timestamp):
         return True
     earlier = (entry for entry in entries if entry.sequence < newest.sequence and "overrides" in entry.data)
-    return any(entry.data.get("evidence") == evidence for entry in earlier)
+    return evidence is not None and any(entry.data.get("evidence") == evidence for entry in earlier)
 
 
 def is_recipients_own(entry: Entry) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from cxone_messaging.domain.entries import Value, text_at
@@ -70,11 +71,15 @@ class DeliveryEvent:
         It is a hash without the pepper, so it holds no number: whoever knows all but a few digits could find them. The
         recipient is left out, and texts are masked; a time in digits counts as the instant that it means.
         """
-        error = None if self.error is None else mask_numbers_in(self.error)
-        has_number = mask_numbers_in(self.timestamp) != self.timestamp
-        time = readable_time(self.timestamp) if has_number else self.timestamp
-        fields = [self.cxone_message_id, mask_numbers_in(self.status), time, error]
-        return sha256(json.dumps(fields).encode()).hexdigest()
+        return _identity(self.cxone_message_id, self.status, self.timestamp, self.error)
+
+
+@lru_cache(maxsize=16)  # it is compared with each entry of a chain
+def _identity(cxone_message_id: str, status: str, timestamp: str, error: str | None) -> str:
+    has_number = mask_numbers_in(timestamp) != timestamp
+    time = readable_time(timestamp) if has_number else timestamp
+    fields = [cxone_message_id, mask_numbers_in(status), time, None if error is None else mask_numbers_in(error)]
+    return sha256(json.dumps(fields).encode()).hexdigest()
 
 
 def is_signed(data: Mapping[str, Value]) -> bool:
