@@ -202,7 +202,7 @@ class TestSubscriptionEvents:
 def test_the_sweep_joins_an_event_to_a_message_that_appeared_after_it(client, opted_in):
     text = "Mind the gap."
     usual = client.stack.simulator("settings")
-    client.stack.simulator("settings", {"delivery_steps": [], "latency_median_seconds": 1.5}, "PUT")
+    client.stack.simulator("settings", {"delivery_steps": [], "latency_median_seconds": 5}, "PUT")
     try:
         with ThreadPoolExecutor() as pool:
             sending = pool.submit(client.send, {"to": opted_in, "text": text, "campaignId": CAMPAIGN})

@@ -61,16 +61,21 @@ def subject(key):
     return subjects.message(message_id(key))
 
 
+def is_sending(ledger, key):
+    entries = ledger.read(subject(key))
+    return bool(entries) and Message.of(entries).status is Status.SENDING
+
+
 @pytest.mark.usefixtures("opted_in")
 def test_senders_killed_at_work_send_nothing_twice_and_lose_nothing(environment, simulator, ledger, tmp_path):
     kills, side_by_side = (320, 4) if PROOF else (16, 4)
-    configure(simulator, requests_per_second=100_000, delivery_steps=[], latency_median_seconds=0.03)
+    configure(simulator, requests_per_second=100_000, delivery_steps=[], latency_median_seconds=0.1)
     environment |= {"CXONE_REQUESTS_PER_SECOND": "100000"}
     rng = random.Random(20261122)
     log = tmp_path / "answers"
     log.touch()
-    keys, killed, at_death, longest = [], 0, Counter(), 0.1
-    # Most die at work, but when that is nobody can time; too few would prove nothing. A busy machine needs longer.
+    keys, killed, at_death = [], 0, Counter()
+    # Most die at work, but when that is nobody can time; too few would prove nothing. So half wait to be seen at work.
     while killed < kills or (at_death[Status.SENDING] < kills / 20 and killed < 5 * kills):
         # Each round's senders share a few keys, which earlier ones may have died on: redelivery and racing at once.
         keys += [f"key-{len(keys) + number}" for number in range(side_by_side)]
@@ -82,14 +87,15 @@ def test_senders_killed_at_work_send_nothing_twice_and_lose_nothing(environment,
         ]
         for process, event in zip(running, ready, strict=True):
             assert event.wait(60), "a sender did not start"
-            time.sleep(rng.uniform(0, longest))
+            give_up_at = time.monotonic() + rng.choice([rng.uniform(0, 0.1), 3])
+            while time.monotonic() < give_up_at and not any(is_sending(ledger, key) for key in keys[-side_by_side:]):
+                time.sleep(0.005)
             process.kill()  # at work, or still waiting for its first token
             killed += 1
         for process in running:
             process.join()
         found = [Message.of(entries).status for key in keys[-side_by_side:] if (entries := ledger.read(subject(key)))]
         at_death.update(found)
-        longest = longest if found else min(2 * longest, 2)
     finisher = workers.start(workers.send_keys, environment, RECIPIENT, keys, log, None, True)
     finisher.join()
 
