@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 from cxone_messaging.adapters.secrets import WebhookSecrets
+from cxone_messaging.domain.entries import Draft
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform.deadline import Deadline
+from cxone_messaging.use_cases.journal import Journal
 from functions.manage_consents.handler import manage_consents
 from functions.read_ledger.handler import read_message
 from functions.receive_webhook import handler as function
 from functions.sweep_ledger.handler import sweep
+from tests.building import SUBJECT, dispatched, sending
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry
 
 ARN, CALLBACK_ARN = "arn:webhook", "arn:callback"
@@ -63,6 +66,15 @@ class Webhook:
         self.read = read_message(self.ledger, self.clock, self.telemetry)
         self._sweep = sweep(self.ledger, self.clock, self.telemetry, PATIENCE_SECONDS)
         monkeypatch.setattr(function, "use_case", lambda: receive)
+
+    def has_sent(self, number):
+        """Have the message of `tests/building.py`, which CXone took as `cx-1`, to this number."""
+        journal, hash_ = Journal(self.ledger, self.clock), self.pseudonyms.recipient_hash(number)
+        type_, data = sending()
+        journal.append(SUBJECT, lambda _: Draft(type_, {**data, "recipientHash": hash_}))
+        type_, data = dispatched("cx-1")
+        journal.append(SUBJECT, lambda _: Draft(type_, data, {"cxoneMessageId": "cx-1"}))
+        return self
 
     def sweep(self, seconds=60.0):
         """Sweep the ledger, with so many seconds to do it in."""

@@ -7,10 +7,8 @@ import pytest
 
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.entries import Draft
 from cxone_messaging.domain.phone_numbers import PhoneNumber
-from cxone_messaging.use_cases.journal import Journal
-from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
+from tests.building import MESSAGE_ID, SUBJECT
 from tests.webhooks import SMS, Webhook, callback
 
 NUMBER = PhoneNumber.parse("+14155552671")
@@ -18,13 +16,7 @@ NUMBER = PhoneNumber.parse("+14155552671")
 
 @pytest.fixture
 def webhook(monkeypatch):
-    webhook = Webhook(monkeypatch)
-    journal, hash_ = Journal(webhook.ledger, webhook.clock), webhook.pseudonyms.recipient_hash(NUMBER)
-    type_, data = sending()
-    journal.append(SUBJECT, lambda _: Draft(type_, {**data, "recipientHash": hash_}))
-    type_, data = dispatched("cx-1")
-    journal.append(SUBJECT, lambda _: Draft(type_, data, {"cxoneMessageId": "cx-1"}))
-    return webhook
+    return Webhook(monkeypatch).has_sent(NUMBER)
 
 
 @pytest.mark.parametrize("field", ["status", "timestamp", "error"])

@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import ConsentStatus
-from cxone_messaging.domain.entries import Draft
 from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.phone_numbers import PhoneNumber
-from cxone_messaging.use_cases.journal import Journal
-from tests.building import MESSAGE_ID, SUBJECT, dispatched, sending
+from tests.building import MESSAGE_ID, SUBJECT
 from tests.people import inputs
 from tests.webhooks import EVENTS, SMS, Webhook
 
@@ -27,17 +25,7 @@ JSON = st.recursive(
 
 @pytest.fixture
 def webhook(monkeypatch):
-    return with_message(Webhook(monkeypatch))
-
-
-def with_message(webhook):
-    """Have a message that CXone took from us as `cx-1`."""
-    journal, hash_ = Journal(webhook.ledger, webhook.clock), webhook.pseudonyms.recipient_hash(LINE)
-    type_, data = sending()
-    journal.append(SUBJECT, lambda _: Draft(type_, {**data, "recipientHash": hash_}))
-    type_, data = dispatched("cx-1")
-    journal.append(SUBJECT, lambda _: Draft(type_, data, {"cxoneMessageId": "cx-1"}))
-    return webhook
+    return Webhook(monkeypatch).has_sent(LINE)
 
 
 def status(webhook):
@@ -82,7 +70,7 @@ def test_any_json_in_side_fields_of_a_stop_leaves_it_in_force(monkeypatch, sides
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["messageId", "timestamp", "to", "error", "id", "more"]), JSON))
 def test_any_json_in_side_fields_of_a_delivery_event_leaves_it_recorded(monkeypatch, sides):
-    webhook = with_message(Webhook(monkeypatch))
+    webhook = Webhook(monkeypatch).has_sent(LINE)
     code, _ = webhook.delivery({"status": "delivered"} | sides, MESSAGE_ID)
     assert code == 200
     assert Message.of(webhook.ledger.read(SUBJECT)).status.value == "delivered"
