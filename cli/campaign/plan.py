@@ -8,7 +8,6 @@ its body. So the same command makes the same requests again, and a corrected fil
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from cli.campaign.people import REFERENCE, TEXT, CampaignError, People, Row, wit
 from cli.campaign.placeholders import USUAL_FIELDS, MissingValueError, TextWithPlaceholders, is_error_value, slip_in
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY, PhoneNumber, country_of
+from cxone_messaging.domain.plain_text import same_to_a_reader
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.segments import SegmentCount
 
@@ -150,7 +150,7 @@ class Campaign:
         if codes or to is None or checked.size is None:
             return Refused(row.line, masked, tuple(dict.fromkeys(codes)), "; ".join(hints))
         content = hashlib.sha256(
-            json.dumps([to.e164, _compared(text), self.campaign_id, self.sender]).encode()
+            json.dumps([to.e164, same_to_a_reader(text), self.campaign_id, self.sender]).encode()
         ).hexdigest()[:32]
         reference = own or f"{self.name}/{content}"
         digest, same = (hashlib.blake2b(each.encode(), digest_size=16).digest() for each in (reference, f"={content}"))
@@ -205,8 +205,3 @@ def _misplaced(row: Row) -> tuple[list[str], list[str]]:
         return codes, []
     hint = "a cell goes on to the next line, which begins with a number: a quotation mark is missing"
     return [*codes, "line_in_cell"], [hint]
-
-
-def _compared(text: str) -> str:
-    """Return a text in the form in which two are the same to their reader."""
-    return " ".join(unicodedata.normalize("NFC", text).split())

@@ -183,8 +183,7 @@ class _Reading:
         if len(marked) < _SHORTEST_SENTENCE or words[-1] not in {"stop", _UNSUBSCRIBE} or marked[-2] in _PLACES:
             return False
         before = marked[-1 - _LINKS : -1]
-        denied = next((word in _DENIALS for word in reversed(before) if word not in _LINK_WORDS), False)
-        return not denied and not _WILL.issubset(before) and "to" not in marked[-2:-1]
+        return not _is_denied(before) and not _WILL.issubset(before) and "to" not in marked[-2:-1]
 
     def _marked(self, words: Sequence[str]) -> list[str]:
         """Return words with a mark in place of each listed word or phrase."""
@@ -218,12 +217,16 @@ def _is_request_anywhere(words: Sequence[str]) -> bool:
     text = re.sub(_I_WILL, "ill", re.sub(_ROUNDABOUT, "stop", " ".join(words)))
     for match in re.finditer(_REQUEST, text):
         before = text[: match.start()].rsplit(maxsplit=_LINKS)[-_LINKS:]
-        denied = next((word in _DENIALS for word in reversed(before) if word not in _LINK_WORDS), False)
         # "Stop sending me the wrong order"
         is_order = "sending" in match[0] and not _ORDERS.isdisjoint(words) and _MESSAGES.isdisjoint(words)
-        if not (denied or is_order or text.startswith(" while", match.end())):
+        if not (_is_denied(before) or is_order or text.startswith(" while", match.end())):
             return True
     return False
+
+
+def _is_denied(before: Sequence[str]) -> bool:
+    """Whether the words before a request deny it, with no more than links between."""
+    return next((word in _DENIALS for word in reversed(before) if word not in _LINK_WORDS), False)
 
 
 def _is_misspelt(word: str) -> bool:

@@ -15,12 +15,12 @@ __all__ = [
     "DEFAULT_COUNTRY",
     "InvalidPhoneNumberError",
     "PhoneNumber",
-    "believable",
     "country_of",
     "holds_phone_number",
     "mask_numbers_in",
     "other_forms",
     "readings",
+    "typed_readings",
 ]
 
 # The country of a number without its calling code, where a deployment names no other.
@@ -87,7 +87,7 @@ class PhoneNumber:
 
         The text must match `^\\+?[1-9]\\d{1,14}$`, and libphonenumber must call the number possible in full. It must be
         libphonenumber's own E.164: one line has one form. Without a plus sign it may be a number of `country` (an ISO
-        3166 code) instead. Raises `InvalidPhoneNumberError`, also where two numbers are possible.
+        3166 code) instead, and must be plausible. Raises `InvalidPhoneNumberError`, also if two numbers are possible.
         """
         if not _PATTERN.fullmatch(text):
             raise InvalidPhoneNumberError(
@@ -208,17 +208,17 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
     from phonenumbers import Leniency, PhoneNumberMatcher  # noqa: PLC0415
 
     text = _HASHES.sub(" ", text)
-    plain = _evenly_separated(plain_text(text)[0])
+    undated = _DATE.sub(";", without_dates(plain_text(text)[0]))
+    plain = _evenly_separated(undated)
+    oddly_separated = _ODD_SIGNS.sub("-", _THOUSANDS.sub(";", undated))
     if any(
-        not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in PhoneNumberMatcher(plain, country, Leniency.VALID)
+        not _YEAR_AND_NUMBER.fullmatch(each.raw_string)
+        for written in (plain, oddly_separated)
+        for each in PhoneNumberMatcher(written, country, Leniency.VALID)
     ):
         return True
     # As they are too: `=14` may be mail's writing of a character, and the begin of a number in a URL.
     if any(_is_number_in_full(each[0]) for written in (plain, text) for each in _FULL_DIGITS.finditer(written)):
-        return True
-    undated = _THOUSANDS.sub(";", _DATE.sub(";", without_dates(plain_text(text)[0])))
-    odd = PhoneNumberMatcher(_ODD_SIGNS.sub("-", undated), country, Leniency.VALID)
-    if any(not _YEAR_AND_NUMBER.fullmatch(each.raw_string) for each in odd):
         return True
     if any(_canonical("+" + _NO_DIGIT.sub("", each[0])[2:]) for each in _INTERNATIONAL.finditer(plain)):
         return True
@@ -234,12 +234,11 @@ def holds_phone_number(text: str, country: str = DEFAULT_COUNTRY) -> bool:
 
 
 def _evenly_separated(plain: str) -> str:
-    """Return a plain text as libphonenumber's matcher can read it: without dates, and with one sign between digits.
+    """Return a plain text as libphonenumber's matcher can read it: with one sign between digits.
 
     The matcher knows no underscores, and at most four signs in a row.
     """
-    undated = _DATE.sub(";", without_dates(plain)).replace("_", " ")
-    return _SIGNS_BETWEEN.sub(lambda signs: "." if "." in signs[0] else " ", undated)
+    return _SIGNS_BETWEEN.sub(lambda signs: "." if "." in signs[0] else " ", plain.replace("_", " "))
 
 
 def _is_number_in_full(digits: str) -> bool:
@@ -257,16 +256,16 @@ def _meant(text: str, country: str) -> tuple[str, ...]:
     plain = plain_text(text[:_MOST_CHARACTERS])[0].lower().strip().removeprefix("tel:")
     if re.search("[a-z,;/|\n]", plain) or len(text) > _MOST_CHARACTERS:
         return ()
-    return tuple(each.e164 for each in believable(text, readings(text, country), country))
+    return tuple(each.e164 for each in typed_readings(text, country))
 
 
-def believable(text: str, numbers: list[PhoneNumber], country: str) -> list[PhoneNumber]:
-    """Return the readings of a typed text, without one that no country has or that was hardly meant.
+def typed_readings(text: str, country: str) -> list[PhoneNumber]:
+    """Return the `readings` of a typed text, without one that no country has or that was hardly meant.
 
     Such is a number of another country, typed as it is at home: its first zero is no part of a number, and what looks
     like America's 011 may be the zero and the area of São Paulo.
     """
-    plain = plain_text(text)[0]
+    plain, numbers = plain_text(text)[0], readings(text, country)
     digits = _NO_DIGIT.sub("", plain)
     if "+" in plain or len(numbers) != 1:
         return numbers

@@ -57,6 +57,13 @@ def plain_text(text: str) -> tuple[str, list[tuple[int, int]]]:
     return _TAG.sub(lambda tag: _LETTER.sub(" ", tag[0]), read), places
 
 
+def same_to_a_reader(text: str) -> str:
+    """Return the form in which two texts are equal if their reader sees no difference: accents and white space."""
+    import unicodedata  # noqa: PLC0415
+
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
 def is_visible(text: str) -> bool:
     """Whether a text holds anything that can be seen: letters, digits, signs or symbols.
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, believable, readings
+from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneNumber, typed_readings
 from cxone_messaging.domain.plain_text import is_visible, plain_text
 
 # One number and the signs that people write in it. Letters, commas and a second plus sign begin something else.
@@ -25,7 +25,7 @@ def typed_number(text: str, country: str) -> PhoneNumber:
     plain = plain_text(written)[0].strip()
     if not _NUMBER.fullmatch(plain) or _DATE.fullmatch(plain) or _has_letters(written):
         raise InvalidPhoneNumberError("this is not one phone number")
-    numbers = believable(written, readings(written, country), country)
+    numbers = typed_readings(written, country)
     if not numbers:
         reason = f"no number of {country}, and none of another country after its plus sign and calling code"
         raise InvalidPhoneNumberError(reason)

@@ -6,7 +6,6 @@ continues after the last such part. A part that was half queued is queued again;
 second send.
 """
 
-import unicodedata
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from cxone_messaging.domain.consents import refusal
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError, StorageError
 from cxone_messaging.domain.phone_numbers import PhoneNumber
-from cxone_messaging.domain.plain_text import character_fault
+from cxone_messaging.domain.plain_text import character_fault, same_to_a_reader
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest, SmsRules, check
 from cxone_messaging.domain.times import format_time
@@ -106,13 +105,12 @@ class SubmitBatch:
             rejected = self._check(messages, batch_id)
             if refuses_duplicates:
                 repeated = FieldError.by_code(Code.DUPLICATE_MESSAGE, "to")
-                full = [self._in_full(each) if index not in rejected else each for index, each in enumerate(requests)]
-                rejected |= {index: [repeated] for index in _duplicates(full, rejected)}
+                rejected |= {index: [repeated] for index in _duplicates(self._in_full(requests, rejected), rejected)}
             entries = self._begin(subject, messages, dict(sorted(rejected.items())), fingerprint, owner)
         elif entries[0].data["fingerprint"] != fingerprint:
             raise MessagingError(Code.IDEMPOTENCY_KEY_REUSED, "the first request with this key was different")
         rejected = {index: self._explained(requests[index], errors) for index, errors in _rejected(entries[0]).items()}
-        requests = [self._in_full(each) if index not in rejected else each for index, each in enumerate(requests)]
+        requests = self._in_full(requests, rejected)
         duplicates = _duplicates(requests, rejected)
         accepted = len(messages) - len(rejected)
         if entries[-1].type == EntryType.BATCH_SUBMITTED:
@@ -167,12 +165,17 @@ class SubmitBatch:
         said = {(each.code, each.field): each for each in check(request, self._rules).errors}
         return [said.get((each.code, each.field), each) for each in errors]
 
-    def _in_full(self, request: SmsRequest) -> SmsRequest:
-        """Return an accepted request with its number in full, so that no later default makes it another number."""
-        if request.to.startswith("+"):
-            return request
-        number = PhoneNumber.parse(request.to, self._rules.default_country)
-        return request if number.e164 == f"+{request.to}" else replace(request, to=number.e164)
+    def _in_full(self, requests: Sequence[SmsRequest], rejected: Collection[int]) -> list[SmsRequest]:
+        """Return requests, the accepted ones with numbers in full: no later default makes them other numbers."""
+
+        def in_full(request: SmsRequest) -> SmsRequest:
+            number = PhoneNumber.parse(request.to, self._rules.default_country)
+            return request if number.e164 == f"+{request.to}" else replace(request, to=number.e164)
+
+        return [
+            each if index in rejected or each.to.startswith("+") else in_full(each)
+            for index, each in enumerate(requests)
+        ]
 
     def _take_over(self, subject: str, entries: list[Entry], owner: Mapping[str, Value]) -> list[Entry]:
         """Record that this request queues the batch, unless the newest owner's deadline has not passed yet."""
@@ -224,7 +227,7 @@ def _duplicates(requests: Sequence[SmsRequest], rejected: Collection[int]) -> li
     for index, request in enumerate(requests):
         if index in rejected:
             continue
-        same = (request.to.removeprefix("+"), " ".join(unicodedata.normalize("NFC", request.text).split()))
+        same = (request.to.removeprefix("+"), same_to_a_reader(request.text))
         if same in seen:
             duplicates.append(index)
         seen.add(same)
