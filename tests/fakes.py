@@ -299,10 +299,10 @@ class FakeGovernor:
 
     def __init__(self, clock: FakeClock, slot_seconds: float = 1 / 97) -> None:
         self._clock = clock
-        self.slot_seconds = slot_seconds
+        self._slot_seconds = slot_seconds
         self._lock = threading.Lock()
         self.next_slot = self.held_until = self.held_from = self.open_until = self.probe_until = 0.0
-        self.failures = self.holds = 0
+        self.failures = self.holds = self.pace_version = 0
         self.probe_owner = ""
 
     def reserve(self, count: int, horizon: float) -> Slots:
@@ -314,12 +314,17 @@ class FakeGovernor:
                     raise CircuitOpenError(closed_until - now)
                 self.probe_until = now + PROBE_SECONDS
                 self.probe_owner = uuid.uuid4().hex
-                return Slots(now, 1, now, self.failures, self.probe_owner, self.holds)
+                return Slots(now, 1, now, self.failures, self.probe_owner, self._slot_seconds, self.pace_version)
             start = max(now, self.next_slot)
             if start - now > horizon:
                 raise RateUsedUpError(start - now - horizon)
-            self.next_slot = start + count * self.slot_seconds
-            return Slots(start, count, now, self.failures, holds=self.holds)
+            count = max(1, min(count, int(horizon / self._slot_seconds)))
+            self.next_slot = start + count * self._slot_seconds
+            return Slots(start, count, now, self.failures, "", self._slot_seconds, self.pace_version)
+
+    def refuse_held(self) -> None:
+        if self.held_until > self._clock.now():
+            raise RateUsedUpError(self.held_until - self._clock.now())
 
     def check(self, slots: Slots) -> None:
         now = self._clock.now()
@@ -336,8 +341,6 @@ class FakeGovernor:
 
     def succeeded(self, slots: Slots) -> None:
         self._answered(slots)
-        if slots.holds:
-            self.holds = 0
 
     def _answered(self, slots: Slots) -> None:
         if slots.probe == self.probe_owner if slots.probe else self.failures < FAILURES_TO_OPEN:
@@ -348,24 +351,26 @@ class FakeGovernor:
             self.failures += 1
             self.open_until, self.probe_until = self._clock.now() + MIN_OPEN_SECONDS, 0.0
 
-    def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
+    def throttled(self, retry_after: float | None, slots: Slots) -> None:
         now = self._clock.now()
-        if slots:
-            self._answered(slots)
-        if slots and slots.start < self.held_from:
-            seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
+        self._answered(slots)
+        if slots.pace_version != self.pace_version:
+            until = min(now + min(retry_after or 0.0, MAX_HOLD_SECONDS), self.held_from + MAX_HOLD_SECONDS)
         else:
-            seconds = hold_seconds(retry_after, self.holds if slots else 0)
-            self.held_from = now
-            self.holds += slots is not None
-        until = now + seconds
-        if now > self.held_from:
-            until = min(until, self.held_from + MAX_HOLD_SECONDS)
+            follows = now <= self.held_until + max(3.0, self.held_until - self.held_from)
+            self.holds = self.holds + 1 if follows else 1
+            until = now + hold_seconds(retry_after, self.holds)
+            self.held_from, self.pace_version = now, self.pace_version + 1
         self.held_until, self.next_slot = max(self.held_until, until), max(self.next_slot, until)
 
     def release(self, slots: Slots) -> None:
         if slots.probe and slots.probe == self.probe_owner:
             self.probe_until = 0.0
+
+
+def just_refused(clock: FakeClock, pace_version: int = 0) -> Slots:
+    """Give a slot of a message that CXone has just refused, reserved at that pace."""
+    return Slots(clock.now(), 1, clock.now(), 0, pace_version=pace_version)
 
 
 class FakeTelemetry:
@@ -393,9 +398,9 @@ class FakeBulkQueue:
         self.room = room
         self.broken = False
 
-    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+    def put(self, records: Sequence[BulkRecord], delays: Sequence[float] = ()) -> list[bool]:
         left = 0 if self.broken else len(records) if self.room is None else max(0, self.room - len(self.waiting))
-        self.waiting += [(record, delay) for record in records[:left]]
+        self.waiting += list(zip(records, delays or [0] * len(records), strict=True))[:left]
         return [number < left for number in range(len(records))]
 
     def send_to_dead_letters(self, body: str, reason: str) -> bool:
@@ -426,8 +431,8 @@ class FakeSqs:
         self.dead: list[tuple[str, str | None]] = []
         self.most_receives = 0
 
-    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        for record in records:
+    def put(self, records: Sequence[BulkRecord], delays: Sequence[float] = ()) -> list[bool]:
+        for record, delay in zip(records, delays or [0] * len(records), strict=True):
             self.send(json.dumps(record.body()), round(delay), record.queued_at)
         return [True] * len(records)
 

@@ -10,11 +10,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
-from cxone_messaging.domain.schedule import NoSlotError, Pace
+from cxone_messaging.domain.pace import AccountRate
+from cxone_messaging.domain.schedule import NoSlotError
 from cxone_messaging.platform.telemetry import Telemetry
 from tests.fakes import FakeClock, FakeTelemetry
 
-PACE = Pace(requests_per_second=100, utilisation=0.96)
+RATE = AccountRate(requests_per_second=100, utilisation=0.96)
 
 
 class SetClock:
@@ -136,7 +137,7 @@ def governor(table: TableOfOneItem, clock: Any, telemetry: Telemetry | None = No
     return DynamoGovernor(
         client=table,  # type: ignore[arg-type]
         table="t",
-        pace=PACE,
+        rate=RATE,
         clock=clock,
         telemetry=telemetry or FakeTelemetry(),
         rng=random.Random(1),
@@ -179,9 +180,9 @@ class Fleet:
                     free_at[number] = base.now() + error.retry_after * rng.uniform(1, 1.2)
                     continue
                 start = slots.start - clocks[number].skew
-                self.posts += [start + place / 96 for place in range(slots.count)]
+                self.posts += [start + place * slots.seconds for place in range(slots.count)]
                 self.reserved[number].append(base.now() - began)
-                free_at[number] = start + slots.count / 96 + rng.choice([0, 0, 0.5])
+                free_at[number] = start + slots.count * slots.seconds + rng.choice([0, 0, 0.5])
             base.advance(0.01)
         return self
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +122,8 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
     stop_at = time.monotonic() + seconds
-    length = 100 / settings.cxone_requests_per_second / settings.rate_utilisation_percent
-
-    dispatcher = Dispatcher(gateway, governor, clock, telemetry)
+    schedules = wiring.sender_schedules(settings, telemetry)
+    dispatcher = Dispatcher(gateway, governor, schedules, clock, telemetry)
 
     def send(slot: Slots) -> None:
         used, outcome = dispatcher.send_in_slot(slot, sms, CALLBACK_URL, Deadline.after(clock, 20), lambda: None)
@@ -138,11 +136,7 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
             except NoSlotError as error:
                 time.sleep(min(error.retry_after, 0.1))
                 continue
-            sent = [
-                pool.submit(send, replace(slots, start=slots.start + number * length, count=1))
-                for number in range(slots.count)
-            ]
-            wait(sent)
+            wait([pool.submit(send, slots.at(number)) for number in range(slots.count)])
 
 
 def get_tokens(environment: Mapping[str, str], threads: int, start_at: float, log: Path) -> None:

@@ -28,6 +28,7 @@ from cxone_messaging.domain.messages import Message as SentMessage
 from cxone_messaging.domain.messages import Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sender_rates import SenderRates
 from cxone_messaging.domain.sms import SmsRequest, SmsRules
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.deadline import Deadline
@@ -38,6 +39,7 @@ from cxone_messaging.use_cases.bulk.submit_batch import SubmitBatch
 from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.send.answers import Receipt
 from cxone_messaging.use_cases.send.send_message import SendMessage
+from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
 from cxone_messaging.wiring import SenderParts
 from functions.manage_consents.handler import manage_consents
 from functions.read_ledger.handler import read_message
@@ -140,6 +142,10 @@ class AfterThePost(Injector):
         raise Killed
 
 
+# What a store's stand-in answers from what it knows.
+_WITHOUT_CALLS = {"refuse_held"}
+
+
 class Injected:
     """Puts an injector between a sender and one of its stores."""
 
@@ -149,7 +155,7 @@ class Injected:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        if not callable(method):
+        if not callable(method) or name in _WITHOUT_CALLS:
             return method
         return lambda *args, **options: self._injector.call(method, *args, **options)
 
@@ -161,9 +167,9 @@ class InjectedQueue:
         self._queue = queue
         self._injector = injector
 
-    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
+    def put(self, records: Sequence[BulkRecord], delays: Sequence[float] = ()) -> list[bool]:
         try:
-            there: list[bool] = self._injector.call(self._queue.put, records, delay)
+            there: list[bool] = self._injector.call(self._queue.put, records, delays)
         except StorageError:
             return [False] * len(records)
         return there
@@ -208,6 +214,8 @@ class World:
         self.secrets = FakeSecretStore(token=json.dumps({}))
         self.lease = FakeRefreshLease()
         self.governor = FakeGovernor(self.clock, SLOT_SECONDS)
+        self.sender_rates = SenderRates()
+        self.own_schedules: dict[str, FakeGovernor] = {}
         self.queue = FakeSqs(self.clock)
         self.telemetry = FakeTelemetry()
         self.pseudonyms = Pseudonyms("pepper")
@@ -265,6 +273,7 @@ class World:
             consents=Injected(self.consents, injector),
             gateway=self._gateway(injector),
             governor=Injected(self.governor, injector),
+            schedules=SenderSchedules(self.sender_rates, self._own_schedule, self.clock, self.rng),
             pseudonyms=self.pseudonyms,
             callback_url=callback_url,
             rules=RULES,
@@ -273,13 +282,16 @@ class World:
             rng=self.rng,
         )
 
+    def _own_schedule(self, name: str, requests_per_second: float) -> FakeGovernor:
+        return self.own_schedules.setdefault(name, FakeGovernor(self.clock, 1 / requests_per_second))
+
     def sender(self, injector: Injector | None = None) -> SendMessage:
         """Start a new process that sends one message at a time."""
         return send_message(self.parts(injector), horizon_seconds=5)
 
     def batch_sender(self, injector: Injector | None = None, executor: Executor | None = None) -> SendRecords:
         """Start a new process that sends in bulk; its sends are made one after the other unless told otherwise."""
-        return send_records(self.parts(injector), executor or InlineExecutor())
+        return send_records(self.parts(injector), executor or InlineExecutor(), InlineExecutor())
 
     def send(
         self, request: SmsRequest, key: str | None = "r", *, seconds: float = 28.0, injector: Injector | None = None

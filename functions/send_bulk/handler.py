@@ -53,7 +53,7 @@ class RecordBody(Body):
         return BulkRecord(self.reference, request, self.batch_id)
 
 
-def send_records(parts: SenderParts, executor: Executor | None = None) -> SendRecords:
+def send_records(parts: SenderParts, executor: Executor | None = None, beside: Executor | None = None) -> SendRecords:
     """Compose the sender of records from its parts."""
     return SendRecords(
         consents=parts.consents,
@@ -65,6 +65,7 @@ def send_records(parts: SenderParts, executor: Executor | None = None) -> SendRe
         clock=parts.clock,
         rng=parts.rng,
         executor=executor,
+        beside=beside,
     )
 
 

@@ -8,19 +8,19 @@ import time
 import pytest
 
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
+from cxone_messaging.domain.pace import AccountRate
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
     CircuitOpenError,
     ClockWrongError,
-    Pace,
     RateUsedUpError,
     SlotMissedError,
 )
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import Metric
-from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry
+from tests.fakes import FakeClock, FakeGovernor, FakeTelemetry, just_refused
 
-PACE = Pace(requests_per_second=100, utilisation=0.8)  # a slot is 12.5 ms
+RATE = AccountRate(requests_per_second=100, utilisation=0.8)  # a slot is 12.5 ms
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def telemetry():
 def make_governor(request, clock, telemetry):
     """Make governors that share one schedule, as execution environments do."""
     if request.param == "fake":
-        governor = FakeGovernor(clock, PACE.slot_seconds)
+        governor = FakeGovernor(clock, 1 / 80)
         return lambda: governor
     dynamodb, table = request.getfixturevalue("dynamodb"), request.getfixturevalue("coordination_table")
     return lambda: DynamoGovernor(
-        client=dynamodb, table=table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+        client=dynamodb, table=table, rate=RATE, clock=clock, telemetry=telemetry, rng=random.Random(1)
     )
 
 
@@ -73,9 +73,9 @@ def test_nobody_reserves_beyond_the_horizon(make_governor, clock):
 
 def test_a_429_moves_the_schedule_and_voids_what_is_reserved(make_governor, clock):
     one, other = make_governor(), make_governor()
-    one.reserve(40, 1)
+    refused = one.reserve(40, 1)
     waiting = other.reserve(1, 1)
-    one.throttled(2.0)
+    one.throttled(2.0, refused)
     clock.advance(waiting.start - clock.now())
     with pytest.raises(RateUsedUpError):
         other.check(waiting)
@@ -87,8 +87,8 @@ def test_a_429_moves_the_schedule_and_voids_what_is_reserved(make_governor, cloc
 
 def test_a_shorter_wait_does_not_undo_a_longer_one(make_governor, clock):
     governor = make_governor()
-    governor.throttled(5.0)
-    governor.throttled(1.0)
+    governor.throttled(5.0, just_refused(clock))
+    governor.throttled(1.0, just_refused(clock))
     clock.advance(2)
     assert governor.reserve(1, 10).start - clock.now() == pytest.approx(3, abs=1e-5)
 
@@ -179,7 +179,7 @@ def test_a_probe_that_was_given_up_for_dead_decides_nothing(make_governor, clock
 def test_no_probe_goes_out_while_a_429_holds_everybody_back(make_governor, clock):
     governor = make_governor()
     open_circuit(governor)
-    governor.throttled(60)
+    governor.throttled(60, just_refused(clock))
     clock.advance(30)
     with pytest.raises(CircuitOpenError):
         governor.reserve(1, 1)
@@ -225,7 +225,7 @@ def test_who_comes_late_to_a_slot_lets_it_go(make_governor, clock):
 
 def test_an_opened_circuit_is_counted_once(dynamodb, coordination_table, clock, telemetry):
     governor = DynamoGovernor(
-        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+        client=dynamodb, table=coordination_table, rate=RATE, clock=clock, telemetry=telemetry, rng=random.Random(1)
     )
     slots = [governor.reserve(1, 5) for _ in range(FAILURES_TO_OPEN + 3)]
     for slot in slots:
@@ -235,7 +235,7 @@ def test_an_opened_circuit_is_counted_once(dynamodb, coordination_table, clock, 
 
 def test_a_lasting_outage_is_probed_less_and_less_often(dynamodb, coordination_table, clock, telemetry):
     governor = DynamoGovernor(
-        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+        client=dynamodb, table=coordination_table, rate=RATE, clock=clock, telemetry=telemetry, rng=random.Random(1)
     )
     open_circuit(governor)
     waits = []
@@ -256,7 +256,7 @@ def test_an_outage_of_days_is_probed_on(dynamodb, coordination_table, clock, tel
     item = {"name": {"S": "schedule"}, "failures": {"N": "5000"}, "openUntil": {"N": "1"}}
     dynamodb.put_item(TableName=coordination_table, Item=item)
     governor = DynamoGovernor(
-        client=dynamodb, table=coordination_table, pace=PACE, clock=clock, telemetry=telemetry, rng=random.Random(1)
+        client=dynamodb, table=coordination_table, rate=RATE, clock=clock, telemetry=telemetry, rng=random.Random(1)
     )
     governor.failed(governor.reserve(1, 1))
     with pytest.raises(CircuitOpenError) as caught:
@@ -281,7 +281,7 @@ def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_tab
             mine = DynamoGovernor(
                 client=dynamodb,
                 table=coordination_table,
-                pace=PACE,
+                rate=RATE,
                 clock=clock,
                 telemetry=telemetry,
                 rng=random.Random(1),
@@ -311,13 +311,13 @@ def test_racing_threads_never_share_a_slot_or_a_probe(dynamodb, coordination_tab
 
 
 @pytest.mark.parametrize("retry_after", [None, 0.0, 0.01])
-def test_a_429_holds_for_a_second_at_least(make_governor, clock, retry_after):
-    make_governor().throttled(retry_after)
-    assert make_governor().reserve(1, 5).start - clock.now() == pytest.approx(1, abs=1e-5)
+def test_a_429_holds_for_a_tenth_of_a_second_at_least(make_governor, clock, retry_after):
+    make_governor().throttled(retry_after, just_refused(clock))
+    assert make_governor().reserve(1, 5).start - clock.now() == pytest.approx(0.1, abs=1e-5)
 
 
-def test_a_429_holds_for_a_quarter_of_an_hour_at_most(make_governor):
-    make_governor().throttled(1e9)
+def test_a_429_holds_for_a_quarter_of_an_hour_at_most(make_governor, clock):
+    make_governor().throttled(1e9, just_refused(clock))
     with pytest.raises(RateUsedUpError) as caught:
         make_governor().reserve(1, 5)
     assert caught.value.retry_after == pytest.approx(895, abs=1e-3)
@@ -330,17 +330,16 @@ def held_for(governor, clock):
         return error.retry_after
 
 
-def test_429s_without_a_success_in_between_hold_for_longer_and_longer(make_governor, clock):
+def test_429s_that_go_on_hold_for_longer_and_longer(make_governor, clock):
     governor, waits = make_governor(), []
-    for _ in range(7):
+    for _ in range(10):
         governor.throttled(0, governor.reserve(1, 60))
         waits.append(held_for(governor, clock))
         clock.advance(waits[-1] + 0.1)
-    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.05)
-    governor.succeeded(governor.reserve(1, 60))
-    clock.advance(0.1)
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30], abs=0.05)
+    clock.advance(31)
     governor.throttled(0, governor.reserve(1, 60))
-    assert held_for(governor, clock) == pytest.approx(1, abs=0.05)
+    assert held_for(governor, clock) == pytest.approx(0.1, abs=0.05)
 
 
 def test_a_burst_of_429s_counts_once(make_governor, clock):
@@ -349,11 +348,11 @@ def test_a_burst_of_429s_counts_once(make_governor, clock):
     clock.advance(0.25)
     for number, slot in enumerate(slots):
         (one, other)[number % 2].throttled(0, slot)
-        clock.advance(0.01)
-    assert held_for(one, clock) == pytest.approx(0.8, abs=0.01)
+        clock.advance(0.001)
+    assert held_for(one, clock) == pytest.approx(0.08, abs=0.01)
     clock.advance(1)
     one.throttled(0, one.reserve(1, 5))
-    assert held_for(one, clock) == pytest.approx(2, abs=0.05)
+    assert held_for(one, clock) == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_429_of_a_burst_still_holds_for_what_it_says_itself(make_governor, clock):
@@ -389,7 +388,7 @@ def test_a_worker_an_hour_ahead_is_healed_on_the_real_table(dynamodb, coordinati
         return DynamoGovernor(
             client=dynamodb,
             table=coordination_table,
-            pace=PACE,
+            rate=RATE,
             clock=own_clock,
             telemetry=telemetry,
             rng=random.Random(1),
@@ -397,7 +396,7 @@ def test_a_worker_an_hour_ahead_is_healed_on_the_real_table(dynamodb, coordinati
 
     ahead = FakeClock(clock.now() + 3600)
     make(ahead).reserve(1, 5)
-    make(ahead).throttled(None)
+    make(ahead).throttled(None, just_refused(ahead))
     assert make(clock).reserve(1, 5).start - clock.now() <= 1.1
     right = make(clock)
     for _ in range(FAILURES_TO_OPEN):
@@ -412,7 +411,7 @@ def test_a_worker_learns_from_the_tables_own_date_that_its_clock_is_wrong(dynamo
         return DynamoGovernor(
             client=dynamodb,
             table=coordination_table,
-            pace=PACE,
+            rate=RATE,
             clock=own_clock,
             telemetry=telemetry,
             rng=random.Random(1),

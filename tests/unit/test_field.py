@@ -21,7 +21,7 @@ from cxone_messaging.use_cases.consents import ConsentFromEvent
 from local.simulator import Fault, Settings
 from local.simulator.wire import Response
 from tests.dynamo import FakeDynamo
-from tests.fakes import EPOCH, InlineExecutor
+from tests.fakes import EPOCH, InlineExecutor, just_refused
 from tests.worlds import RECIPIENT, Killed, World
 
 REQUEST = SmsRequest(RECIPIENT.e164, "Your code is 849201")
@@ -176,7 +176,7 @@ class TestOneDeadline:
 
         def held(slots):
             if storm[0]:
-                world.governor.throttled(1.0)
+                world.governor.throttled(1.0, just_refused(world.clock, world.governor.pace_version))
             check(slots)
 
         def watched(seconds):
@@ -186,7 +186,7 @@ class TestOneDeadline:
 
         world.governor.check, world.clock.sleep = held, watched
         world.poll()
-        assert statuses(world, 25) == [Status.DISPATCHED] * 13 + [Status.RETRYING] * 12
+        assert statuses(world, 25) == [Status.DISPATCHED] + [Status.RETRYING] * 24
         storm[0], world.clock.sleep = False, sleep
         world.work_off()
         assert statuses(world, 25) == [Status.DISPATCHED] * 25
@@ -323,7 +323,7 @@ class TestWordsThatComeBetween:
         other = PhoneNumber.parse("+15559998888")
         world.opt(ConsentStatus.OPTED_IN, other)
         worker = world.batch_sender()
-        worker._make_ready, ready = lambda count: (world.clock.advance(3), ready(count))[1], worker._make_ready
+        worker._make_ready, ready = lambda *args: (world.clock.advance(3), ready(*args))[1], worker._make_ready
         find_many, slow = world.consents.find_many, []
 
         def slowly(hashes):
@@ -346,9 +346,9 @@ class TestWordsThatComeBetween:
         if what == "reject":
             inner = worker._make_ready
 
-            def leave(count):
+            def leave(*args):
                 world.opt(ConsentStatus.OPTED_OUT, other)
-                return inner(count)
+                return inner(*args)
 
             worker._make_ready = leave
         records = [BulkRecord("a", REQUEST, None), BulkRecord("b", SmsRequest(other.e164, "Hi"), None)]

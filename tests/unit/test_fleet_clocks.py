@@ -8,7 +8,7 @@ import pytest
 
 from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, MICRO, CircuitOpenError, ClockWrongError, NoSlotError
 from cxone_messaging.platform.telemetry import Metric
-from tests.fakes import FakeClock, FakeTelemetry
+from tests.fakes import FakeClock, FakeTelemetry, just_refused
 from tests.schedules import Fleet, SetClock, TableOfOneItem, governor
 
 HOUR = 3600.0
@@ -42,7 +42,7 @@ class TestAnHourAhead:
         assert seconds_refused(governor(table, base), base) <= 1
 
     def test_one_429_holds_for_its_second_only_and_is_not_forgotten(self, table, base):
-        with_wrong_clock(table, base, lambda ahead: ahead.throttled(None))
+        with_wrong_clock(table, base, lambda ahead: ahead.throttled(1.0, just_refused(SetClock(base, HOUR))))
         assert 0.5 <= seconds_refused(governor(table, base), base) <= 2
 
     def test_the_fifth_failure_opens_the_circuit_for_ten_seconds_only(self, table, base):
@@ -73,7 +73,7 @@ def with_wrong_clock(table, base, act):
 
 
 def test_a_real_hold_of_ten_minutes_is_believed(table, base):
-    governor(table, base).throttled(600)
+    governor(table, base).throttled(600, just_refused(base))
     assert 594 <= seconds_refused(governor(table, base), base) <= 606
 
 

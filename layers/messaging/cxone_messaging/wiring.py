@@ -6,8 +6,8 @@ bench compose the same use cases from other parts.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -21,6 +21,7 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor
 from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.schedule_item import ACCOUNT
 from cxone_messaging.adapters.secrets import (
     ParameterStore,
     SecretsManagerStore,
@@ -30,19 +31,21 @@ from cxone_messaging.adapters.secrets import (
     read_pepper,
 )
 from cxone_messaging.domain.ledger import Ledger
+from cxone_messaging.domain.pace import AccountRate
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.schedule import Pace
+from cxone_messaging.domain.sender_rates import SenderRates
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
-from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
+from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, SenderRatesText, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.send.dispatcher import Dispatcher
+from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -72,7 +75,9 @@ class SenderSettings(TokenSettings):
     default_country: Country = DEFAULT_COUNTRY
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
     cxone_requests_per_second: float = Field(default=100, gt=0)
+    cxone_requests_per_minute: float | None = Field(default=None, gt=0)
     rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
+    sender_requests_per_second: SenderRatesText = ""
 
     @property
     def rules(self) -> SmsRules:
@@ -80,9 +85,10 @@ class SenderSettings(TokenSettings):
         return SmsRules(self.cxone_campaign_id, self.cxone_from_number, self.max_segments, self.default_country)
 
     @property
-    def pace(self) -> Pace:
-        """How fast the account may send."""
-        return Pace(self.cxone_requests_per_second, self.rate_utilisation_percent / 100)
+    def rate(self) -> AccountRate:
+        """What the account is allowed."""
+        share = self.rate_utilisation_percent / 100
+        return AccountRate(self.cxone_requests_per_second, share, self.cxone_requests_per_minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class SenderParts:
     consents: ConsentStore
     gateway: SmsGateway
     governor: Governor
+    schedules: SenderSchedules
     pseudonyms: Pseudonyms
     callback_url: Callable[[str], str]
     rules: SmsRules
@@ -108,7 +115,7 @@ class SenderParts:
     @property
     def dispatcher(self) -> Dispatcher:
         """The sender of messages in slots."""
-        return Dispatcher(self.gateway, self.governor, self.clock, self.telemetry)
+        return Dispatcher(self.gateway, self.governor, self.schedules, self.clock, self.telemetry)
 
 
 def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
@@ -119,6 +126,7 @@ def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),
+        schedules=sender_schedules(settings, telemetry),
         pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
         callback_url=callback_urls(settings),
         rules=settings.rules,
@@ -189,17 +197,28 @@ def sms_gateway(settings: SenderSettings, telemetry: Telemetry) -> CxoneSms:
     return CxoneSms(settings.cxone_sms_base_url, tokens, session, SystemClock(), settings.send_timeout_seconds)
 
 
-def governor(settings: SenderSettings, telemetry: Telemetry) -> DynamoGovernor:
-    """Return the account's schedule."""
+def governor(
+    settings: SenderSettings, telemetry: Telemetry, name: str = ACCOUNT, requests_per_second: float | None = None
+) -> DynamoGovernor:
+    """Return the account's schedule, or one sender's by `name` and its rate."""
+    own = replace(settings.rate, requests_per_second=requests_per_second) if requests_per_second else None
     return DynamoGovernor(
         client=aws.dynamodb(),
         table=settings.coordination_table,
-        pace=settings.pace,
+        rate=own or settings.rate,
         clock=SystemClock(),
         telemetry=telemetry,
         rng=random.Random(),  # noqa: S311  jitter is no secret
         check=clock_check(),
+        name=name,
     )
+
+
+def sender_schedules(settings: SenderSettings, telemetry: Telemetry) -> SenderSchedules:
+    """Return the schedules of the senders with a rate of their own."""
+    rates = SenderRates.parse(settings.sender_requests_per_second)
+    rng = random.Random()  # noqa: S311  jitter is no secret
+    return SenderSchedules(rates, partial(governor, settings, telemetry), SystemClock(), rng)
 
 
 def callback_urls(settings: SenderSettings) -> Callable[[str], str]:

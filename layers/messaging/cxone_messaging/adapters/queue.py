@@ -30,8 +30,8 @@ _CALLS_AT_ONCE = 10
 class BulkQueue(Protocol):
     """The queue where bulk sends wait."""
 
-    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, visible after `delay` seconds; return which are certainly queued."""
+    def put(self, records: Sequence[BulkRecord], delays: Sequence[float] = ()) -> list[bool]:
+        """Put records on the queue, each visible after its delay in seconds; return which are certainly queued."""
         ...
 
     def send_to_dead_letters(self, body: str, reason: str) -> bool:
@@ -57,19 +57,19 @@ class SqsBulkQueue:
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
 
-    def put(self, records: Sequence[BulkRecord], delay: float = 0) -> list[bool]:
-        """Put records on the queue, visible after `delay` seconds; return which are certainly queued.
+    def put(self, records: Sequence[BulkRecord], delays: Sequence[float] = ()) -> list[bool]:
+        """Put records on the queue, each visible after its delay in seconds; return which are certainly queued.
 
         A record may be queued twice if an answer was lost; its message is not sent twice. Once calls have failed for
         some seconds, no further call begins, and the rest of the records count as not queued.
         """
-        seconds = min(_MAX_DELAY_SECONDS, max(0, round(delay)))
+        entries = [_entry(record, delay) for record, delay in zip(records, delays or [0] * len(records), strict=True)]
         queued = [False] * len(records)
         tries = Tries(self._clock, self._rng, most=_SEND_ATTEMPTS)
         for _ in tries:
             missing = [number for number, is_queued in enumerate(queued) if not is_queued]
             for some in batched(missing, _SEND_LIMIT * _CALLS_AT_ONCE, strict=False):
-                self._put_side_by_side(records, some, seconds, queued)
+                self._put_side_by_side(entries, some, queued)
                 if not all(queued[number] for number in some) and not tries.has_time():
                     return queued
             if all(queued):
@@ -89,23 +89,23 @@ class SqsBulkQueue:
         return True
 
     def _put_side_by_side(
-        self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, queued: list[bool]
+        self, entries: Sequence["SendMessageBatchRequestEntryTypeDef"], numbers: Sequence[int], queued: list[bool]
     ) -> None:
         """Put records on the queue by several calls at once: one by one, 10,000 records take 20 s at 20 ms a call."""
         calls = list(batched(numbers, _SEND_LIMIT, strict=False))
         if len(calls) == 1:
-            self._put_some(records, calls[0], seconds, queued)
+            self._put_some(entries, calls[0], queued)
             return
         with ThreadPoolExecutor(len(calls)) as pool:
-            list(pool.map(lambda some: self._put_some(records, some, seconds, queued), calls))
+            list(pool.map(lambda some: self._put_some(entries, some, queued), calls))
 
     def _put_some(
-        self, records: Sequence[BulkRecord], numbers: Sequence[int], seconds: int, queued: list[bool]
+        self, entries: Sequence["SendMessageBatchRequestEntryTypeDef"], numbers: Sequence[int], queued: list[bool]
     ) -> None:
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._queue_url,
-                Entries=[_entry(str(number), records[number], seconds) for number in numbers],
+                Entries=[{**entries[number], "Id": str(number)} for number in numbers],
             )
         except (ClientError, BotoCoreError):
             return
@@ -113,11 +113,12 @@ class SqsBulkQueue:
             queued[int(entry["Id"])] = True
 
 
-def _entry(id_: str, record: BulkRecord, seconds: int) -> "SendMessageBatchRequestEntryTypeDef":
+def _entry(record: BulkRecord, delay: float) -> "SendMessageBatchRequestEntryTypeDef":
+    """Return a record as SQS takes it, without the id that it has in one call."""
     entry: SendMessageBatchRequestEntryTypeDef = {
-        "Id": id_,
+        "Id": "",
         "MessageBody": json.dumps(record.body()),  # ASCII, which SQS takes whatever it says
-        "DelaySeconds": seconds,
+        "DelaySeconds": min(_MAX_DELAY_SECONDS, max(0, round(delay))),
     }
     if record.queued_at is not None:
         entry["MessageAttributes"] = {QUEUED_AT: {"DataType": "Number", "StringValue": f"{record.queued_at:.3f}"}}

@@ -1,16 +1,18 @@
-"""The account's schedule at one moment: the next free slot, the end of a hold, the circuit breaker.
+"""The account's schedule at one moment: the next free slot, the pace, the end of a hold, the circuit breaker.
 
 Slots follow GCRA (the virtual scheduling form of ITU-T I.371). The schedule contains the next free slot. A sender that
-reserves slots moves it on, and sends each message at its slot's time. A 429 holds all senders back for the wait that
-CXone requires. Failures in a row open the circuit. Then no sender gets a slot, except one probe after a while.
+reserves slots moves it on by their length at the present pace (`domain/pace.py`), and sends each message at its slot's
+time. A 429 holds all senders back for the wait that CXone requires, and lowers the pace. Failures in a row open the
+circuit. Then no sender gets a slot, except one probe after a while.
 
 Instants of the schedule are whole microseconds since 1970, so that a slot's length keeps its fractions. Instants of
 slots, which senders see, are Unix seconds.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-MICRO = 1_000_000
+from cxone_messaging.domain.pace import MICRO, Pace
+
 # Five failures in a row mean an outage. The documents require 5 to 10 s before the next try. During a long outage the
 # probes become rarer, because each probe is a real message.
 FAILURES_TO_OPEN = 5
@@ -20,9 +22,10 @@ PROBE_SECONDS = 30.0
 # The longest wait that CXone may impose, in seconds; also the longest hold that any worker may write. A longer
 # `Retry-After` is a mistake of CXone's that must not stop us for good.
 MAX_HOLD_SECONDS = 900.0
-# The shortest wait of all senders after a 429: the window in which CXone counts requests. Each further 429 without a
-# success in between doubles it, up to half a minute.
-THROTTLE_SECONDS, MAX_THROTTLE_SECONDS, MAX_HOLDS = 1.0, 30.0, 5
+# The wait of all senders after a 429 that names none. Each 429 that follows at once doubles it, up to half a minute.
+THROTTLE_SECONDS, MAX_THROTTLE_SECONDS, MAX_HOLDS = 0.1, 30.0, 10
+# A 429 this soon after a hold, or after as long again as the hold lasted, follows it at once.
+_AT_ONCE_SECONDS = 3.0
 # How far two right clocks may differ: each may be off by two seconds.
 DIFFERENCE_SECONDS = 4.0
 # Senders reserve at most five seconds ahead. No reservation lies further ahead than twice that and a chunk of slots.
@@ -35,6 +38,8 @@ _DIFFERED_SECONDS = 900.0
 _BACKLOG = 30_000
 # Fewer doublings reach every longest wait. A thousand, after endless failures, would exceed a float.
 _MOST_DOUBLINGS = 16
+# How long messages wait before they are tried again while an operator has stopped all sending.
+_STOPPED_SECONDS = 60.0
 # A sender that uses a slot this long after reserving it reads the schedule again first. Other senders may have found a
 # 429 or an outage meanwhile.
 _LOOK_AGAIN_SECONDS = 0.02
@@ -43,24 +48,12 @@ _MISSED_SECONDS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the account may send, and which share of that to use: the rest absorbs jitter."""
-
-    requests_per_second: float
-    utilisation: float
-
-    @property
-    def slot_seconds(self) -> float:
-        """The time from one slot to the next."""
-        return 1 / (self.requests_per_second * self.utilisation)
-
-
-@dataclass(frozen=True, slots=True)
 class Slots:
-    """Consecutive slots, the first at `start` (Unix seconds).
+    """Consecutive slots, the first at `start` (Unix seconds), each `seconds` after the one before.
 
     `start` and `reserved_at` are times of the clock of the machine that reserved the slots. `failures` counts the
-    failures in a row before, `holds` the 429s. `probe` identifies the one probe that an open circuit allows.
+    failures in a row before. `probe` identifies the one probe that an open circuit allows. `pace_version` identifies
+    the pace at which they were reserved.
     """
 
     start: float
@@ -68,7 +61,20 @@ class Slots:
     reserved_at: float
     failures: int
     probe: str = ""
-    holds: int = 0
+    seconds: float = 0.0
+    pace_version: int = 0
+
+    def at(self, number: int) -> "Slots":
+        """Return one of the slots, counted from 0."""
+        return replace(self, start=self.start + number * self.seconds, count=1)
+
+    def spread_over(self, others: "Slots") -> "Slots":
+        """Return the same slots, used no earlier and no faster than others.
+
+        The time between is lost to nobody: in each second as many slots are skipped as are used late.
+        """
+        start, seconds = max(self.start, others.start), max(self.seconds, others.seconds)
+        return replace(self, start=start, seconds=seconds)
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""
@@ -91,8 +97,16 @@ class RateUsedUpError(NoSlotError):
     """All slots within the horizon are taken."""
 
 
+class SenderRateUsedUpError(RateUsedUpError):
+    """The sender's own rate is used up; other senders may have slots."""
+
+
 class CircuitOpenError(NoSlotError):
     """CXone has failed too often in a row."""
+
+
+class SendingStoppedError(NoSlotError):
+    """An operator has stopped all sending."""
 
 
 class ClockWrongError(NoSlotError):
@@ -105,11 +119,11 @@ class SlotMissedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The next free slot, the end of the last hold, and the circuit breaker.
+    """The next free slot, the pace, the end of the last hold, and the circuit breaker.
 
     A field is 0 if its event never happened. `stamped_at` is the writer's time. `held_from` is when the last hold was
-    written, `holds` counts the holds without a success in between. `failed_by` identifies the last reports of failures.
-    `differed_at` is when a sender last found that clocks differ.
+    written, `holds` counts the holds that followed one another at once. `failed_by` identifies the last reports of
+    failures. `differed_at` is when a sender last found that clocks differ.
     """
 
     next_slot: int = 0
@@ -123,6 +137,7 @@ class Schedule:
     failed_by: str = ""
     probe_owner: str = ""
     differed_at: int = 0
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def is_open(self) -> bool:
@@ -135,6 +150,7 @@ class Schedule:
 
     def refuse_reserving(self, now: int, horizon: float) -> None:
         """Raise `NoSlotError` if no slot begins within `horizon` seconds, and no probe is due."""
+        self._refuse_stopped()
         if self.is_open and not self.may_probe(now):
             raise CircuitOpenError((self._closed_until - now) / MICRO)
         wait = (self.next_slot - now) / MICRO
@@ -143,6 +159,7 @@ class Schedule:
 
     def refuse_using(self, now: int) -> None:
         """Raise `NoSlotError` if slots that were reserved earlier must not be used."""
+        self._refuse_stopped()
         if self.is_open:
             raise CircuitOpenError(max(0.0, (self._closed_until - now) / MICRO))
         if self.held_until > now:
@@ -171,6 +188,7 @@ class Schedule:
             held_from=min(self.held_from - lead, reference) if self.held_from else 0,
             open_until=within(self.open_until, MAX_OPEN_SECONDS),
             probe_until=within(self.probe_until, PROBE_SECONDS),
+            pace=replace(self.pace, since=min(max(0, self.pace.since - lead), max(reference, held))),
         )
 
     @property
@@ -190,6 +208,15 @@ class Schedule:
             return self.next_slot
         return max(self.next_slot, now + backlog)
 
+    def holds_in_a_row(self, now: int) -> int:
+        """Return the number of 429s that follow one another at once, one at `now` included."""
+        length = max(self.held_until - self.held_from, round(_AT_ONCE_SECONDS * MICRO))
+        return min(self.holds + 1, MAX_HOLDS) if now <= self.held_until + length else 1
+
+    def _refuse_stopped(self) -> None:
+        if self.pace.ceiling == 0:
+            raise SendingStoppedError(_STOPPED_SECONDS)
+
     @property
     def _closed_until(self) -> int:
         return max(self.open_until, self.probe_until, self.held_until)
@@ -208,12 +235,10 @@ def backoff(first: float, doublings: int, longest: float) -> float:
     return min(longest, first * 2.0 ** min(doublings, _MOST_DOUBLINGS))
 
 
-def hold_seconds(retry_after: float | None, holds: int = 0) -> float:
-    """Return how long a 429 holds all senders back, in seconds.
+def hold_seconds(retry_after: float | None, in_a_row: int = 1) -> float:
+    """Return how long a 429 holds all senders back, in seconds; at most 15 minutes.
 
-    `holds` is the number of 429s before it without a success in between.
-
-    The result is at least the second in which CXone counts requests, even if `retry_after` (seconds) is 0. It is at
-    most 15 minutes.
+    That is `retry_after` (seconds), and at least a fraction of a second that grows with the number of 429s `in_a_row`.
     """
-    return min(max(retry_after or 0.0, backoff(THROTTLE_SECONDS, holds, MAX_THROTTLE_SECONDS)), MAX_HOLD_SECONDS)
+    shortest = backoff(THROTTLE_SECONDS, in_a_row - 1, MAX_THROTTLE_SECONDS)
+    return min(max(retry_after or 0.0, shortest), MAX_HOLD_SECONDS)

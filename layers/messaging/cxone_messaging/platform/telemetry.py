@@ -14,7 +14,9 @@ _DEFAULT_SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds; the others count.
+    """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds, `Pace` in requests a second.
+
+    The others count.
 
     `DispatchLatency` runs from the request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened`
     counts each failed probe too, so that its alarm lasts as long as the outage.
@@ -32,6 +34,8 @@ class Metric(StrEnum):
     MESSAGES_FAILED = "MessagesFailed"
     SEGMENTS_SENT = "SegmentsSent"
     THROTTLED = "Throttled"
+    PACE = "Pace"
+    PACE_LOWERED = "PaceLowered"
     CIRCUIT_OPENED = "CircuitOpened"
     CLOCK_SKEW = "ClockSkew"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password

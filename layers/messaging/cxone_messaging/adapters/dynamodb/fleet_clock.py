@@ -10,7 +10,8 @@ that joins the fleet, or has found that clocks differ, is therefore unsure. It b
 schedule twice within 50 ms and found a new stamp.
 """
 
-from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS, MICRO
+from cxone_messaging.domain.pace import MICRO
+from cxone_messaging.domain.schedule import DIFFERENCE_SECONDS
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.clock_skew import ClockCheck
 
@@ -129,10 +130,6 @@ class FleetClock:
     def to_local(self, instant: int) -> float:
         """Return an instant of the fleet's time in Unix seconds of this machine's clock."""
         return instant / MICRO - self._lead_at(self._clock.now())
-
-    def to_fleet(self, local: float) -> int:
-        """Return an instant of this machine's clock (Unix seconds) in the fleet's time."""
-        return round((local + self._lead_at(self._clock.now())) * MICRO)
 
     def observe(
         self, stamp: int, requested_at: float, *, own_lead: float | None = None, in_doubt: bool = False

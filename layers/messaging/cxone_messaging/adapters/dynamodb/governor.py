@@ -13,19 +13,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from cxone_messaging.adapters.dynamodb.fleet_clock import TOLERANCE
-from cxone_messaging.adapters.dynamodb.schedule_item import ConditionError, ScheduleItem
+from cxone_messaging.adapters.dynamodb.schedule_item import ACCOUNT, ConditionError, ScheduleItem
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.domain.pace import MICRO, AccountRate, PaceLaw
 from cxone_messaging.domain.schedule import (
     DIFFERENCE_SECONDS,
     FAILURES_TO_OPEN,
     MAX_FIRST_OPEN_SECONDS,
     MAX_HOLD_SECONDS,
-    MAX_HOLDS,
-    MICRO,
     MIN_OPEN_SECONDS,
     PROBE_SECONDS,
     ClockWrongError,
-    Pace,
     RateUsedUpError,
     Schedule,
     SlotMissedError,
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _CLOSED = "(attribute_not_exists(failures) OR failures < :threshold)"
+_NOT_STOPPED = "(attribute_not_exists(ceiling) OR ceiling > :zero)"
 _MAX_RACES_LOST = 50
 # If clocks are known to differ, a chunk leaves this much room for messages that other senders may send in its time.
 _ROOM_PERCENT = 110
@@ -51,16 +50,15 @@ _WRONG_CLOCK_SECONDS = 5.0
 class Governor(Protocol):
     """The account's schedule: it assigns each message a slot, and holds all senders back after a 429."""
 
-    @property
-    def slot_seconds(self) -> float:
-        """The seconds between two slots."""
-        ...
-
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Return `count` consecutive slots; the first begins within `horizon` seconds.
+        """Return up to `count` consecutive slots: the first begins within `horizon` seconds, and they last no longer.
 
         Raises `NoSlotError`.
         """
+        ...
+
+    def refuse_held(self) -> None:
+        """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""
         ...
 
     def check(self, slots: Slots) -> None:
@@ -78,7 +76,7 @@ class Governor(Protocol):
         """Report that CXone was unavailable or sent no clear answer."""
         ...
 
-    def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
+    def throttled(self, retry_after: float | None, slots: Slots) -> None:
         """Report a 429, with CXone's `retry_after` in seconds and the slots of the refused message."""
         ...
 
@@ -88,7 +86,7 @@ class Governor(Protocol):
 
 
 class DynamoGovernor:
-    """The schedule as one item in DynamoDB.
+    """The schedule as one item in DynamoDB, of the account or of one sender by `name`.
 
     One `check` in a process collects all readings of DynamoDB's time.
     """
@@ -98,38 +96,43 @@ class DynamoGovernor:
         *,
         client: "DynamoDBClient",
         table: str,
-        pace: Pace,
+        rate: AccountRate,
         clock: Clock,
         telemetry: Telemetry,
         rng: random.Random,
         check: ClockCheck | None = None,
+        name: str = ACCOUNT,
     ) -> None:
-        self.slot_seconds = pace.slot_seconds
-        self._slot = round(pace.slot_seconds * MICRO)
+        self._law = PaceLaw(rate)
+        self._is_accounts = name == ACCOUNT
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
         self._check = check or ClockCheck(clock)
-        self._item = ScheduleItem(client, table, self._slot, clock, self._check)
+        self._item = ScheduleItem(client, table, name=name, law=self._law, clock=clock, check=self._check)
 
     def reserve(self, count: int, horizon: float) -> Slots:
-        """Return `count` consecutive slots; the first begins within `horizon` seconds.
+        """Return up to `count` consecutive slots: the first begins within `horizon` seconds, and they last no longer.
 
         Raises `NoSlotError`. A probe is one slot, whatever the `count`. This takes one write if this sender's view of
         the schedule is current, and one more each time that it is not. A sender whose clock is wrong gets
         `ClockWrongError`.
         """
-        is_long = count * self._slot > 2 * TOLERANCE
         for _ in range(_MAX_RACES_LOST):
             self._refuse_wrong_clock()
             requested_at = self._clock.now()
             joined, now = self._item.time.joined, self._item.time.now()
             if joined and self._item.repair(horizon):
                 continue
+            pace = self._pace_at(now)
+            if not pace:
+                continue
+            number, slot = max(1, min(count, int(horizon * pace))), round(MICRO / pace)
+            is_long = number * slot > 2 * TOLERANCE
             if joined and is_long:
                 self._read_until_sure(now)
                 now = self._item.time.now()
-            probe, length = "", count * self._slot
+            probe, length = "", number * slot
             if self._item.seen.clocks_differ:
                 length = length * _ROOM_PERCENT // 100
             try:
@@ -137,23 +140,46 @@ class DynamoGovernor:
                     probe = uuid.uuid4().hex
                     taken = self._take_probe(now, probe)
                 else:
-                    taken = self._move_on(length, now, horizon, joined=joined)
+                    taken = self._move_on(length, now, horizon, joined=joined, is_one=count == 1)
             except ConditionError as error:
-                self._refuse_wrong_clock()
-                if not joined and not (is_long and error.schedule.next_slot > now - MICRO):
-                    self._item.join(error.schedule)
-                if not self._item.repair(horizon):
-                    self._item.seen.refuse_reserving(self._item.time.now(), horizon)
+                self._learn(error.schedule, now, horizon, may_join=not joined, is_long=is_long)
                 continue
             start = now if probe else taken.next_slot - length
             # If the answer itself corrected this sender's time, the start may lie before the request.
             begins = max(self._item.time.to_local(start), requested_at)
-            slots = Slots(begins, 1 if probe else count, requested_at, taken.failures, probe, taken.holds)
+            count = 1 if probe else number
+            slots = Slots(begins, count, requested_at, taken.failures, probe, slot / MICRO, taken.pace.version)
             if self._check.is_wrong:  # as this answer shows
                 self.release(slots)
                 self._refuse_wrong_clock()
+            self._report_pace(pace)
             return slots
         raise StorageError("the schedule was changed by other senders at each try")
+
+    def _learn(self, found: Schedule, now: int, horizon: float, *, may_join: bool, is_long: bool) -> None:
+        """Learn from the schedule that a failed write found. Raises `NoSlotError` if that has no slot to give."""
+        self._refuse_wrong_clock()
+        if may_join and not (is_long and found.next_slot > now - MICRO):
+            self._item.join(found)
+        if not self._item.repair(horizon):
+            self._item.seen.refuse_reserving(self._item.time.now(), horizon)
+
+    def _pace_at(self, now: int) -> float:
+        """Return the pace as this sender knows it. Raises `SendingStoppedError`; 0 if that has just ended."""
+        pace = self._law.at(self._item.seen.pace, now)
+        if not pace:
+            self._item.read().refuse_using(now)
+        return pace
+
+    def _report_pace(self, pace: float) -> None:
+        if self._is_accounts:
+            self._telemetry.add(Metric.PACE, pace)
+
+    def refuse_held(self) -> None:
+        """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""
+        left = self._item.seen.held_until - self._item.time.now()
+        if left > 0:
+            raise RateUsedUpError(left / MICRO)
 
     def check(self, slots: Slots) -> None:
         """Check that slots may still be used; no call is made if they were reserved just now."""
@@ -169,8 +195,8 @@ class DynamoGovernor:
         self._item.plausible(seen).refuse_using(self._item.time.now())
 
     def succeeded(self, slots: Slots) -> None:
-        """Report that CXone answered properly; this takes a write only after failures and 429s."""
-        self._answered(slots, ", holdsInARow" if slots.holds and self._item.seen.holds else "")
+        """Report that CXone answered properly; this takes a write only after failures."""
+        self._answered(slots)
 
     def failed(self, slots: Slots) -> None:
         """Report that CXone was unavailable or sent no clear answer.
@@ -208,43 +234,43 @@ class DynamoGovernor:
         if counted and counted.failures == FAILURES_TO_OPEN:
             self._telemetry.add(Metric.CIRCUIT_OPENED)
 
-    def throttled(self, retry_after: float | None, slots: Slots | None = None) -> None:
-        """Report a 429: no new slot begins before its wait is over, and no reserved slot is used.
+    def throttled(self, retry_after: float | None, slots: Slots) -> None:
+        """Report a 429: no new slot begins before its wait is over, and the pace is lowered.
 
-        With the `slots` of the refused message, the 429 also counts as an answer, so the caller need not report that.
-        Then 429s in a row hold for longer and longer. A request that was under way when the last hold was written holds
-        no longer than its own 429 requires, and never past the longest wait from that hold on.
+        The 429 also counts as an answer, so the caller need not report that. A slot that was reserved before the last
+        hold says nothing about the pace since, whatever any clock shows: its 429 holds no longer than it requires
+        itself, and never past the longest wait from that hold on.
         """
-        if slots:
-            self._answered(slots)
+        self._answered(slots)
+        is_lowered = False
 
         def hold() -> Schedule:
+            nonlocal is_lowered
             seen, now = self._item.seen, self._item.time.now()
-            under_way = slots is not None and self._item.time.to_fleet(slots.start) < seen.held_from
-            if under_way:
+            is_lowered = slots.pace_version == seen.pace.version
+            if not is_lowered:
                 seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
-            else:
-                seconds = hold_seconds(retry_after, seen.holds if slots else 0)
-            until = now + round(seconds * MICRO)
-            if under_way:
-                until = min(until, seen.held_from + round(MAX_HOLD_SECONDS * MICRO))
-            if until <= seen.held_until and (under_way or slots is None):
-                return seen
-            changes, values = [], {":from": seen.held_from}
-            condition = "heldFrom = :from" if seen.held_from else "(attribute_not_exists(heldFrom) OR heldFrom = :from)"
+                until = min(now + round(seconds * MICRO), seen.held_from + round(MAX_HOLD_SECONDS * MICRO))
+                if until <= seen.held_until:
+                    return seen
+            in_a_row = seen.holds_in_a_row(now)
+            changes: dict[str, int] = {}
+            if is_lowered:
+                until = now + round(hold_seconds(retry_after, in_a_row) * MICRO)
+                pace = self._law.lowered(seen.pace, now, max(until, seen.held_until), in_a_row)
+                changes = {"pace": pace.lowered_to, "refusedPace": pace.refused, "paceAt": pace.since}
+                changes |= {"paceVersion": pace.version, "heldFrom": now, "holdsInARow": in_a_row}
+            condition, known = _of_version(seen.pace.version)
             if until > seen.held_until:
-                changes, values = ["heldUntil = :until"], values | {":until": until}
+                changes["heldUntil"] = until
                 if until > seen.next_slot:
-                    changes.append("nextSlot = :until")
-                    condition += " AND (attribute_not_exists(nextSlot) OR nextSlot < :until)"
-            if not under_way:
-                changes, values = [*changes, "heldFrom = :since"], values | {":since": now}
-            if slots and not under_way:
-                changes.append("holdsInARow = :holds")
-                values |= {":holds": min(seen.holds + 1, MAX_HOLDS)}
-            return self._item.update(", ".join(changes), condition, values)
+                    changes["nextSlot"] = until
+                    condition += " AND (attribute_not_exists(nextSlot) OR nextSlot < :nextSlot)"
+            values = {f":{name}": value for name, value in changes.items()} | known
+            return self._item.update(", ".join(f"{name} = :{name}" for name in changes), condition, values)
 
-        self._report(hold, lambda _: True)
+        if self._report(hold, lambda _: True) and is_lowered:
+            self._telemetry.add(Metric.PACE_LOWERED)
 
     def release(self, slots: Slots) -> None:
         """Report that slots were not used.
@@ -254,13 +280,13 @@ class DynamoGovernor:
         if slots.probe:
             self._report_as_probe(slots, "", "REMOVE probeUntil, probeOwner")
 
-    def _answered(self, slots: Slots, also: str = "") -> None:
+    def _answered(self, slots: Slots) -> None:
         if slots.probe:
-            self._report_as_probe(slots, "", f"REMOVE failures, openUntil, failedBy, probeUntil, probeOwner{also}")
-        elif slots.failures or also:
+            self._report_as_probe(slots, "", "REMOVE failures, openUntil, failedBy, probeUntil, probeOwner")
+        elif slots.failures:
             # Once the circuit is open, this answer has no effect: the probe decides.
             values = {":threshold": FAILURES_TO_OPEN}
-            rest = f"REMOVE failures, openUntil, failedBy{also}"
+            rest = "REMOVE failures, openUntil, failedBy"
             self._report(lambda: self._item.update("", _CLOSED, values, rest), lambda seen: not seen.is_open)
 
     def _report_as_probe(self, slots: Slots, sets: str, rest: str, pause: float | None = None) -> Schedule | None:
@@ -307,19 +333,32 @@ class DynamoGovernor:
         free = "(attribute_not_exists(probeUntil) OR probeUntil <= :now OR probeOwner = :owner)"
         until = now + round(PROBE_SECONDS * MICRO)
         values: dict[str, int | str] = {":now": now, ":threshold": FAILURES_TO_OPEN, ":until": until, ":owner": owner}
-        return self._item.update("probeUntil = :until, probeOwner = :owner", f"{due} AND {free}", values)
+        condition = f"{due} AND {free} AND {_NOT_STOPPED}"
+        return self._item.update("probeUntil = :until, probeOwner = :owner", condition, {**values, ":zero": 0})
 
-    def _move_on(self, length: int, now: int, horizon: float, *, joined: bool) -> Schedule:
-        values = {":now": now, ":threshold": FAILURES_TO_OPEN}
-        if joined and self._item.seen.next_slot > now:
-            busy = f"{_CLOSED} AND nextSlot > :now AND nextSlot <= :horizon"
-            values |= {":length": length, ":horizon": now + round(horizon * MICRO)}
-            return self._item.update("nextSlot = nextSlot + :length", busy, values)
+    def _move_on(self, length: int, now: int, horizon: float, *, joined: bool, is_one: bool) -> Schedule:
+        seen = self._item.seen
+        values = {":threshold": FAILURES_TO_OPEN}
+        if is_one and not seen.stamped_at:
+            # A process's first message needs no more calls than others. One slot too short does no harm.
+            condition, began = f"{_CLOSED} AND {_NOT_STOPPED}", ""
+            values |= {":zero": 0}
+        else:
+            # The slots are as long as the pace requires only if the pace is still the one that this sender knows.
+            version, known = _of_version(seen.pace.version)
+            condition = f"{_CLOSED} AND {version}"
+            began = "" if seen.pace.since else ", paceAt = :began"
+            values |= known | ({} if seen.pace.since else {":began": now})
+        if joined and seen.next_slot > now:
+            condition += " AND nextSlot > :now AND nextSlot <= :horizon"
+            values |= {":now": now, ":length": length, ":horizon": now + round(horizon * MICRO)}
+            return self._item.update(f"nextSlot = nextSlot + :length{began}", condition, values)
         # A sender that does not know how its clock differs from the other senders' trusts only a long silence.
-        del values[":now"]
         quiet = now if joined else now - round(DIFFERENCE_SECONDS * MICRO) if self._item.time.knows_server_time else 0
-        idle = f"{_CLOSED} AND (attribute_not_exists(nextSlot) OR nextSlot <= :quiet)"
-        return self._item.update("nextSlot = :next", idle, {**values, ":quiet": quiet, ":next": now + length})
+        condition += " AND (attribute_not_exists(nextSlot) OR nextSlot <= :quiet)"
+        return self._item.update(
+            f"nextSlot = :next{began}", condition, {**values, ":quiet": quiet, ":next": now + length}
+        )
 
     def _refuse_wrong_clock(self) -> None:
         """Raise `ClockWrongError` if this clock is certainly wrong, by an answer no older than its last jump."""
@@ -329,3 +368,8 @@ class DynamoGovernor:
             self._item.time.forget()
             self._telemetry.add(Metric.CLOCK_SKEW, abs(self._check.skew))
             raise ClockWrongError(_WRONG_CLOCK_SECONDS)
+
+
+def _of_version(version: int) -> tuple[str, dict[str, int]]:
+    """Return the condition that the pace has a version, and the condition's values; 0 is the version of none."""
+    return ("paceVersion = :version", {":version": version}) if version else ("attribute_not_exists(paceVersion)", {})

@@ -11,14 +11,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxone_messaging.adapters.dynamodb.fleet_clock import TOLERANCE, FleetClock
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.schedule import MICRO, Schedule
+from cxone_messaging.domain.pace import MICRO, Pace, PaceLaw
+from cxone_messaging.domain.schedule import Schedule
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.clock_skew import ClockCheck
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_KEY = {"name": {"S": "schedule"}}
+ACCOUNT = "schedule"
 _MAX_RACES_LOST = 50
 
 
@@ -31,15 +32,18 @@ class ConditionError(Exception):
 
 
 class ScheduleItem:
-    """The schedule's item.
+    """The schedule's item, of the account or of one sender by `name`.
 
-    `seen` is its last known state, `slot` a slot's length in microseconds.
+    `seen` is its last known state. `law` determines how long a slot is.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str, slot: int, clock: Clock, check: ClockCheck) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, name: str, law: PaceLaw, clock: Clock, check: ClockCheck
+    ) -> None:
         self._client = client
         self._table = table
-        self._slot = slot
+        self._key: Any = {"name": {"S": name}}
+        self._law = law
         self._clock = clock
         self._check = check
         self.time = FleetClock(clock, check)
@@ -49,7 +53,7 @@ class ScheduleItem:
         """Return the current item. Raises `StorageError`."""
         requested_at = self._clock.monotonic()
         try:
-            answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
+            answer = self._client.get_item(TableName=self._table, Key=self._key, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
             raise StorageError("the schedule could not be read") from error
         return self._observe(answer, answer.get("Item", {}), requested_at)
@@ -76,7 +80,7 @@ class ScheduleItem:
         try:
             answer = self._client.update_item(
                 TableName=self._table,
-                Key=_KEY,
+                Key=self._key,
                 UpdateExpression=f"SET {', '.join(stamps)} {rest}".strip(),
                 ConditionExpression=condition,
                 ExpressionAttributeValues={
@@ -121,6 +125,8 @@ class ScheduleItem:
         changed = {
             name: getattr(repaired, own) for name, own in names.items() if getattr(repaired, own) != getattr(seen, own)
         }
+        if repaired.pace != seen.pace:
+            changed["paceAt"] = repaired.pace.since
         sets = ", ".join(f"{name} = :{name}" for name in changed)
         condition = "stampedAt = :seen" if seen.stamped_at else "(attribute_not_exists(stampedAt) OR stampedAt = :seen)"
         values = {f":{name}": value for name, value in changed.items()} | {":seen": seen.stamped_at}
@@ -130,7 +136,9 @@ class ScheduleItem:
 
     def plausible(self, seen: Schedule, horizon: float = 0.0) -> Schedule:
         """Return a schedule without instants that no sender can have written by the rules."""
-        return seen.plausible(self.time.now(), self.time.latest_plausible, horizon, self._slot)
+        now = self.time.now()
+        pace = self._law.at(seen.pace, now)
+        return seen.plausible(now, self.time.latest_plausible, horizon, round(MICRO / pace) if pace else 0)
 
     def _observe(
         self, answer: Any, item: Mapping[str, Any], requested_at: float, *, own_lead: float | None = None
@@ -165,4 +173,11 @@ def _read(item: Mapping[str, Any]) -> Schedule:
         failed_by=text("failedBy"),
         probe_owner=text("probeOwner"),
         differed_at=number("differedAt"),
+        pace=Pace(
+            lowered_to=number("pace"),
+            refused=number("refusedPace"),
+            since=number("paceAt"),
+            version=number("paceVersion"),
+            ceiling=number("ceiling") if "ceiling" in item else None,
+        ),
     )

@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
@@ -71,10 +72,14 @@ class Claims:
 
         Otherwise their messages would become `unknown`. Claims that cannot be read before the deadline stay unchanged.
         """
-        unconfirmed, self._unconfirmed = self._unconfirmed, []
-        while unconfirmed:
-            unconfirmed = [each for each in unconfirmed if not self._is_taken_back(*each)]
-            if not unconfirmed or deadline.left < _PAUSE_SECONDS:
+        while self._unconfirmed:
+            # Another sender's chunk may add to them, or take one back, at the same time.
+            for each in tuple(self._unconfirmed):
+                if self._is_taken_back(*each):
+                    with suppress(ValueError):
+                        self._unconfirmed.remove(each)
+            if not self._unconfirmed or deadline.left < _PAUSE_SECONDS:
+                self._unconfirmed.clear()
                 return
             self._clock.sleep(_PAUSE_SECONDS)
 

@@ -48,7 +48,8 @@ def later(rng: random.Random, seconds: float = 0) -> Later:
 class InFlight:
     """A record that is being sent; it is finished once it has a disposition.
 
-    It has a permission if it names a recipient.
+    It has a permission if it names a recipient. After `tries` that CXone refused, the next is due at `due_at`, a
+    reading of the clock's stopwatch.
     """
 
     record: BulkRecord
@@ -60,6 +61,8 @@ class InFlight:
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
     status: str = ""
+    tries: int = 0
+    due_at: float = 0.0
 
     def done(self, status: str) -> None:
         """Finish the record; `status` is its message's."""
@@ -99,6 +102,11 @@ class InFlight:
         if self.checked.sms is None:
             raise AssertionError("only a message that keeps every rule gets this far")
         return self.checked.sms
+
+    @property
+    def sender(self) -> str:
+        """The sender of a message that keeps every rule; empty of one that does not."""
+        return self.checked.sms.sender if self.checked.sms else ""
 
     def in_batch(self, draft: Draft) -> Draft:
         """Return a draft with the batch index keys added."""

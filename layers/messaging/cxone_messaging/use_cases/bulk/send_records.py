@@ -1,13 +1,19 @@
 """Send many messages, as fast as the schedule allows, with a handful of AWS calls for each chunk.
 
 The rules are the same as in a single send: `sending` before the first byte, a slot for each message, then the outcome.
-A chunk's entries, consents and slots are written, read and reserved together. A message that cannot be sent now goes
-back on the queue, because no caller waits for it. A process that dies leaves at most one chunk's messages `unknown`.
+A chunk's entries, consents and slots are written, read and reserved together. A message that CXone refuses with a 429
+goes out first once that is over. A message that cannot be sent now goes back on the queue, because no caller waits for
+it. A process that dies leaves at most one chunk's messages `unknown`.
+
+Messages of a sender with a rate of its own are sent beside the others, so that these do not wait for it. What its rate
+has no room for goes back on the queue until it has.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Event
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.domain.batches import BulkRecord
@@ -15,7 +21,7 @@ from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.retries import pause_after
-from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, Slots
+from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, SenderRateUsedUpError, Slots
 from cxone_messaging.domain.sms import SmsRules, check
 from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
@@ -34,10 +40,17 @@ _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
 ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
 # How often consents are read if each read or rejection takes too long.
 _READS = 4
+# A message that CXone refuses waits here if it may be tried again this soon, and on the queue if not.
+_PATIENCE_SECONDS = 2.0
+# So many senders with a rate of their own are served at once.
+_SENDERS_AT_ONCE = 8
 
 
 class SendRecords:
-    """Sends the records of one SQS batch, 25 at a time. Posts run in parallel in the `executor`."""
+    """Sends the records of one SQS batch, 25 at a time.
+
+    Posts run in parallel in the `executor`, senders with a rate of their own in `beside`.
+    """
 
     def __init__(
         self,
@@ -51,6 +64,7 @@ class SendRecords:
         clock: Clock,
         rng: random.Random,
         executor: Executor | None = None,
+        beside: Executor | None = None,
     ) -> None:
         self._consents = consents
         self._dispatcher = dispatcher
@@ -60,7 +74,8 @@ class SendRecords:
         self._callback_url = callback_url
         self._clock = clock
         self._rng = rng
-        self._executor = executor or ThreadPoolExecutor(CHUNK)
+        self._executor = executor or ThreadPoolExecutor(CHUNK * 2)
+        self._beside = beside or ThreadPoolExecutor(_SENDERS_AT_ONCE)
 
     def __call__(
         self,
@@ -74,19 +89,66 @@ class SendRecords:
         """
         items = [self._item(record) for record in records]
         self._postpone_repeats(items)
-        waiting = [item for item in items if item.disposition is None]
-        for first in range(0, len(waiting), CHUNK):
-            if deadline.left < ROUND_SECONDS:
-                break
-            chunk = waiting[first : first + CHUNK]
-            try:
-                self._send_chunk(chunk, deadline)
-            except StorageError:
-                self._postpone(chunk, later(self._rng))
+        by_sender: dict[str, list[InFlight]] = {"": []}
+        for item in items:
+            if item.disposition is None:
+                by_sender.setdefault(self._dispatcher.schedules.name(item.sender), []).append(item)
+        others, done = by_sender.pop(""), Event()
+        if not others:
+            done.set()
+        under_way = [
+            self._beside.submit(self._send_at_own_rate, each, sender, deadline, done)
+            for sender, each in by_sender.items()
+        ]
+        try:
+            self._send_all(others, deadline)
+        finally:
+            done.set()
+            for future in under_way:
+                future.result()
         self._postpone(items, Later(0))
         for item in items:
             on_result(item.message_id, item.label)
         return [item.disposition or Done() for item in items]
+
+    def _send_all(self, items: Sequence[InFlight], deadline: Deadline) -> None:
+        """Send in chunks, the messages that CXone refused first, while time is left."""
+        waiting = deque(items)
+        while waiting and deadline.left >= ROUND_SECONDS:
+            self._send_next_chunk(waiting, "")
+
+    def _send_at_own_rate(self, items: Sequence[InFlight], sender: str, deadline: Deadline, done: Event) -> None:
+        """Send messages of a sender with a rate of its own, until that is used up or all others are `done`."""
+        waiting = deque(items)
+        try:
+            while waiting and deadline.left >= ROUND_SECONDS:
+                self._send_next_chunk(waiting, sender)
+                if done.is_set():
+                    break
+        except SenderRateUsedUpError:
+            pass  # the rest has to wait
+        postponed = [item for item in items if item.disposition is None]
+        try:
+            pauses = self._dispatcher.schedules.pauses(sender, len(postponed)) if postponed else []
+        except (NoSlotError, StorageError):
+            pauses = [later(self._rng).seconds for _ in postponed]
+        for item, pause in zip(postponed, pauses, strict=True):
+            item.disposition = Later(pause)
+
+    def _send_next_chunk(self, waiting: deque[InFlight], sender: str) -> None:
+        """Send the next chunk of messages; those that have to wait for their next try, or got no slot, stay first."""
+        now = self._clock.monotonic()
+        due = [item for item in waiting if item.due_at <= now][:CHUNK]
+        if not due:
+            self._clock.sleep(min(item.due_at for item in waiting) - now)
+            return
+        try:
+            self._send_chunk(due, sender)
+        except StorageError:
+            self._postpone(due, later(self._rng))
+        left = [item for item in waiting if item.disposition is None]
+        waiting.clear()
+        waiting.extend(sorted(left, key=lambda item: not item.due_at))
 
     def _item(self, record: BulkRecord) -> InFlight:
         message_id = self._pseudonyms.message_id(record.reference)
@@ -105,23 +167,27 @@ class SendRecords:
                 item.disposition = later(self._rng)
             seen.add(item.message_id)
 
-    def _send_chunk(self, chunk: Sequence[InFlight], deadline: Deadline) -> None:
+    def _send_chunk(self, chunk: Sequence[InFlight], sender: str) -> None:
+        """Send as many of a chunk's messages as get slots. Raises `SenderRateUsedUpError`, and `StorageError`."""
         for item in chunk:
             item.callback_url = self._callback_url(item.message_id)
         self._look_up_consents(chunk)
         self._claims.reject([item for item in chunk if item.errors])
-        while (waiting := [item for item in chunk if item.disposition is None]) and deadline.left >= ROUND_SECONDS:
-            try:
-                slots = self._make_ready(len(waiting))
-            except MessagingError as error:
-                self._postpone(waiting, Later(error.retry_after) if error.retry_after else later(self._rng))
-                return
-            except NoSlotError as error:
-                self._postpone(waiting, later(self._rng, error.retry_after))
-                return
-            self._send_claimed(waiting[: slots.count], slots)
+        waiting = [item for item in chunk if item.disposition is None]
+        if not waiting:
+            return
+        try:
+            slots = self._make_ready(len(waiting), sender)
+        except MessagingError as error:
+            self._postpone(waiting, Later(error.retry_after) if error.retry_after else later(self._rng))
+        except SenderRateUsedUpError:
+            raise
+        except NoSlotError as error:
+            self._postpone(waiting, later(self._rng, error.retry_after))
+        else:
+            self._send_claimed(waiting[: slots.count], slots, sender)
 
-    def _send_claimed(self, items: Sequence[InFlight], slots: Slots) -> None:
+    def _send_claimed(self, items: Sequence[InFlight], slots: Slots, sender: str) -> None:
         """Claim items and send them, within one deadline that is made before the claim."""
         deadline = Deadline.after(self._clock, _SEND_SECONDS)
         try:
@@ -132,7 +198,7 @@ class SendRecords:
             raise
         if not claimed:
             self._dispatcher.release(slots)
-        self._record(self._pace(claimed, slots, deadline))
+        self._record(self._pace(claimed, slots, sender, deadline))
         self._claims.take_back(deadline)
 
     def _still_allowed(self, items: Sequence[InFlight]) -> list[InFlight]:
@@ -154,22 +220,27 @@ class SendRecords:
         for permission in permissions:
             permission.remember(found.get(permission.recipient_hash), fresh_until)
 
-    def _make_ready(self, count: int) -> Slots:
+    def _make_ready(self, count: int, sender: str) -> Slots:
         """Return slots for up to `count` messages, once a token is available. Raises `NoSlotError`."""
         deadline = Deadline.after(self._clock, _READY_SECONDS)
         self._dispatcher.prepare(_READY_SECONDS)
-        within_horizon = max(1, int(HORIZON_SECONDS / self._dispatcher.slot_seconds))
         while True:
             try:
-                return self._dispatcher.reserve(min(count, within_horizon), HORIZON_SECONDS)
+                return self._dispatcher.reserve(count, HORIZON_SECONDS, sender)
+            except SenderRateUsedUpError:
+                raise
             except RateUsedUpError as error:
                 if error.retry_after > deadline.left:
                     raise
                 self._clock.sleep(error.retry_after * self._rng.uniform(1.0, 1.2))
 
-    def _pace(self, items: Sequence[InFlight], slots: Slots, deadline: Deadline) -> list[Sent]:
+    def _pace(self, items: Sequence[InFlight], slots: Slots, sender: str, deadline: Deadline) -> list[Sent]:
         """Start each message at its slot's time, in parallel, and return all results after the last answer."""
-        sequence = SlotSequence(slots, self._dispatcher.governor, self._clock, deadline)
+
+        def reserve(count: int, horizon: float) -> Slots:
+            return self._dispatcher.reserve(count, horizon, sender)
+
+        sequence = SlotSequence(slots, self._dispatcher.governor, reserve, self._clock, deadline)
         under_way: list[Future[Sent]] = []
         halt: NotAccepted | None = None
         for number, item in enumerate(items):
@@ -215,10 +286,18 @@ class SendRecords:
             if not is_recorded:
                 each.record.disposition = later(self._rng)
             elif isinstance(each.outcome, NotAccepted):
-                wait = each.outcome.retry_after
-                each.record.disposition = Later(max(wait, pause_after(1))) if wait else later(self._rng)
+                self._try_again(each.record, each.outcome)
             else:
                 each.record.done(each.draft().type)
+
+    def _try_again(self, item: InFlight, outcome: NotAccepted) -> None:
+        """Let a message that CXone refused wait for its next try here, if that is soon, or on the queue."""
+        item.tries += 1
+        pause = max(outcome.retry_after or 0.0, pause_after(item.tries, outcome.posts))
+        if outcome.tried and outcome.code == "rate_limited" and pause <= _PATIENCE_SECONDS:
+            item.due_at = self._clock.monotonic() + pause
+        else:
+            item.disposition = Later(pause) if outcome.retry_after else later(self._rng)
 
     def _postpone(self, items: Sequence[InFlight], disposition: Later) -> None:
         for item in items:

@@ -1,6 +1,6 @@
 """Use a chunk's slots one by one, each at its time."""
 
-from dataclasses import replace
+from collections.abc import Callable
 
 from cxone_messaging.adapters.dynamodb.governor import Governor
 from cxone_messaging.domain.schedule import RateUsedUpError, SlotMissedError, Slots
@@ -17,11 +17,17 @@ _PATIENCE_SECONDS = 2.0
 
 
 class SlotSequence:
-    """Hands out consecutive slots, and replaces slots that this process missed because it was delayed."""
+    """Hands out consecutive slots, and replaces slots that this process missed because it was delayed.
 
-    def __init__(self, slots: Slots, governor: Governor, clock: Clock, deadline: Deadline) -> None:
+    `reserve` gives more slots, as many as requested or fewer, within a horizon in seconds.
+    """
+
+    def __init__(
+        self, slots: Slots, governor: Governor, reserve: Callable[[int, float], Slots], clock: Clock, deadline: Deadline
+    ) -> None:
         self._slots = slots
         self._governor = governor
+        self._reserve = reserve
         self._clock = clock
         self._deadline = deadline
         self._next = 0
@@ -36,7 +42,7 @@ class SlotSequence:
             if self._next == self._slots.count:  # slots were missed, or a probe is fewer than requested
                 self._reserve_more(still_needed)
             number, self._next = self._next, self._next + 1
-            slot = replace(self._slots, start=self._slots.start + number * self._governor.slot_seconds, count=1)
+            slot = self._slots.at(number)
             try:
                 wait_until(slot, self._deadline, self._clock)
             except SlotMissedError:
@@ -44,6 +50,7 @@ class SlotSequence:
             if not slot.probe and slot.is_missed(self._clock.now()):
                 continue  # a later slot may be in time
             try:
+                self._governor.refuse_held()
                 if number >= self._check_at:
                     self._governor.check(slot)
                     self._check_at = number + _CHECK_EVERY
@@ -61,7 +68,7 @@ class SlotSequence:
     def _reserve_more(self, count: int) -> None:
         while True:
             try:
-                self._slots = self._governor.reserve(count, _HORIZON_SECONDS)
+                self._slots = self._reserve(count, _HORIZON_SECONDS)
             except RateUsedUpError as error:
                 if error.retry_after > min(_PATIENCE_SECONDS, self._deadline.left):
                     raise

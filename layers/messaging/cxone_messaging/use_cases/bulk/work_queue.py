@@ -52,17 +52,18 @@ class WorkQueue:
         ]
         readable = {id_: record for id_, record in records.items() if record is not None}
         dispositions = self._send(list(readable.values()), deadline, on_result)
-        later: dict[float, list[str]] = {}
+        delays: dict[str, float] = {}
         for id_, disposition in zip(readable, dispositions, strict=True):
             match disposition:
                 case Later(seconds):
-                    later.setdefault(round(seconds), []).append(id_)
+                    delays[id_] = seconds
                 case Unusable(reason):
                     if not self._queue.send_to_dead_letters(bodies[id_], reason):
                         failed.append(id_)
-        for seconds, ids in later.items():
-            queued = self._queue.put([replace(readable[id_], queued_at=queued_at[id_]) for id_ in ids], seconds)
-            failed += [id_ for id_, is_queued in zip(ids, queued, strict=True) if not is_queued]
-        if waiting := [queued_at[id_] for ids in later.values() for id_ in ids]:
-            self._telemetry.add(Metric.BULK_RECORD_AGE, max(0, self._clock.now() - min(waiting)))
+        if delays:
+            waiting = [replace(readable[id_], queued_at=queued_at[id_]) for id_ in delays]
+            queued = self._queue.put(waiting, list(delays.values()))
+            failed += [id_ for id_, is_queued in zip(delays, queued, strict=True) if not is_queued]
+            oldest = min(queued_at[id_] for id_ in delays)
+            self._telemetry.add(Metric.BULK_RECORD_AGE, max(0, self._clock.now() - oldest))
         return failed

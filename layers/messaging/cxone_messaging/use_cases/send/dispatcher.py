@@ -23,6 +23,8 @@ from cxone_messaging.domain.schedule import (
     ClockWrongError,
     NoSlotError,
     RateUsedUpError,
+    SenderRateUsedUpError,
+    SendingStoppedError,
     SlotMissedError,
     Slots,
 )
@@ -30,6 +32,7 @@ from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
 
 # How far ahead, in seconds, a slot may begin that replaces a missed slot or follows a refused token.
 _HORIZON_SECONDS = 5.0
@@ -93,24 +96,37 @@ type MaySend = Callable[[], SendOutcome | None]
 class Dispatcher:
     """Sends messages in slots of the schedule, and reports CXone's answers to the other senders."""
 
-    def __init__(self, gateway: SmsGateway, governor: Governor, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        gateway: SmsGateway,
+        governor: Governor,
+        schedules: SenderSchedules,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
         self._gateway = gateway
         self.governor = governor
+        self.schedules = schedules
         self._clock = clock
         self._telemetry = telemetry
-
-    @property
-    def slot_seconds(self) -> float:
-        """The seconds between two slots."""
-        return self.governor.slot_seconds
 
     def prepare(self, seconds: float) -> None:
         """Make sure that a token is available, within `seconds`. Raises `MessagingError`."""
         self._gateway.prepare(seconds)
 
-    def reserve(self, count: int, horizon_seconds: float) -> Slots:
-        """Reserve up to `count` slots within the horizon. Raises `NoSlotError`, and `StorageError`."""
-        return self.governor.reserve(count, horizon_seconds)
+    def reserve(self, count: int, horizon_seconds: float, sender: str = "") -> Slots:
+        """Reserve up to `count` slots within the horizon, of a sender's own rate too.
+
+        Raises `NoSlotError`, and `StorageError`.
+        """
+        own = self.schedules.of(sender) if sender else None
+        if own is None:
+            return self.governor.reserve(count, horizon_seconds)
+        try:
+            slots = own.reserve(count, horizon_seconds)
+        except RateUsedUpError as error:
+            raise SenderRateUsedUpError(error.retry_after) from None
+        return self.governor.reserve(slots.count, horizon_seconds).spread_over(slots)
 
     def release(self, slots: Slots) -> None:
         """Release slots that are not used, as far as the schedule can use them again."""
@@ -239,6 +255,8 @@ def no_slot(error: NoSlotError) -> NotAccepted:
     """Return the outcome of a send that gets no slot."""
     if isinstance(error, CircuitOpenError):
         return NotAccepted("cxone_unavailable", "circuit_open", retry_after=error.retry_after, tried=False)
+    if isinstance(error, SendingStoppedError):
+        return NotAccepted("cxone_unavailable", "sending_stopped", retry_after=error.retry_after, tried=False)
     if isinstance(error, ClockWrongError):
         return NotAccepted("cxone_unavailable", "clock_wrong", retry_after=error.retry_after, tried=False)
     return NotAccepted("rate_limited", "no_slot", retry_after=error.retry_after, tried=False)

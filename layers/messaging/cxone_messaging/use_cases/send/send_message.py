@@ -127,7 +127,7 @@ class SendMessage:
         for number in range(1, MOST_TRIES + 1):
             try:
                 self._dispatcher.prepare(attempt.deadline.left)
-                slot = self._reserve(attempt)
+                slot = self._reserve(attempt, sms.sender)
             except MessagingError as error:
                 return self._answer_if_sent(attempt, otherwise=error)
             try:
@@ -169,12 +169,12 @@ class SendMessage:
             case _:
                 raise answers.outcome_unknown(attempt.message_id)
 
-    def _reserve(self, attempt: "_Attempt") -> Slots:
+    def _reserve(self, attempt: "_Attempt", sender: str) -> Slots:
         horizon = min(self._horizon_seconds, attempt.deadline.left - _LEAST_SECONDS)
         if horizon <= 0:
             raise answers.retry_later(NO_TIME_LEFT)
         try:
-            return self._dispatcher.reserve(1, horizon)
+            return self._dispatcher.reserve(1, horizon, sender)
         except NoSlotError as error:
             raise answers.retry_later(no_slot(error)) from None
 

@@ -1,0 +1,60 @@
+"""The schedules of the senders that have a rate of their own, beside the account's.
+
+Carriers limit a sender by itself, for example a US long code to five messages a second. Such a sender has a schedule
+like the account's, and a line: when the records that have to wait come back from the queue. They come back a little
+faster than the sender sends, so that no slot is left unused. A record that finds none goes to the end of the line.
+"""
+
+import random
+from collections.abc import Callable
+from functools import cache
+
+from cxone_messaging.adapters.dynamodb.governor import Governor
+from cxone_messaging.domain.schedule import RateUsedUpError
+from cxone_messaging.domain.sender_rates import SenderRates, canonical
+from cxone_messaging.platform.clock import Clock
+
+# SQS delays no record for longer, in seconds.
+_LONGEST_SECONDS = 900.0
+_LINE_PERCENT = 110
+# A sender's schedule is full for this long at least if it has no room.
+_SHORTEST_SECONDS = 1.0
+
+
+class SenderSchedules:
+    """The schedules by sender. `make` returns the schedule of a name, with so many requests a second."""
+
+    def __init__(
+        self, rates: SenderRates, make: Callable[[str, float], Governor], clock: Clock, rng: random.Random
+    ) -> None:
+        self._rates = rates
+        self._make = cache(make)
+        self._clock = clock
+        self._rng = rng
+
+    def name(self, sender: str) -> str:
+        """Return the name of a sender that has a rate of its own; empty if it has the account's only."""
+        return canonical(sender) if self._rates.rate_of(sender) else ""
+
+    def of(self, sender: str) -> Governor | None:
+        """Return the schedule of a sender that has a rate of its own."""
+        own = self._rates.rate_of(sender)
+        return self._make(f"schedule#{canonical(sender)}", own.rate) if own else None
+
+    def pauses(self, sender: str, count: int) -> list[float]:
+        """Return after how many seconds each of `count` records comes back.
+
+        Raises `NoSlotError`, and `StorageError`.
+        """
+        own = self._rates.rate_of(sender)
+        if own is None:
+            return [_SHORTEST_SECONDS] * count
+        line = self._make(f"line#{canonical(sender)}", own.rate * _LINE_PERCENT / 100)
+        pauses: list[float] = []
+        try:
+            places = line.reserve(count, _LONGEST_SECONDS)
+            first = places.start - self._clock.now() + _SHORTEST_SECONDS
+            pauses = [first + number * places.seconds for number in range(places.count)]
+        except RateUsedUpError:
+            pass  # the line is longer than any delay
+        return pauses + [_LONGEST_SECONDS * self._rng.uniform(0.8, 1.0) for _ in range(count - len(pauses))]

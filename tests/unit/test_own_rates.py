@@ -1,0 +1,97 @@
+"""Senders with a rate of their own: they keep it, use it, and hold up nobody else."""
+
+import bisect
+
+import pytest
+
+from cxone_messaging.domain.batches import BulkRecord
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.sender_rates import SenderRates
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.use_cases.bulk.in_flight import Done, Later
+from tests.fakes import FakeGovernor
+from tests.worlds import RECIPIENT, World
+
+SLOW, OTHER_SLOW, FREE = "+12025550143", "+13025550143", "12345"
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.sender_rates = SenderRates.parse("+1*=5")
+    world.opt(ConsentStatus.OPTED_IN)
+    return world
+
+
+def records(count, sender, first=0):
+    request = SmsRequest(RECIPIENT.e164, "Hello", sender=sender)
+    return [BulkRecord(f"{sender}-{number}", request) for number in range(first, first + count)]
+
+
+def times(world, sender):
+    return sorted(message.time for message in world.simulator.accepted_messages() if message.sender == sender)
+
+
+def most_in_a_second(posts):
+    return max((bisect.bisect_left(posts, post + 0.999) - number for number, post in enumerate(posts)), default=0)
+
+
+def test_a_slow_sender_keeps_its_rate_and_the_rest_comes_back_when_it_has_room(world):
+    dispositions = world.offer(records(40, SLOW))
+    sent = dispositions.count(Done())
+    assert 4 <= sent <= 6
+    assert most_in_a_second(times(world, SLOW)) <= 6
+    pauses = [each.seconds for each in dispositions if isinstance(each, Later)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= 1
+    assert pauses[-1] == pytest.approx(34 / 5.5, abs=1.5)
+
+
+def test_other_senders_of_the_batch_go_out_at_the_accounts_pace(world):
+    mixed = [each for pair in zip(records(50, SLOW), records(50, FREE), strict=True) for each in pair]
+    began = world.clock.now()
+    dispositions = world.offer(mixed)
+    assert dispositions[1::2] == [Done()] * 50
+    free = times(world, FREE)
+    assert free[-1] - free[0] <= 50 / 97 + 0.6
+    assert len(times(world, SLOW)) <= 6 * (world.clock.now() - began + 1)
+
+
+def test_each_number_of_a_pattern_has_a_rate_of_its_own(world):
+    world.offer(records(20, SLOW) + records(20, OTHER_SLOW))
+    assert len(times(world, SLOW)) >= 4
+    assert len(times(world, OTHER_SLOW)) >= 4
+
+
+def test_a_campaign_of_a_slow_sender_uses_its_rate_and_loses_nothing(world):
+    world.queue.put(records(300, SLOW))
+    world.work_off()
+    posts = times(world, SLOW)
+    assert len(posts) == 300
+    assert most_in_a_second(posts) <= 6
+    assert 300 / (posts[-1] - posts[0]) >= 0.92 * 5
+    assert (len(world.queue), world.queue.dead) == (0, [])
+
+
+def test_single_sends_of_other_senders_pass_by(world):
+    world.offer(records(100, SLOW))
+    began = world.clock.now()
+    receipt = world.send(SmsRequest(RECIPIENT.e164, "Your code", sender=FREE))
+    assert receipt.message.status == "dispatched"
+    assert world.clock.now() - began <= 0.5
+
+
+def test_a_single_send_of_the_slow_sender_that_finds_no_slot_is_refused_with_the_time_to_wait(world):
+    world.own_schedules[f"schedule#{SLOW}"] = full = FakeGovernor(world.clock, 1 / 5)
+    full.next_slot = world.clock.now() + 30
+    refused = world.refusal(SmsRequest(RECIPIENT.e164, "Your code", sender=SLOW))
+    assert (refused.code, refused.retry_after) == (Code.RATE_LIMITED, pytest.approx(25, abs=1))
+
+
+def test_a_single_send_of_the_slow_sender_waits_for_its_slot(world):
+    for number in range(30):
+        began = world.clock.now()
+        world.send(SmsRequest(RECIPIENT.e164, "Your code", sender=SLOW), f"k{number}")
+        assert world.clock.now() - began <= 0.5
+    assert most_in_a_second(times(world, SLOW)) <= 6
