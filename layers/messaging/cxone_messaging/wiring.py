@@ -38,7 +38,7 @@ from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
-from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
+from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, RateSettings, Sender, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
@@ -56,7 +56,7 @@ class TokenSettings(Settings):
     token_store: Literal["secretsmanager", "ssm"] = "secretsmanager"  # noqa: S105  no password
 
 
-class SenderSettings(TokenSettings):
+class SenderSettings(TokenSettings, RateSettings):
     """The settings of every send. Timeouts are in seconds."""
 
     ledger_table: str
@@ -71,8 +71,6 @@ class SenderSettings(TokenSettings):
     max_segments: int = Field(default=10, ge=1, le=255)
     default_country: Country = DEFAULT_COUNTRY
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
-    cxone_requests_per_second: float = Field(default=100, gt=0)
-    rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
 
     @property
     def rules(self) -> SmsRules:
