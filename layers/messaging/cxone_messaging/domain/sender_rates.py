@@ -43,12 +43,12 @@ class SenderRates:
         A name is a short code, a number with its plus sign, or the beginning of either and `*`. A rate is in requests a
         second and more than 0. Raises `ValueError`, which quotes no number.
         """
-        entries = text.split(",") if text.strip() else []
+        entries = text.split(",") if text.strip(" ") else []
         if len(entries) > LIMIT:
             raise ValueError(f"at most {LIMIT} senders can have a rate of their own, not {len(entries)}")
         rates: dict[str, float] = {}
         for place, entry in enumerate(entries, 1):
-            name, equals, rate = (part.strip() for part in entry.partition("="))
+            name, equals, rate = (part.strip(" ") for part in entry.partition("="))
             if not equals or not _NAME.fullmatch(name):
                 raise ValueError(f"entry {place} is not a number, a short code or a pattern such as +1*, with =rate")
             if not _RATE.fullmatch(rate) or float(rate) == 0:

@@ -110,7 +110,7 @@ class RateSettings(Settings):
 
     cxone_requests_per_second: float = Field(default=100, gt=0)
     rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
-    cxone_requests_per_minute: float | None = Field(default=None, gt=0)
+    cxone_requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sender_requests_per_second: SenderRatesText = ""
 
     @property
