@@ -9,11 +9,21 @@ from cxone_messaging.adapters.dynamodb import pace_item, schedule_item
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor
 from cxone_messaging.adapters.dynamodb.pace_item import PaceItem
 from cxone_messaging.adapters.queue import SqsQueueLength
+from cxone_messaging.domain import subjects
+from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.pace_state import PaceState
+from cxone_messaging.domain.pace_state import AccountLimits, PaceState
 from cxone_messaging.domain.schedule import Pace
 from cxone_messaging.platform.clock import SystemClock
+from functions.manage_pace.handler import manage_pace
 from tests.fakes import FakePaceStore, FakeTelemetry
+
+
+class FakeQueue:
+    """An empty queue."""
+
+    def read(self):
+        return 0
 
 
 @pytest.fixture(params=["fake", "moto", "dynamodb"])
@@ -51,6 +61,18 @@ def test_of_many_at_once_one_sets_it(item):
         done = list(pool.map(lambda entry: item.set_ceiling(entry, entry=entry, seen=0), range(1, 9)))
     assert sum(done) == 1
     assert item.read().ceiling == done.index(True) + 1
+
+
+def test_of_many_requests_at_once_the_last_entry_is_in_force(dynamodb, coordination_table, ledger):
+    item = PaceItem(dynamodb, coordination_table)
+    pace = manage_pace(ledger, item, FakeQueue(), AccountLimits(100, 0.96, 6000), SystemClock())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: pace.set_ceiling(number, f"operator {number}"), range(12)))
+    entries = ledger.read(subjects.pace())
+    assert first_broken(subjects.pace(), entries) is None
+    state, last = item.read(), entries[-1]
+    assert (str(state.ceiling // 1_000_000), state.ceiling_entry) == (last.data["ceiling"], last.sequence)
+    assert {each.data["by"] for each in entries} == {f"operator {number}" for number in range(12)}
 
 
 def test_it_is_the_senders_item_and_both_keep_what_the_other_writes(dynamodb, coordination_table):

@@ -213,6 +213,22 @@ class TestSetting:
         assert world.recorded[-1]["previousCeiling"] == "50"
         assert world.item.state.ceiling_entry == len(world.recorded)
 
+    def test_another_request_between_the_reading_and_the_entry_shows_in_the_entry(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = world.item.read
+
+        def read_late() -> PaceState:
+            monkeypatch.setattr(world.item, "read", read)
+            state = read()
+            world.pace.set_ceiling(50, "other")
+            return state
+
+        monkeypatch.setattr(world.item, "read", read_late)
+        assert world.pace.set_ceiling(20, JANE).ceiling == 20
+        assert world.recorded[-1] == {"ceiling": "20", "previousCeiling": "50", "by": JANE}
+        assert world.item.state.ceiling_entry == len(world.recorded)
+
     def test_endless_races_end(self, world: World) -> None:
         world.item.always_races = True
         with pytest.raises(StorageError):
