@@ -56,7 +56,9 @@ def test_a_request_that_has_seen_an_older_ceiling_sets_none(item, seen):
     assert item.read() == PaceState(ceiling=10_000_000, ceiling_entry=2)
 
 
-def test_of_many_at_once_one_sets_it(item):
+def test_of_many_at_once_one_sets_it(dynamodb, coordination_table):
+    """Moto and the stand-in decide without a lock."""
+    item = PaceItem(dynamodb, coordination_table)
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda entry: item.set_ceiling(entry, entry=entry, seen=0), range(1, 9)))
     assert sum(done) == 1
