@@ -16,7 +16,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
-from cxone_messaging.platform.settings import RateSettings
+from cxone_messaging.platform.rate_settings import RateSettings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.pace import ManagePace, PaceNow

@@ -38,7 +38,8 @@ from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
-from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, RateSettings, Sender, Settings
+from cxone_messaging.platform.rate_settings import RateSettings
+from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 LIMIT = 50
-_NAME = re.compile(r"\+?[0-9]{1,15}\*?|\+?\*")
-_RATE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+# They are compiled at their first use: most deployments have no such text.
+_NAME = r"\+?[0-9]{1,15}\*?|\+?\*"
+_RATE = r"[0-9]{1,6}(\.[0-9]{1,6})?"
 # No short code is longer, and no number of a phone is shorter.
 _LONGEST_SHORT_CODE = 8
 
@@ -49,9 +50,9 @@ class SenderRates:
         rates: dict[str, float] = {}
         for place, entry in enumerate(entries, 1):
             name, equals, rate = (part.strip(" ") for part in entry.partition("="))
-            if not equals or not _NAME.fullmatch(name):
+            if not equals or not re.fullmatch(_NAME, name):
                 raise ValueError(f"entry {place} is not a number, a short code or a pattern such as +1*, with =rate")
-            if not _RATE.fullmatch(rate) or float(rate) == 0:
+            if not re.fullmatch(_RATE, rate) or float(rate) == 0:
                 raise ValueError(f"the rate of entry {place} is not a number of requests a second above 0")
             if (known := canonical(name)) in rates:
                 raise ValueError(f"entry {place} names a sender that an entry before it names")

@@ -9,9 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from cxone_messaging.domain.sender_rates import SenderRates
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # URLs with these hosts reach no other machine.
@@ -67,18 +65,12 @@ def _words(text: str) -> str:
     return text
 
 
-def _sender_rates(text: str) -> str:
-    SenderRates.parse(text)
-    return text
-
-
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Country = Annotated[str, AfterValidator(_country)]
 EventName = Annotated[str, AfterValidator(_event_name)]
 Words = Annotated[str, AfterValidator(_words)]
-SenderRatesText = Annotated[str, AfterValidator(_sender_rates)]
 
 
 class Settings(BaseModel):
@@ -103,22 +95,3 @@ class Settings(BaseModel):
     def variables(cls) -> frozenset[str]:
         """Return the names of the variables that this model reads."""
         return frozenset(str(field.alias) for field in cls.model_fields.values())
-
-
-class RateSettings(Settings):
-    """The settings of the account's rate, for the functions that send and for those that show or limit the pace."""
-
-    cxone_requests_per_second: float = Field(default=100, gt=0)
-    rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
-    cxone_requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    sender_requests_per_second: SenderRatesText = ""
-
-    @property
-    def requests_per_minute(self) -> float:
-        """The account's budget of requests a minute; where none is given, sixty times that of a second."""
-        return self.cxone_requests_per_minute or 60 * self.cxone_requests_per_second
-
-    @property
-    def sender_rates(self) -> SenderRates:
-        """The senders that have a rate of their own."""
-        return SenderRates.parse(self.sender_requests_per_second)
