@@ -267,6 +267,33 @@ def subscribe(context: typer.Context, stack: Stack = None, as_json: Json = False
     raise typer.Exit(run(stack, as_json=as_json))
 
 
+@app.command(
+    epilog="Exit codes: 0 it is shown, or set; 1 it is not set; 2 wrong usage; 3 nothing is known; 130 interrupted."
+)
+def pace(
+    context: typer.Context,
+    stack: Stack = None,
+    ceiling: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Send at most N requests a second from now on. 0 stops all sending; the deployed rate is the most.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Set the ceiling without a question.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how fast the account sends, what holds it back, and how long the bulk queue takes; or set its ceiling.
+
+    A ceiling is in force at once, without a deployment, and the ledger records who set it.
+    """
+    from cli.pace import run
+
+    stack, as_json = _common(context, stack, as_json)
+    raise typer.Exit(run(stack, ceiling, yes=yes, as_json=as_json))
+
+
 @app.command(epilog="Exit codes: 0 nothing is red; 1 something is; 2 wrong usage; 130 interrupted.")
 def doctor(
     context: typer.Context,

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from cli.findings import Check, Finding, Sheet, as_json, green, has_red, make, red, summary
+from cli.findings import Check, Finding, Sheet, as_json, green, has_red, make, red, summary, yellow
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from cli.target import Target, TargetError
@@ -21,6 +21,7 @@ FAILED = 1
 _NOBODY = "+12025550199"
 _NO_MESSAGE = f"msg_{'0' * 32}"
 _LOG = "look into its log: docs/runbook.md#find-a-messages-way-in-the-logs"
+_STOPPED = "raise the ceiling once sending may go on: docs/runbook.md#stop-all-sending"
 _EVENTS = ("/webhooks/cxone/sms", "/webhooks/cxone/events")
 
 
@@ -50,6 +51,7 @@ def _run(target: Target, progress: Progress, *, prints_json: bool) -> int:
             "approval",
             partial(_answer, target, "GET", "/templates/none/approval", None, (404, "template_not_found")),
         ),
+        Check("pace", partial(_pace, target)),
         Check("stranger", partial(_stranger, target)),
         Check("forged events", partial(_forged_events, target)),
     ]
@@ -87,6 +89,17 @@ def _consent(target: Target) -> Finding:
     if answer.status_code != HTTPStatus.OK and _json(answer).get("code") != "consent_not_found":
         return _unexpected(answer, "200 or consent_not_found")
     return green(f"{answer.status_code}, as it must be")
+
+
+def _pace(target: Target) -> Finding:
+    """Check that the pace can be read, which shows that the schedule can."""
+    answer = target.call("GET", "/pace")
+    ceiling = _json(answer).get("ceiling")
+    if answer.status_code != HTTPStatus.OK or ceiling is None:
+        return _unexpected(answer, "200 with a ceiling")
+    if ceiling == 0:
+        return yellow("an operator has stopped all sending", _STOPPED)
+    return green(f"at most {ceiling} requests a second")
 
 
 def _answer(target: Target, method: str, path: str, body: bytes | None, expected: tuple[int, str]) -> Finding:

@@ -16,6 +16,7 @@ FUNCTIONS = (
     "approve_template",
     "checkpoint_ledger",
     "manage_consents",
+    "manage_pace",
     "read_ledger",
     "receive_webhook",
     "send_bulk",

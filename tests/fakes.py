@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cxone_messaging.adapters.dynamodb.lease import (
@@ -21,7 +21,9 @@ from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import DAY_KEY, Entry
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
+from cxone_messaging.domain.pace import Pace
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
     MAX_HOLD_SECONDS,
@@ -29,6 +31,7 @@ from cxone_messaging.domain.schedule import (
     PROBE_SECONDS,
     CircuitOpenError,
     RateUsedUpError,
+    Schedule,
     SlotMissedError,
     Slots,
     hold_seconds,
@@ -483,3 +486,35 @@ class FakeSqs:
 
     def __len__(self) -> int:
         return len(self._queued)
+
+
+class FakePaceStore:
+    """The schedule's item as operators see it, in memory.
+
+    Of the next writes, `fails` fail; with `loses_answer` one is done and looks like a lost race; `before_write` runs
+    once before one; with `always_races` each finds another's ceiling.
+    """
+
+    def __init__(self) -> None:
+        self.state = Schedule()
+        self.fails = 0
+        self.loses_answer = False
+        self.always_races = False
+        self.before_write: Callable[[], object] | None = None
+
+    def read(self) -> Schedule:
+        return self.state
+
+    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int, now: int) -> bool:
+        if self.fails:
+            self.fails -= 1
+            raise StorageError("the ceiling could not be written")
+        if act := self.before_write:
+            self.before_write = None
+            act()
+        if self.always_races or self.state.pace.ceiling_entry != seen:
+            return False
+        pace = Pace(since=now, version=self.state.pace.version + 1, ceiling=ceiling, ceiling_entry=entry)
+        self.state = replace(self.state, pace=pace)
+        is_answered, self.loses_answer = not self.loses_answer, False
+        return is_answered

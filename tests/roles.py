@@ -147,7 +147,7 @@ def subject_kinds() -> frozenset[str]:
 
 def table() -> str:
     """Return the table of functions, actions and keys as Markdown."""
-    rows = ["| function | on | actions | appends only under |", "|---|---|---|---|", *_rows()]
+    rows = ["| function | on | actions | only under the keys |", "|---|---|---|---|", *_rows()]
     return "\n".join(rows)
 
 

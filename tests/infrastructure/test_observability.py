@@ -30,6 +30,7 @@ CALL_FOR_A_PERSON = {
     Metric.INTERNAL_ERRORS,
     Metric.BROKEN_CHAINS,
     Metric.BULK_RECORD_AGE,
+    Metric.PACE_SHARE,
 }
 
 # What AWS's services report, of what is watched here: their own documentation's names, and whose they are told for.

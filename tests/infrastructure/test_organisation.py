@@ -118,7 +118,7 @@ class TestKey:
                 "WritingUnderTheKey",
                 {"kms:Decrypt", "kms:GenerateDataKey"},
                 {"secretsmanager", "sqs"},
-                ("secretsmanager:PutSecretValue", "sqs:"),
+                ("secretsmanager:PutSecretValue", "sqs:SendMessage", "sqs:ReceiveMessage"),
             ),
         ],
     )

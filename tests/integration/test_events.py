@@ -117,6 +117,7 @@ def batch_is_queued(world):
 
 OPT_IN, OPT_IN_TOO, OPT_OUT = (f"manage_consents/{each}" for each in ("opt_in", "opt_in_without_plus", "opt_out"))
 SEND, REMIND = "send_message/one_time_password", "send_message/base64_body"
+LOWER = "manage_pace/lower"
 SUBMIT, SEND_BATCH, SEND_OTHER = "submit_bulk/batch_with_bad_rows", "send_bulk/batch", "send_bulk/other_system"
 APPROVE, DELIVERED = "approve_template/approval", "receive_webhook/delivered"
 
@@ -148,6 +149,13 @@ EXPECTED = {
     "manage_consents/opt_in_without_plus": ok({"phoneNumber": "+12025550101", "status": "opted_in"}),
     "manage_consents/opt_out": ok({"status": "opted_out"}, leaves=is_opted_out("+12025550143")),
     "manage_consents/read": ok({"status": "opted_in", "source": "signup form"}, OPT_IN),
+    "manage_pace/above_the_deployed": problem(422, "validation_failed", "invalid_ceiling"),
+    "manage_pace/lower": ok(
+        {"ceiling": 20, "pace": 20, "perMinute": 1200}, leaves=has_entry("pace#account", "pace.set")
+    ),
+    "manage_pace/no_number": problem(400, "malformed_request", "malformed_request"),
+    "manage_pace/read": ok({"ceiling": 20, "circuit": "closed", "queued": 0, "queueSeconds": 0}, LOWER),
+    "manage_pace/stop": ok({"ceiling": 0, "pace": 0, "deployedCeiling": 100}),
     "read_ledger/batch": ok({"total": 2, "counts": {"dispatched": 2}}, OPT_IN, OPT_IN_TOO, SUBMIT, SEND_BATCH),
     "read_ledger/message": ok(DISPATCHED | {"to": "+*******0100", "auditVerified": True}, OPT_IN, SEND),
     "read_ledger/no_such_batch": problem(404, "batch_not_found"),

@@ -6,8 +6,11 @@ CloudFormation checks parameters; the functions check their environment again; `
 import re
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cxone_messaging.domain.sender_rates import LIMIT, SenderRates
 from local import template
 from local.options import Options
 from local.processes import ServerError
@@ -128,6 +131,38 @@ def test_an_events_name_is_bounded_and_none_of_a_template():
 def test_an_alarm_goes_to_one_address():
     assert takes("AlarmEmail", "on-call@acme.example")
     assert not any(takes("AlarmEmail", each) for each in ("a", "a@", "a@b c@d", "a@b\n", "a@b,c@d", "<a@b>"))
+
+
+def test_a_minutes_budget_is_a_whole_number_or_nothing():
+    assert all(takes("CxoneRequestsPerMinute", each) for each in ("", "1", "6000", "9999999"))
+    assert not any(takes("CxoneRequestsPerMinute", each) for each in ("0", "-1", "1.5", "1e3", "nan", " 1", "1\n"))
+
+
+@example("+1*=5, 12345=2.5")
+@example("*=1")
+@example("12345=0")
+@example("12345=0.000000")
+@example("12345=5,")
+@example(",".join(f"{10_000 + place}=1" for place in range(LIMIT)))
+@example(",".join(f"{10_000 + place}=1" for place in range(LIMIT + 1)))
+@given(st.lists(st.sampled_from([*"+*=,. 0159", "12345", "+1*=5", "12345=2.5,"]), max_size=12).map("".join))
+def test_rates_of_senders_deploy_just_where_the_functions_read_them(text):
+    """But for a sender that is named twice: no pattern sees that."""
+    fault = None
+    try:
+        SenderRates.parse(text)
+    except ValueError as error:
+        fault = str(error)
+    is_taken = takes("SenderRequestsPerSecond", text)
+    assert is_taken == (fault is None) or (is_taken and "an entry before it names" in fault)
+
+
+@pytest.mark.parametrize("model", [each for each in MODELS if "SENDER_REQUESTS_PER_SECOND" in each.variables()])
+def test_rates_that_cannot_be_read_are_named_and_not_quoted(model):
+    with pytest.raises(ValidationError) as raised:
+        model.from_environment({**filled(model), "SENDER_REQUESTS_PER_SECOND": "+15550001111=fast"})
+    assert "SENDER_REQUESTS_PER_SECOND" in str(raised.value)
+    assert "1555" not in str(raised.value)
 
 
 BAD_VARIABLES = {

@@ -34,6 +34,7 @@ WRITES = {
     "SubmitBulkFunction": {"batch"},
     "ReadLedgerFunction": {"message"},
     "ManageConsentsFunction": {"consent"},
+    "ManagePaceFunction": {"pace"},
     "ApproveTemplateFunction": {"template", "subscription"},
     "ReceiveWebhookFunction": {"message", "delivery", "inbound", "event", "template", "consent"},
     "SweepLedgerFunction": {"message"},

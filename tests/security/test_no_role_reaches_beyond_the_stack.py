@@ -68,13 +68,20 @@ def resources(action: str) -> list[str]:
     return [each for each in groups if each != OWN_LOGS]  # which is there already
 
 
-def call(action: str, resource: str, policy: dict[str, Any]) -> dict[str, Any]:
+SCHEDULE = "schedule"  # the key of one item of the Coordination table; others are leases of tokens
+# AWS tells the policy which item such a call is about.
+OF_AN_ITEM = {"dynamodb:GetItem", "dynamodb:UpdateItem"}
+
+
+def call(action: str, resource: str, policy: dict[str, Any], keys: list[str] | None = None) -> dict[str, Any]:
+    if keys is None and action in OF_AN_ITEM:
+        keys = [SCHEDULE]
     return {
         "request": {
             "principal": f"arn:aws:iam::{ACCOUNT}:role/function",
             "action": action,
             "resource": {"resource": resource, "accountId": ACCOUNT},
-            "contextVariables": {},
+            "contextVariables": {roles.LEADING_KEYS: keys} if keys else {},
         },
         "identityPolicies": [{"name": "role", "policy": policy}],
         "serviceControlPolicies": [
@@ -108,6 +115,17 @@ def test_no_role_reaches_beyond_the_table_in_the_threat_model(token_store):
     allowed = is_allowed([call(action, resource, policies[function]) for function, action, resource in cases])
     assert [case for case, may in zip(cases, allowed, strict=True) if may != told(*case, token_store)] == []
     assert 0 < sum(allowed) < len(cases)
+
+
+@needs_npm
+@pytest.mark.parametrize("action", sorted(OF_AN_ITEM))
+def test_who_limits_the_pace_reaches_no_lease_of_a_token(action):
+    """A token's lease, taken by others, stops all sending; the function has no business with it."""
+    table, policy = arn({"Ref": "CoordinationTable"}), role("ManagePaceFunction")
+    tried = [[SCHEDULE], ["token#sms"], ["token#admin"], [SCHEDULE, "token#sms"], ["schedule2"], [""], []]
+    assert is_allowed([call(action, table, policy, keys) for keys in tried]) == [True] + [False] * 6
+    unbound = {**policy, "Statement": [{**each, "Condition": {}} for each in policy["Statement"]]}
+    assert is_allowed([call(action, table, unbound, ["token#sms"])]) == [True], "the guard itself"
 
 
 @needs_npm

@@ -31,16 +31,15 @@ from cxone_messaging.adapters.secrets import (
     read_pepper,
 )
 from cxone_messaging.domain.ledger import Ledger
-from cxone_messaging.domain.pace import AccountRate
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.sender_rates import SenderRates
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
-from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, SenderRatesText, Settings
+from cxone_messaging.platform.rate_settings import RateSettings
+from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
@@ -59,7 +58,7 @@ class TokenSettings(Settings):
     token_store: Literal["secretsmanager", "ssm"] = "secretsmanager"  # noqa: S105  no password
 
 
-class SenderSettings(TokenSettings):
+class SenderSettings(TokenSettings, RateSettings):
     """The settings of every send. Timeouts are in seconds."""
 
     ledger_table: str
@@ -74,21 +73,11 @@ class SenderSettings(TokenSettings):
     max_segments: int = Field(default=10, ge=1, le=255)
     default_country: Country = DEFAULT_COUNTRY
     send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
-    cxone_requests_per_second: float = Field(default=100, gt=0)
-    cxone_requests_per_minute: float | None = Field(default=None, gt=0)
-    rate_utilisation_percent: float = Field(default=96, gt=0, le=100)
-    sender_requests_per_second: SenderRatesText = ""
 
     @property
     def rules(self) -> SmsRules:
         """The rules that a message must keep."""
         return SmsRules(self.cxone_campaign_id, self.cxone_from_number, self.max_segments, self.default_country)
-
-    @property
-    def rate(self) -> AccountRate:
-        """What the account is allowed."""
-        share = self.rate_utilisation_percent / 100
-        return AccountRate(self.cxone_requests_per_second, share, self.cxone_requests_per_minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +205,8 @@ def governor(
 
 def sender_schedules(settings: SenderSettings, telemetry: Telemetry) -> SenderSchedules:
     """Return the schedules of the senders with a rate of their own."""
-    rates = SenderRates.parse(settings.sender_requests_per_second)
     rng = random.Random()  # noqa: S311  jitter is no secret
-    return SenderSchedules(rates, partial(governor, settings, telemetry), SystemClock(), rng)
+    return SenderSchedules(settings.sender_rates, partial(governor, settings, telemetry), SystemClock(), rng)
 
 
 def callback_urls(settings: SenderSettings) -> Callable[[str], str]:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,6 +37,33 @@ class BulkQueue(Protocol):
     def send_to_dead_letters(self, body: str, reason: str) -> bool:
         """Put an unreadable record into the dead-letter queue; return whether it is certainly stored there."""
         ...
+
+
+class QueueLength(Protocol):
+    """How much waits on the bulk queue."""
+
+    def read(self) -> int | None:
+        """Return the number of records on the queue, nearly; None if it cannot be read."""
+        ...
+
+
+class SqsQueueLength:
+    """The length of the queue in SQS: records that wait, that are put back for later, and that are being sent."""
+
+    _PARTS = ("", "NotVisible", "Delayed")
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def read(self) -> int | None:
+        """Return the number of records on the queue, nearly; None if it cannot be read."""
+        names: list[Any] = [f"ApproximateNumberOfMessages{part}" for part in self._PARTS]
+        try:
+            answer = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=names)
+        except (ClientError, BotoCoreError):
+            return None
+        return sum(int(answer["Attributes"][name]) for name in names)
 
 
 class SqsBulkQueue:

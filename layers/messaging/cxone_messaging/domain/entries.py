@@ -49,6 +49,7 @@ class EntryType(StrEnum):
     CHECKPOINT = "checkpoint"
     INBOUND = "inbound"
     EVENT = "event"
+    PACE_SET = "pace.set"
 
 
 @dataclass(frozen=True, slots=True)

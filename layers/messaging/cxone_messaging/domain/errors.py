@@ -47,6 +47,7 @@ class Code(StrEnum):
     TOO_MANY_SEGMENTS = "too_many_segments"
     INVALID_CHARACTERS = "invalid_characters"
     DUPLICATE_MESSAGE = "duplicate_message"
+    INVALID_CEILING = "invalid_ceiling"
 
     TEMPLATE_TOO_LONG = "template_too_long"
     TEMPLATE_NOT_GSM7 = "template_not_gsm7"

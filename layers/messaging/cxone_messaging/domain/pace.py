@@ -11,7 +11,7 @@ rates are requests a second.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MICRO = 1_000_000
 # What the second and the minute may be filled to, of all that is allowed. The rest absorbs requests that arrive late.
@@ -44,7 +44,8 @@ class Pace:
     """What the schedule's item holds of the pace: what the last 429 left of it, and an operator's ceiling.
 
     `lowered_to` and `refused` are 0 before the first 429. The pace rises since `since`, 0 until the first reservation.
-    `ceiling` is None unless an operator has set one. `version` counts the changes: a sender that knows another version
+    `ceiling` is None unless an operator has set one; `ceiling_entry` is the sequence of the ledger's entry about it, or
+    0. `version` counts the changes: a sender that knows another version
     does not know the pace.
     """
 
@@ -53,6 +54,7 @@ class Pace:
     since: int = 0
     version: int = 0
     ceiling: int | None = None
+    ceiling_entry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,18 @@ class PaceLaw:
         refused = self.at(pace, now)
         step = min(_LARGEST_STEP, _STEP * 2.0 ** min(in_a_row - 1, 10))
         lowered = max(self.lowest(pace), refused * (1 - step))
-        return Pace(round(lowered * MICRO), round(refused * MICRO), until, pace.version + 1, pace.ceiling)
+        return replace(
+            pace,
+            lowered_to=round(lowered * MICRO),
+            refused=round(refused * MICRO),
+            since=until,
+            version=pace.version + 1,
+        )
+
+    def share(self, pace: Pace, now: int) -> float:
+        """Return the pace in percent of what is allowed; 100 if an operator has stopped all sending."""
+        highest = self.highest(pace)
+        return 100 * _TOP_SHARE * self.at(pace, now) / highest if highest else 100.0
 
     def seconds_to_recover(self, pace: Pace) -> float:
         """Return the longest time from any pace to the pace to begin with, if no 429 comes."""
@@ -118,3 +131,21 @@ class PaceLaw:
     def _growth(self, pace: Pace) -> float:
         highest = self.highest(pace)
         return _STEP * highest / max(_RETURN_SECONDS, _RETURN_REQUESTS / highest) ** 3
+
+
+def as_number(micro: int) -> float:
+    """Return a rate of the item in requests, as an integer where it is whole."""
+    return micro // MICRO if micro % MICRO == 0 else micro / MICRO
+
+
+def ceiling_from(number: float, rate: AccountRate) -> int | None:
+    """Return a caller's ceiling as the item holds it, or None if it cannot be set.
+
+    It is a number from 0 to the deployed rate with at most three decimals.
+    """
+    if not 0 <= number <= rate.requests_per_second:  # false for NaN
+        return None
+    if number == rate.requests_per_second:
+        return round(number * MICRO)
+    micro = round(number * 1000) * (MICRO // 1000)
+    return micro if as_number(micro) == number else None

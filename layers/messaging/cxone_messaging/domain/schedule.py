@@ -10,6 +10,7 @@ slots, which senders see, are Unix seconds.
 """
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from cxone_messaging.domain.pace import MICRO, Pace
 
@@ -117,6 +118,14 @@ class SlotMissedError(Exception):
     """The slot's time has passed; the sender may reserve another."""
 
 
+class Circuit(StrEnum):
+    """The circuit breaker: `OPEN` lets nothing out, `PROBING` one message."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """The next free slot, the pace, the end of the last hold, and the circuit breaker.
@@ -143,6 +152,12 @@ class Schedule:
     def is_open(self) -> bool:
         """Whether the circuit is open."""
         return self.failures >= FAILURES_TO_OPEN
+
+    def circuit(self, now: int) -> Circuit:
+        """Return the state of the circuit breaker."""
+        if not self.is_open:
+            return Circuit.CLOSED
+        return Circuit.PROBING if self.probe_until > now else Circuit.OPEN
 
     def may_probe(self, now: int) -> bool:
         """Whether it is time for a probe with one message."""

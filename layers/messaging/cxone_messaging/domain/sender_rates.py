@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 LIMIT = 50
-_NAME = re.compile(r"\+?[0-9]{1,15}\*?|\+?\*")
-_RATE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+# They are compiled at their first use: most deployments have no such text.
+_NAME = r"\+?[0-9]{1,15}\*?|\+?\*"
+_RATE = r"[0-9]{1,6}(\.[0-9]{1,6})?"
 # No short code is longer, and no number of a phone is shorter.
 _LONGEST_SHORT_CODE = 8
 
@@ -43,15 +44,15 @@ class SenderRates:
         A name is a short code, a number with its plus sign, or the beginning of either and `*`. A rate is in requests a
         second and more than 0. Raises `ValueError`, which quotes no number.
         """
-        entries = text.split(",") if text.strip() else []
+        entries = text.split(",") if text.strip(" ") else []
         if len(entries) > LIMIT:
             raise ValueError(f"at most {LIMIT} senders can have a rate of their own, not {len(entries)}")
         rates: dict[str, float] = {}
         for place, entry in enumerate(entries, 1):
-            name, equals, rate = (part.strip() for part in entry.partition("="))
-            if not equals or not _NAME.fullmatch(name):
+            name, equals, rate = (part.strip(" ") for part in entry.partition("="))
+            if not equals or not re.fullmatch(_NAME, name):
                 raise ValueError(f"entry {place} is not a number, a short code or a pattern such as +1*, with =rate")
-            if not _RATE.fullmatch(rate) or float(rate) == 0:
+            if not re.fullmatch(_RATE, rate) or float(rate) == 0:
                 raise ValueError(f"the rate of entry {place} is not a number of requests a second above 0")
             if (known := canonical(name)) in rates:
                 raise ValueError(f"entry {place} names a sender that an entry before it names")

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 _MESSAGE, _DELIVERY = "message#", "delivery#"
 CHECKPOINT = "checkpoint#"
+_PACE = "pace#"
 # DynamoDB's limit of a partition key.
 _MOST_BYTES = 2048
 
@@ -78,3 +79,8 @@ def inbound(event_id: str) -> str:
 def event(event_id: str) -> str:
     """Return the subject of an event that a person must review."""
     return f"event#{event_id}"
+
+
+def pace() -> str:
+    """Return the subject of the account's pace, for every ceiling that an operator set."""
+    return _PACE + "account"

@@ -34,7 +34,10 @@ _IDS = ("messageId", "cxoneMessageId", "batchId", "templateId")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; header names are in lower case, path parameters are percent-decoded."""
+    """One request; header names are in lower case, path parameters are percent-decoded.
+
+    `caller` is the ARN of the IAM principal that signed it, or None.
+    """
 
     route: str
     path: Mapping[str, str]
@@ -42,6 +45,7 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     deadline: Deadline
+    caller: str | None = None
     ids: dict[str, str] = field(default_factory=dict)
 
     def log_ids(self, **ids: str) -> None:
@@ -152,6 +156,7 @@ class HttpApi:
                 headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
                 body=_body(event, self._body_limit),
                 deadline=Deadline.of_invocation(context, self._clock),
+                caller=_caller(event),
                 ids=ids,
             )
         )
@@ -172,6 +177,14 @@ def _body(event: dict[str, Any], limit: int) -> bytes:
     if len(body) > limit:
         raise _too_large(limit)
     return body
+
+
+def _caller(event: dict[str, Any]) -> str | None:
+    """Return the IAM principal that API Gateway has authenticated; None for an HTTP API, which authenticates nobody."""
+    context = event.get("requestContext")
+    identity = context.get("identity") if isinstance(context, dict) else None
+    arn = identity.get("userArn") if isinstance(identity, dict) else None
+    return arn if isinstance(arn, str) and arn else None
 
 
 def _too_large(limit: int) -> MessagingError:

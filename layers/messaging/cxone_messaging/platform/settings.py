@@ -11,8 +11,6 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from cxone_messaging.domain.sender_rates import SenderRates
-
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # URLs with these hosts reach no other machine.
 _LOCAL = r"127\.0\.0\.1|localhost|\[::1\]"
@@ -67,18 +65,12 @@ def _words(text: str) -> str:
     return text
 
 
-def _sender_rates(text: str) -> str:
-    SenderRates.parse(text)
-    return text
-
-
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Country = Annotated[str, AfterValidator(_country)]
 EventName = Annotated[str, AfterValidator(_event_name)]
 Words = Annotated[str, AfterValidator(_words)]
-SenderRatesText = Annotated[str, AfterValidator(_sender_rates)]
 
 
 class Settings(BaseModel):

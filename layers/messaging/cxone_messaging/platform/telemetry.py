@@ -14,12 +14,11 @@ _DEFAULT_SERVICE = "cxone-messaging"
 
 
 class Metric(StrEnum):
-    """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds, `Pace` in requests a second.
+    """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds; the others count.
 
-    The others count.
-
-    `DispatchLatency` runs from the request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened`
-    counts each failed probe too, so that its alarm lasts as long as the outage.
+    `Pace` is in requests a second, `PaceShare` the same in percent of what is allowed. `DispatchLatency` runs from the
+    request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened` counts each failed probe too, so that
+    its alarm lasts as long as the outage.
     """
 
     DISPATCH_LATENCY = "DispatchLatency"
@@ -34,8 +33,6 @@ class Metric(StrEnum):
     MESSAGES_FAILED = "MessagesFailed"
     SEGMENTS_SENT = "SegmentsSent"
     THROTTLED = "Throttled"
-    PACE = "Pace"
-    PACE_LOWERED = "PaceLowered"
     CIRCUIT_OPENED = "CircuitOpened"
     CLOCK_SKEW = "ClockSkew"
     TOKEN_FETCHES = "TokenFetches"  # noqa: S105  a metric, no password
@@ -46,9 +43,17 @@ class Metric(StrEnum):
     INTERNAL_ERRORS = "InternalErrors"
     BROKEN_CHAINS = "BrokenChains"
     BULK_RECORD_AGE = "BulkRecordAge"
+    PACE = "Pace"
+    PACE_SHARE = "PaceShare"
+    PACE_LOWERED = "PaceLowered"
 
 
-_IN_SECONDS = frozenset({Metric.CLOCK_SKEW, Metric.BULK_RECORD_AGE})
+_UNITS = {
+    Metric.CLOCK_SKEW: MetricUnit.Seconds,
+    Metric.BULK_RECORD_AGE: MetricUnit.Seconds,
+    Metric.PACE: MetricUnit.CountPerSecond,
+    Metric.PACE_SHARE: MetricUnit.Percent,
+}
 
 
 class Telemetry(Protocol):
@@ -67,9 +72,7 @@ class EmbeddedMetrics:
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
-        unit = MetricUnit.Milliseconds if metric.endswith("Latency") else MetricUnit.Count
-        if metric in _IN_SECONDS:
-            unit = MetricUnit.Seconds
+        unit = MetricUnit.Milliseconds if metric.endswith("Latency") else _UNITS.get(metric, MetricUnit.Count)
         self._metrics.add_metric(name=metric.value, unit=unit, value=value)
 
     def flush(self) -> None:

@@ -152,7 +152,7 @@ class DynamoGovernor:
             if self._check.is_wrong:  # as this answer shows
                 self.release(slots)
                 self._refuse_wrong_clock()
-            self._report_pace(pace)
+            self._report_pace(now)
             return slots
         raise StorageError("the schedule was changed by other senders at each try")
 
@@ -171,9 +171,10 @@ class DynamoGovernor:
             self._item.read().refuse_using(now)
         return pace
 
-    def _report_pace(self, pace: float) -> None:
+    def _report_pace(self, now: int) -> None:
         if self._is_accounts:
-            self._telemetry.add(Metric.PACE, pace)
+            self._telemetry.add(Metric.PACE, self._law.at(self._item.seen.pace, now))
+            self._telemetry.add(Metric.PACE_SHARE, self._law.share(self._item.seen.pace, now))
 
     def refuse_held(self) -> None:
         """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""

@@ -148,13 +148,15 @@ class ScheduleItem:
         Learn the server's and the fleet's time from both.
         """
         self._check.observe_answer(answer, requested_at)
-        seen = self.seen = _read(item)
+        seen = self.seen = schedule_of(item)
         stamp = seen.stamped_at if seen.stamped_at <= self.time.latest_plausible else 0
         self.time.observe(stamp, requested_at, own_lead=own_lead, in_doubt=seen.clocks_differ)
         return seen
 
 
-def _read(item: Mapping[str, Any]) -> Schedule:
+def schedule_of(item: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that an item holds."""
+
     def number(name: str) -> int:
         return int(item[name]["N"]) if name in item else 0
 
@@ -179,5 +181,6 @@ def _read(item: Mapping[str, Any]) -> Schedule:
             since=number("paceAt"),
             version=number("paceVersion"),
             ceiling=number("ceiling") if "ceiling" in item else None,
+            ceiling_entry=number("ceilingEntry"),
         ),
     )
