@@ -48,6 +48,10 @@ class Stage:
         """Change the simulator's settings."""
         requests.put(f"{self.simulator_url}/_simulator/settings", json=settings, timeout=10).raise_for_status()
 
+    def reset_simulator(self) -> None:
+        """Let the simulator forget everything, its settings too."""
+        requests.post(f"{self.simulator_url}/_simulator/reset", timeout=10).raise_for_status()
+
     def log(self, operation: str) -> list[dict[str, Any]]:
         """Return CXone's requests and answers from the simulator's log."""
         answer = requests.get(f"{self.simulator_url}/_simulator/log", params={"operation": operation}, timeout=120)

@@ -1,0 +1,201 @@
+"""One run of a scenario: our four workers and single sends on a fresh stage, then the rivals on the same simulator."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import workers
+from bench.bulk import SINGLE_RECIPIENT, TEXT
+from bench.pace import figures, rivals
+from bench.pace import workers as senders
+from bench.pace.scenarios import SCENARIOS, Scenario
+from bench.stage import PEPPER, RECIPIENTS, Stage, stage
+from cxone_messaging.adapters.queue import SqsBulkQueue
+from cxone_messaging.domain.batches import BulkRecord
+from cxone_messaging.domain.pseudonyms import Pseudonyms
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.wiring import SenderSettings
+
+RUNS = 3
+WORKERS = 4
+_ALONE_SECONDS = 15.0
+_TICK_SECONDS = 0.5
+_MICRO = 1_000_000
+_SCHEDULE = {"name": {"S": "schedule"}}
+
+type Report = Callable[[str], object]
+
+
+def measure(report: Report, names: Sequence[str] = (), runs: int = RUNS) -> dict[str, Any]:
+    """Run scenarios, all if none is named; return each one's medians, and its rivals' figures of the first run."""
+    chosen = [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+    return {scenario.name: _medians(scenario, runs, report) for scenario in chosen}
+
+
+def _medians(scenario: Scenario, runs: int, report: Report) -> dict[str, Any]:
+    """Run one scenario; the rivals only once, since they learn nothing."""
+    ours: list[dict[str, Any]] = []
+    beside: dict[str, Any] = {}
+    for number in range(1, runs + 1):
+        with stage() as here, TemporaryDirectory() as name:
+            folder = Path(name)
+            alone = ours[0]["aloneWaits"] if ours else None
+            ours.append(_ours(here, scenario, folder, _labelled(report, f"{scenario.name}, run {number}"), alone))
+            if scenario.compared and number == 1:
+                for rival in rivals.RIVALS:
+                    label = _labelled(report, f"{scenario.name}, {rival}")
+                    beside[rival] = _rival(here, scenario, folder, rival, label)
+    return {"ours": figures.middle(ours), **beside}
+
+
+def _labelled(report: Report, label: str) -> Report:
+    return lambda text: report(f"{label}: {text}")
+
+
+def pace_of(item: Mapping[str, Any]) -> float | None:
+    """Return the pace in the schedule's item, in requests a second; None if the schedule keeps none."""
+    return int(item["pace"]["N"]) / _MICRO if "pace" in item else None
+
+
+def _fixed_pace(scenario: Scenario) -> float:
+    """Return the pace of a schedule that keeps none."""
+    percent: float = SenderSettings.model_fields["rate_utilisation_percent"].default
+    return scenario.requests_per_second * percent / 100
+
+
+def _ours(here: Stage, scenario: Scenario, folder: Path, report: Report, alone: list[float] | None) -> dict[str, Any]:
+    # A setting that the functions do not have (yet) stays out.
+    configured = {name: text for name, text in scenario.configured().items() if name in SenderSettings.variables()}
+    environment = {**here.environment, **configured}
+    here.simulate(**scenario.simulated())
+    if alone is None:
+        report("single sends alone")
+        alone = _alone(environment, scenario, folder)
+    report(f"queueing {scenario.messages} messages")
+    _fill(here, scenario)
+    barrier = workers.processes.Barrier(WORKERS + 2)
+    files = [folder / f"worker-{number}" for number in range(WORKERS)]
+    order = senders.Order(environment, float(scenario.seconds), scenario.aws_seconds)
+    running = [workers.start(senders.work_off, order, barrier, str(file)) for file in files]
+    running.append(workers.start(senders.send_singles, order, barrier, SINGLE_RECIPIENT, str(folder / "beside")))
+    dynamodb = here.client("dynamodb")
+    paces: list[tuple[float, float]] = []
+
+    def sample(second: float) -> None:
+        item = dynamodb.get_item(TableName=here.environment["COORDINATION_TABLE"], Key=_SCHEDULE).get("Item", {})
+        paces.append((second, pace_of(item) or _fixed_pace(scenario)))
+        report(f"{second:.0f} of {scenario.seconds} s, pace {paces[-1][1]:.1f}")
+
+    began = _conduct(here, scenario, running, barrier, sample)
+    results = [json.loads(file.read_text()) for file in files]
+    beside = json.loads((folder / "beside").read_text())
+    log = here.log("send")
+    found = figures.figures(scenario, figures.Traffic.of(log, here.log("others"), began))
+    return {**found, **_account_for(log, began, results, beside), **_waits(alone, beside), "paces": paces}
+
+
+def _account_for(
+    log: list[dict[str, Any]], began: float, results: list[dict[str, Any]], beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Compare what the workers and the single sends' caller say with what CXone took."""
+    pseudonyms = Pseudonyms(PEPPER)
+    taken = _references(log, began)
+    done = {pseudonyms.message_id(reference) for result in results for reference in result["done"]}
+    queued = {pseudonyms.message_id(_reference(number)) for number in range(max(each.messages for each in SCENARIOS))}
+    singles = sum(reference not in queued for reference in taken)
+    answered = sum(count for status, count in beside["statuses"].items() if int(status) in {200, 202})
+    calls = sum(sum(result["calls"].values()) for result in results)
+    return {
+        "duplicates": sum(count - 1 for count in taken.values()),
+        "lost": len(done - taken.keys()) + max(0, answered - singles),
+        "callsPerMessage": calls / max(1, len(taken) - singles),
+    }
+
+
+def _references(log: list[dict[str, Any]], began: float) -> Counter[str]:
+    urls = [
+        entry["details"]["messages"][0]["webhookUrl"]
+        for entry in log
+        if entry["outcome"] == "accepted" and entry["time"] >= began
+    ]
+    return Counter(url.split("ref=")[1].split("&")[0] for url in urls)
+
+
+def _waits(alone: list[float], beside: Mapping[str, Any]) -> dict[str, Any]:
+    statuses = {int(status): count for status, count in beside["statuses"].items()}
+    refused = sum(count for status, count in statuses.items() if status not in {200, 202})
+    return {
+        "aloneWaits": alone,
+        "singleAddedP99": figures.quantile(beside["waits"], 0.99) - figures.quantile(alone, 0.99),
+        "singleRefusedShare": refused / max(1, sum(statuses.values())),
+    }
+
+
+def _alone(environment: Mapping[str, str], scenario: Scenario, folder: Path) -> list[float]:
+    order = senders.Order(environment, _ALONE_SECONDS, scenario.aws_seconds)
+    barrier = workers.processes.Barrier(1)
+    process = workers.start(senders.send_singles, order, barrier, SINGLE_RECIPIENT, str(folder / "alone"))
+    process.join()
+    waits: list[float] = json.loads((folder / "alone").read_text())["waits"]
+    return waits
+
+
+def _reference(number: int) -> str:
+    return f"reference-{number}"
+
+
+def _fill(here: Stage, scenario: Scenario) -> None:
+    records = [
+        BulkRecord(_reference(n), SmsRequest(RECIPIENTS[n % len(RECIPIENTS)], TEXT, sender=scenario.sender(n)))
+        for n in range(scenario.messages)
+    ]
+    if not all(SqsBulkQueue(here.client("sqs"), here.environment["BULK_QUEUE_URL"]).put(records)):
+        raise RuntimeError("the queue did not take the records")
+
+
+def _rival(here: Stage, scenario: Scenario, folder: Path, name: str, report: Report) -> dict[str, Any]:
+    here.reset_simulator()
+    here.simulate(**scenario.simulated())
+    barrier = workers.processes.Barrier(rivals.PROCESSES + 1)
+    files = [folder / f"{name}-{number}" for number in range(rivals.PROCESSES)]
+    order = rivals.Order(here.simulator_url, float(scenario.requests_per_second), float(scenario.seconds))
+    running = [workers.start(rivals.RIVALS[name], order, barrier, str(file)) for file in files]
+    began = _conduct(here, scenario, running, barrier, lambda second: report(f"{second:.0f} of {scenario.seconds} s"))
+    log = here.log("send")
+    return {
+        **figures.figures(scenario, figures.Traffic.of(log, here.log("others"), began)),
+        "duplicates": sum(count - 1 for count in _references(log, began).values()),
+        "lost": sum(json.loads(file.read_text()).get("lost", 0) for file in files),
+    }
+
+
+def _conduct(
+    here: Stage,
+    scenario: Scenario,
+    running: Sequence[SpawnProcess],
+    barrier: Any,
+    tick: Callable[[float], object],
+) -> float:
+    """Let all processes begin, switch others on and off, wait until all have ended; return when they began."""
+    switches: list[tuple[float, float]] = []
+    if scenario.others:
+        others = scenario.others
+        switches = [(others.from_second, others.requests_per_second), (others.until_second, 0.0)]
+    barrier.wait(senders.PATIENCE_SECONDS)
+    began, started = time.time(), time.monotonic()
+    for number in range(1, round(scenario.seconds / _TICK_SECONDS) + 1):
+        second = number * _TICK_SECONDS
+        time.sleep(max(0.0, started + second - time.monotonic()))
+        if switches and switches[0][0] <= second:
+            here.simulate(others_per_second=switches.pop(0)[1])
+        tick(second)
+    for process in running:
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError(f"a process ended with {process.exitcode}")
+    return began
