@@ -1,7 +1,8 @@
 """What a run says: the use of what is allowed, refusals, duplicates, losses, and requests second by second.
 
 Use of what is allowed, in a part of a run: CXone's accepted sends of ours, divided by the limit times the part's length
-less the accepted sends of the account's other users. A part begins and ends with a whole second since all workers
+less the accepted sends of the account's other users. A sender that crowds the other users out gets more of it, so
+that their refusals are a figure too. A part begins and ends with a whole second since all workers
 began. The queue never runs out, so that the last second is as full as any.
 """
 
@@ -63,6 +64,7 @@ def figures(scenario: Scenario, traffic: Traffic) -> dict[str, Any]:
         "use": use,
         "throttledShare": late_refused / max(1, late + late_refused),
         "throttled": len(traffic.refused),
+        "othersRefusedShare": len(traffic.others_refused) / max(1, len(traffic.others) + len(traffic.others_refused)),
         "mostInAMinute": most_within(sorted([*traffic.accepted, *traffic.refused]), 60.0),
         "acceptedBySecond": by_second(traffic.accepted, scenario.seconds),
         "refusedBySecond": by_second(traffic.refused, scenario.seconds),
@@ -129,7 +131,14 @@ def middle(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     drawn = ranked[len(ranked) // 2]
     together: dict[str, Any] = {**drawn, "runs": len(runs)}
     together["use"] = {part: statistics.median(run["use"][part] for run in runs) for part in drawn["use"]}
-    for name in ("throttledShare", "throttled", "callsPerMessage", "singleAddedP99", "singleRefusedShare"):
+    for name in (
+        "throttledShare",
+        "throttled",
+        "othersRefusedShare",
+        "callsPerMessage",
+        "singleAddedP99",
+        "singleRefusedShare",
+    ):
         if name in drawn:
             together[name] = statistics.median(run[name] for run in runs)
     for name in ("duplicates", "lost", "mostInAMinute"):

@@ -26,6 +26,7 @@ class Scenario:
     `messages` are more than `seconds` allow, so that the queue never runs out. Of them, `slow_messages` are from a
     sender with `slow_per_second` of its own, evenly between the others. `least` are the least shares of what is
     allowed, by part (see `figures.parts`). `aws_seconds` is the median that each AWS call takes longer.
+    `most_calls` is the goal of AWS calls a bulk message; None where slots come singly, so that little can be shared.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Scenario:
     slow_per_second: int | None = None
     slow_messages: int = 0
     compared: bool = False
+    most_calls: float | None = 0.3
     # What a 429 says: `seconds` (whole, rounded up), `date` or `absent`.
     retry_after: str = "seconds"
 
@@ -103,7 +105,7 @@ SCENARIOS = (
         others=Others(15, 20, 80),
         compared=True,
     ),
-    Scenario("small", "an account of 10/s", 60, 1_200, {"all": 0.92}, requests_per_second=10),
+    Scenario("small", "an account of 10/s", 60, 1_200, {"all": 0.92}, requests_per_second=10, most_calls=None),
     Scenario(
         "senders",
         "one sender of 5/s beside a free one",

@@ -16,9 +16,8 @@ from typing import Any
 from botocore.httpsession import URLLib3Session
 
 from bench import calls, workers
-from cxone_messaging.use_cases.bulk.send_records import ROUND_SECONDS
 
-HANDLER = "functions.send_bulk.handler"
+HANDLER, ROUNDS = "functions.send_bulk.handler", "cxone_messaging.use_cases.bulk.send_records"
 # How long the slowest process may take to import its function.
 PATIENCE_SECONDS = 120
 _SIGMA = 0.4
@@ -39,7 +38,8 @@ def work_off(order: Order, barrier: Barrier, results: str) -> None:
     Near the end an invocation has less time, so that it begins no round after it.
     """
     workers.become_function(order.environment)
-    module = importlib.import_module(HANDLER)
+    # Not before: the package reads its log level when it is imported.
+    module, rounds = importlib.import_module(HANDLER), importlib.import_module(ROUNDS)
     poller = workers.Poller(order.environment)
     network = Network(order.aws_seconds)
     made: Counter[str] = Counter()
@@ -62,7 +62,7 @@ def work_off(order: Order, barrier: Barrier, results: str) -> None:
             continue
         made.clear()
         put_back.clear()
-        context = workers.Context(min(workers.TIMEOUT_SECONDS, left + ROUND_SECONDS))
+        context = workers.Context(min(workers.TIMEOUT_SECONDS, left + rounds.ROUND_SECONDS))
         with network.slow():
             answer = module.handler({"Records": batch}, context)
         counts += made
