@@ -48,10 +48,6 @@ class Stage:
         """Change the simulator's settings."""
         requests.put(f"{self.simulator_url}/_simulator/settings", json=settings, timeout=10).raise_for_status()
 
-    def reset_simulator(self) -> None:
-        """Let the simulator forget everything, its settings too."""
-        requests.post(f"{self.simulator_url}/_simulator/reset", timeout=10).raise_for_status()
-
     def log(self, operation: str) -> list[dict[str, Any]]:
         """Return CXone's requests and answers from the simulator's log."""
         answer = requests.get(f"{self.simulator_url}/_simulator/log", params={"operation": operation}, timeout=120)
@@ -75,6 +71,17 @@ def stage() -> Iterator[Stage]:
             emulator = stand_ins.start_emulator(servers, free_port(), folder)
             simulator = stand_ins.start_simulator(servers, free_port())
             yield Stage(emulator, simulator, _furnish(emulator, simulator))
+        finally:
+            servers.stop()
+
+
+@contextmanager
+def simulator() -> Iterator[Stage]:
+    """Yield a stage with nothing but a fresh simulator, and stop it afterwards."""
+    with TemporaryDirectory() as name:
+        servers = Servers(Path(name))
+        try:
+            yield Stage("", stand_ins.start_simulator(servers, free_port()), {})
         finally:
             servers.stop()
 

@@ -46,11 +46,12 @@ def parts(scenario: Scenario) -> dict[str, tuple[int, int]]:
     """Return the parts of a run that count, from one second to before another."""
     if scenario.others is None:
         return {"all": (FROM_SECOND, scenario.seconds)}
-    return {
+    all_parts = {
         "before others send": (FROM_SECOND, scenario.others.from_second),
         "while others send": (scenario.others.from_second, scenario.others.until_second),
-        "60 s after they left": (scenario.others.until_second + RECOVERED_SECONDS, scenario.seconds),
+        f"{RECOVERED_SECONDS} s after they left": (scenario.others.until_second + RECOVERED_SECONDS, scenario.seconds),
     }
+    return {name: (first, last) for name, (first, last) in all_parts.items() if first < last}
 
 
 def figures(scenario: Scenario, traffic: Traffic) -> dict[str, Any]:
@@ -91,6 +92,16 @@ def _use_by_sender(scenario: Scenario, traffic: Traffic) -> dict[str, float]:
         "slow sender": slow / ((scenario.slow_per_second or 0) * seconds),
         "free sender": counts[False] / (scenario.requests_per_second * seconds - slow),
     }
+
+
+def references(log: Iterable[Mapping[str, Any]], began: float) -> Counter[str]:
+    """Return how often each message was accepted, by the reference in its callback URL."""
+    urls = [
+        entry["details"]["messages"][0]["webhookUrl"]
+        for entry in log
+        if entry["outcome"] == "accepted" and entry["time"] >= began
+    ]
+    return Counter(url.split("ref=")[1].split("&")[0] for url in urls)
 
 
 def within(times: Sequence[float], first: float, last: float) -> int:

@@ -24,7 +24,7 @@ def _of_one(scenario: Scenario, measured: Mapping[str, Any]) -> list[Row]:
         least = scenario.least.get(part)
         what = scenario.title if part == "all" else f"{scenario.title}: {part}"
         goal = "" if least is None else f">= {least:.1%}"
-        beside = _rivals(measured, lambda rival, part=part: f"{rival['use'][part]:.1%}")
+        beside = _rivals(measured, lambda rival, part=part: _percent(rival["use"].get(part)))
         judged.append(Row(what, goal, f"{use:.1%}", beside, None if least is None else use >= least))
     if scenario.requests_per_minute:
         most, allowed = ours["mostInAMinute"], scenario.requests_per_minute
@@ -59,6 +59,10 @@ def _of_one(scenario: Scenario, measured: Mapping[str, Any]) -> list[Row]:
             None if most_calls is None else calls <= most_calls,
         ),
     ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _rivals(measured: Mapping[str, Any], say: Any) -> str:

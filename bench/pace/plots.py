@@ -31,7 +31,9 @@ def _draw(scenario: Scenario, measured: Mapping[str, Any], path: Path) -> None:
     for name in reversed(_COLOURS):
         if name in measured:
             counts = measured[name]["acceptedBySecond"]
-            axes.step(seconds, counts, where="post", color=_COLOURS[name], linewidth=1.1, label=_LABELS[name])
+            axes.step(
+                range(len(counts)), counts, where="post", color=_COLOURS[name], linewidth=1.1, label=_LABELS[name]
+            )
     times, paces = zip(*ours["paces"], strict=True)
     axes.plot(times, paces, color=_PACE, linewidth=1, linestyle=":", label="our pace")
     limit = scenario.requests_per_second

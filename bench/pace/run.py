@@ -1,18 +1,16 @@
-"""One run of a scenario: our four workers and single sends on a fresh stage, then the rivals on the same simulator."""
+"""The runs of each scenario: our four workers and single sends on a fresh stage; and the rivals, once."""
 
 import json
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import workers
 from bench.bulk import SINGLE_RECIPIENT, TEXT
-from bench.pace import figures, rivals
+from bench.pace import compare, figures
 from bench.pace import workers as senders
+from bench.pace.conduct import conduct
 from bench.pace.scenarios import SCENARIOS, Scenario
 from bench.stage import PEPPER, RECIPIENTS, Stage, stage
 from cxone_messaging.adapters.queue import SqsBulkQueue
@@ -24,7 +22,6 @@ from cxone_messaging.wiring import SenderSettings
 RUNS = 3
 WORKERS = 4
 _ALONE_SECONDS = 15.0
-_TICK_SECONDS = 0.5
 _MICRO = 1_000_000
 _SCHEDULE = {"name": {"S": "schedule"}}
 
@@ -40,16 +37,11 @@ def measure(report: Report, names: Sequence[str] = (), runs: int = RUNS) -> dict
 def _medians(scenario: Scenario, runs: int, report: Report) -> dict[str, Any]:
     """Run one scenario; the rivals only once, since they learn nothing."""
     ours: list[dict[str, Any]] = []
-    beside: dict[str, Any] = {}
     for number in range(1, runs + 1):
         with stage() as here, TemporaryDirectory() as name:
-            folder = Path(name)
             alone = ours[0]["aloneWaits"] if ours else None
-            ours.append(_ours(here, scenario, folder, _labelled(report, f"{scenario.name}, run {number}"), alone))
-            if scenario.compared and number == 1:
-                for rival in rivals.RIVALS:
-                    label = _labelled(report, f"{scenario.name}, {rival}")
-                    beside[rival] = _rival(here, scenario, folder, rival, label)
+            ours.append(_ours(here, scenario, Path(name), _labelled(report, f"{scenario.name}, run {number}"), alone))
+    beside = compare.measure(scenario, _labelled(report, f"{scenario.name}, rivals")) if scenario.compared else {}
     return {"ours": figures.middle(ours), **beside}
 
 
@@ -91,7 +83,7 @@ def _ours(here: Stage, scenario: Scenario, folder: Path, report: Report, alone: 
         paces.append((second, pace_of(item) or _fixed_pace(scenario)))
         report(f"{second:.0f} of {scenario.seconds} s, pace {paces[-1][1]:.1f}")
 
-    began = _conduct(here, scenario, running, barrier, sample)
+    began = conduct([here], scenario, running, barrier, sample)
     results = [json.loads(file.read_text()) for file in files]
     beside = json.loads((folder / "beside").read_text())
     log = here.log("send")
@@ -104,7 +96,7 @@ def _account_for(
 ) -> dict[str, Any]:
     """Compare what the workers and the single sends' caller say with what CXone took."""
     pseudonyms = Pseudonyms(PEPPER)
-    taken = _references(log, began)
+    taken = figures.references(log, began)
     done = {pseudonyms.message_id(reference) for result in results for reference in result["done"]}
     queued = {pseudonyms.message_id(_reference(number)) for number in range(max(each.messages for each in SCENARIOS))}
     singles = sum(reference not in queued for reference in taken)
@@ -115,15 +107,6 @@ def _account_for(
         "lost": len(done - taken.keys()) + max(0, answered - singles),
         "callsPerMessage": calls / max(1, len(taken) - singles),
     }
-
-
-def _references(log: list[dict[str, Any]], began: float) -> Counter[str]:
-    urls = [
-        entry["details"]["messages"][0]["webhookUrl"]
-        for entry in log
-        if entry["outcome"] == "accepted" and entry["time"] >= began
-    ]
-    return Counter(url.split("ref=")[1].split("&")[0] for url in urls)
 
 
 def _waits(alone: list[float], beside: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,46 +139,3 @@ def _fill(here: Stage, scenario: Scenario) -> None:
     ]
     if not all(SqsBulkQueue(here.client("sqs"), here.environment["BULK_QUEUE_URL"]).put(records)):
         raise RuntimeError("the queue did not take the records")
-
-
-def _rival(here: Stage, scenario: Scenario, folder: Path, name: str, report: Report) -> dict[str, Any]:
-    here.reset_simulator()
-    here.simulate(**scenario.simulated())
-    barrier = workers.processes.Barrier(rivals.PROCESSES + 1)
-    files = [folder / f"{name}-{number}" for number in range(rivals.PROCESSES)]
-    order = rivals.Order(here.simulator_url, float(scenario.requests_per_second), float(scenario.seconds))
-    running = [workers.start(rivals.RIVALS[name], order, barrier, str(file)) for file in files]
-    began = _conduct(here, scenario, running, barrier, lambda second: report(f"{second:.0f} of {scenario.seconds} s"))
-    log = here.log("send")
-    return {
-        **figures.figures(scenario, figures.Traffic.of(log, here.log("others"), began)),
-        "duplicates": sum(count - 1 for count in _references(log, began).values()),
-        "lost": sum(json.loads(file.read_text()).get("lost", 0) for file in files),
-    }
-
-
-def _conduct(
-    here: Stage,
-    scenario: Scenario,
-    running: Sequence[SpawnProcess],
-    barrier: Any,
-    tick: Callable[[float], object],
-) -> float:
-    """Let all processes begin, switch others on and off, wait until all have ended; return when they began."""
-    switches: list[tuple[float, float]] = []
-    if scenario.others:
-        others = scenario.others
-        switches = [(others.from_second, others.requests_per_second), (others.until_second, 0.0)]
-    barrier.wait(senders.PATIENCE_SECONDS)
-    began, started = time.time(), time.monotonic()
-    for number in range(1, round(scenario.seconds / _TICK_SECONDS) + 1):
-        second = number * _TICK_SECONDS
-        time.sleep(max(0.0, started + second - time.monotonic()))
-        if switches and switches[0][0] <= second:
-            here.simulate(others_per_second=switches.pop(0)[1])
-        tick(second)
-    for process in running:
-        process.join()
-        if process.exitcode != 0:
-            raise RuntimeError(f"a process ended with {process.exitcode}")
-    return began

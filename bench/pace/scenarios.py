@@ -76,13 +76,13 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("ideal", "one loopback", 45, 5_000, {"all": 0.945}, compared=True),
+    Scenario("ideal", "one loopback", 40, 4_500, {"all": 0.945}, compared=True),
     Scenario("jitter", "requests 0 to 60 ms late", 60, 6_500, {"all": 0.92}, jitter_seconds=0.06, compared=True),
     Scenario(
         "jitter-aws-8",
         "0 to 60 ms late, AWS 8 ms slower",
-        45,
-        5_000,
+        40,
+        4_500,
         {"all": 0.92},
         jitter_seconds=0.06,
         aws_seconds=0.008,
@@ -99,21 +99,21 @@ SCENARIOS = (
     Scenario(
         "others",
         "others at 15/s from second 20 to 80",
-        150,
+        148,
         15_500,
         {"while others send": 0.90, "60 s after they left": 0.92},
         others=Others(15, 20, 80),
         compared=True,
     ),
-    Scenario("small", "an account of 10/s", 60, 1_200, {"all": 0.92}, requests_per_second=10, most_calls=None),
+    Scenario("small", "an account of 10/s", 50, 1_000, {"all": 0.92}, requests_per_second=10, most_calls=None),
     Scenario(
         "senders",
         "one sender of 5/s beside a free one",
-        60,
-        8_000,
+        50,
+        7_000,
         {"slow sender": 0.92, "free sender": 0.92},
         slow_per_second=5,
-        slow_messages=1_600,
+        slow_messages=1_400,
     ),
     Scenario(
         "minute",
