@@ -15,6 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from bench import bulk, cold, cost, goals, growth, plots, single, submit, tokens
+from bench.pace import plots as pace_plots
+from bench.pace import run as pace
+from bench.pace.scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -34,6 +37,12 @@ def main() -> int:
             measured[name] = measure()
             console.print(f"{name}: {time.monotonic() - began:.0f} s")
     console.print(goals.table(goals.rows(measured)))
+    if "pace" in measured:
+        RESULTS.mkdir(exist_ok=True)
+        pace_plots.draw(measured["pace"], RESULTS)
+        if options.scenario:
+            console.print("bench/results/latest.json stays as it was: it keeps all scenarios of one run, or none")
+            del measured["pace"]
     _keep(measured)
     return 0
 
@@ -69,6 +78,9 @@ def _options() -> argparse.Namespace:
         help="sizes of the ledger (default 1000 10000 100000)",
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="measure just these; the rest stays as it was")
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--scenario", nargs="+", choices=names, default=[], help="scenarios of `pace` (default all)")
+    parser.add_argument("--runs", type=int, default=pace.RUNS, help="runs of each scenario of `pace` (default 3)")
     return parser.parse_args()
 
 
@@ -83,6 +95,7 @@ def _measurements(options: argparse.Namespace, report: Callable[[str], object]) 
             "ours": bulk.measure("functions.send_bulk.handler", options.messages, report, singles=True),
             "naive": bulk.measure("bench.naive.bulk", options.naive_messages, report, singles=False),
         },
+        "pace": lambda: pace.measure(report, options.scenario, options.runs),
         "submit": lambda: submit.measure(report),
         "histories": lambda: _histories(report),
     }

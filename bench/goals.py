@@ -1,10 +1,12 @@
 """The goals, one row each, compared with the measurements."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
+
+from bench.pace.goals import rows as _pace
+from bench.row import Row
 
 _MAX_LAYER_MEGABYTES = 30
 _MAX_SINGLE_CALLS = 4
@@ -12,17 +14,6 @@ _MAX_USD = 12
 _MAX_SUBMIT_SECONDS = 6
 # How far the dearest size of a ledger may be from the cheapest, for a cost that is called flat.
 _FLAT = 1.05
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the table; `holds` is None if a row has no goal."""
-
-    what: str
-    goal: str
-    ours: str
-    naive: str
-    holds: bool | None
 
 
 def rows(results: Mapping[str, Any]) -> list[Row]:
@@ -36,7 +27,7 @@ def rows(results: Mapping[str, Any]) -> list[Row]:
 
 def table(judged: list[Row]) -> Table:
     """Lay the rows out."""
-    laid = Table("what", "goal", "ours", "naive", "verdict")
+    laid = Table("what", "goal", "ours", "beside", "verdict")
     for row in judged:
         verdict = {True: "[green]holds[/]", False: "[red]falls short[/]", None: ""}[row.holds]
         laid.add_row(row.what, row.goal, row.ours, row.naive, verdict)
@@ -143,4 +134,5 @@ _JUDGES: Mapping[str, Callable[[Any], list[Row]]] = {
     "cost": _cost,
     "growth": _growth,
     "submit": _submit,
+    "pace": _pace,
 }

@@ -75,6 +75,17 @@ def stage() -> Iterator[Stage]:
             servers.stop()
 
 
+@contextmanager
+def simulator() -> Iterator[Stage]:
+    """Yield a stage with nothing but a fresh simulator, and stop it afterwards."""
+    with TemporaryDirectory() as name:
+        servers = Servers(Path(name))
+        try:
+            yield Stage("", stand_ins.start_simulator(servers, free_port()), {})
+        finally:
+            servers.stop()
+
+
 def _furnish(emulator: str, simulator: str) -> dict[str, str]:
     dynamodb, secrets, sqs = (aws_client(name, emulator, REGION) for name in ("dynamodb", "secretsmanager", "sqs"))
     for table in ("LedgerTable", "ConsentsTable", "CoordinationTable"):

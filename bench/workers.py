@@ -48,7 +48,7 @@ def work_off(environment: Mapping[str, str], handler: str, results: str) -> None
     """Feed a handler from the bulk queue until it stays empty; write its calls, its CPU and its batches."""
     become_function(environment)
     module = importlib.import_module(handler)
-    poller = _Poller(environment)
+    poller = Poller(environment)
     made: Counter[str] = Counter()
     calls.watch(lambda operation, *_: made.update([operation]))
     counts: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def work_off(environment: Mapping[str, str], handler: str, results: str) -> None
     Path(results).write_text(json.dumps({"calls": counts, "cpuSeconds": cpu, "records": records}))
 
 
-class _Poller:
+class Poller:
     """Lambda's event source for SQS: it gathers records for a window or until a batch is full. Its calls are free."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -74,6 +74,7 @@ class _Poller:
         self._url = environment["BULK_QUEUE_URL"]
 
     def receive(self, patience: float = 6.0) -> list[dict[str, Any]]:
+        """Return the next batch of records; it is empty if none came for `patience` seconds."""
         began = time.monotonic()
         first: float | None = None
         batch: list[dict[str, Any]] = []
@@ -97,6 +98,7 @@ class _Poller:
         return batch
 
     def delete(self, batch: list[dict[str, Any]]) -> None:
+        """Delete the records of a batch."""
         for first in range(0, len(batch), 10):
             entries = [
                 {"Id": str(number), "ReceiptHandle": each["receipt"]}

@@ -3,15 +3,15 @@
 import hashlib
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from local.simulator.events import EventQueue
 from local.simulator.faults import Operation
-from local.simulator.rate import SlidingLog
+from local.simulator.rate import Excess, Limits
 from local.simulator.settings import Settings
-from local.simulator.sms import accept, delivery_events
+from local.simulator.sms import accept, delivery_events, sender_of
 from local.simulator.subscriptions import AuditRequest, RegistrationRequest, SubscriptionRequest, Subscriptions
 from local.simulator.templates import APPROVED, Templates
 from local.simulator.tokens import Family, Tokens
@@ -25,6 +25,7 @@ type Answer = tuple[Response, dict[str, object]]  # with the details that the lo
 # The operations that accept an `Idempotency-Key`; and the mark of a replayed answer in the log's details.
 _REPEATABLE = frozenset({"register", "subscribe", "audit"})
 REPLAYED = "replayed"
+SEND_PATH = "/api/v2/message/sms/send"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Api:
         self.templates = Templates(now)
         self.subscriptions = Subscriptions(events)
         self._answered: dict[tuple[Operation, str], tuple[str, Answer]] = {}
-        self._rate = SlidingLog()
+        self._limits = Limits(now)
         self._events = events
         self._rng = rng
 
@@ -85,6 +86,10 @@ class Api:
             REPLAYED: True,
         }
 
+    def others(self, now: float, settings: Settings) -> Iterator[tuple[float, Excess | None]]:
+        """Let in the sends of the account's other users until `now`, each with its time and the limit it exceeds."""
+        return self._limits.others(now, settings, self._rng)
+
     def new_id(self) -> str:
         """A random UUID."""
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
@@ -96,9 +101,10 @@ class Api:
         return self.tokens.issue("admin", call.request, call.settings, call.now, self._rng), {}
 
     def _send(self, call: Call) -> Answer:
-        wait = self._rate.wait_seconds(call.now, call.settings.requests_per_second)
-        if wait > 0:
-            raise RefusedError(429, "too many requests", retry_after(call.settings.retry_after, wait, call.now))
+        sender = sender_of(call.request.body) if call.settings.sender_requests_per_second else None
+        if excess := self._limits.admit(call.now, call.settings, sender):
+            headers = retry_after(call.settings.retry_after, excess.wait_seconds, call.now)
+            raise RefusedError(429, excess.detail, headers)
         messages = accept(call.request.body, self.new_id(), call.settings, call.now)
         self.messages += messages
         secret = call.settings.event_signing_secret
@@ -144,7 +150,7 @@ class Api:
     ROUTES: ClassVar = (
         Route("POST", r"/api/v2/oauth/token", Endpoint("token_sms", None, None, _token_sms)),
         Route("POST", r"/oauth/token", Endpoint("token_admin", None, None, _token_admin)),
-        Route("POST", r"/api/v2/message/sms/send", Endpoint("send", "sms", "message:sms:send", _send)),
+        Route("POST", SEND_PATH, Endpoint("send", "sms", "message:sms:send", _send)),
         Route("GET", _TEMPLATE, Endpoint("template_get", "admin", "messaging:read", _get_template)),
         Route("PUT", _TEMPLATE, Endpoint("template_put", "admin", "messaging:write", _put_template)),
         Route("POST", r"/api/v1/a2p/registrations", Endpoint("register", "admin", "a2p:write", _register)),

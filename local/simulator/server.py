@@ -49,6 +49,8 @@ class _Endpoint:
         except ClientDisconnect:
             return
         request = Request(http.method, scope["path"], dict(http.headers), body, dict(http.query_params))
+        if way := self._simulator.arrival_seconds(request):
+            await asyncio.sleep(way)
         answer = self._simulator.handle(request)
         if answer.latency_seconds:
             await asyncio.sleep(answer.latency_seconds)

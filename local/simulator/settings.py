@@ -49,6 +49,12 @@ class Settings(Strict):
     admin_scopes: tuple[str, ...] = ("messaging:read", "messaging:write", "a2p:write", "webhooks:write")
 
     requests_per_second: PositiveInt = 100
+    requests_per_minute: PositiveInt | None = None  # None: only the second's limit
+    sender_requests_per_second: dict[str, PositiveInt] = {}  # by `from`, beside the account's
+    # Another user of the account, from the moment that this is set until it is 0 again: a Poisson process.
+    others_per_second: NonNegativeFloat = 0.0
+    # Each send reaches the limits so much later at most, evenly spread.
+    arrival_jitter_seconds: NonNegativeFloat = 0.0
     retry_after: RetryAfterFormat = "seconds"
     # The answers' latency is lognormal: a sigma of 0 makes it fixed; 0.150, 0.4 and 0.400 resemble a real gateway.
     latency_median_seconds: NonNegativeFloat = 0.0

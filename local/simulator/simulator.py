@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from local.simulator import admin
-from local.simulator.api import REPLAYED, Api, Call, Endpoint
+from local.simulator.api import REPLAYED, SEND_PATH, Api, Call, Endpoint
 from local.simulator.events import Event, EventQueue
 from local.simulator.faults import UNCONNECTED, Fault, Faults
 from local.simulator.journal import Entry, Journal, Message, Outcome
@@ -38,7 +38,7 @@ class Simulator:
     def reset(self) -> None:
         """Everything as at the start, settings included."""
         with self._lock:
-            self.settings = self._initial
+            self._settings = self._initial
             self.faults = Faults()
             self._journal = Journal()
             self._events = EventQueue()
@@ -48,6 +48,22 @@ class Simulator:
     def now(self) -> float:
         """The simulator's time, epoch seconds."""
         return self._clock()
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, changed: Settings) -> None:
+        with self._lock:
+            self._let_others_in()  # by the settings that were in force until now
+            self._settings = changed
+
+    def arrival_seconds(self, request: Request) -> float:
+        """Draw how long a request is on its way: the transport hands it to `handle` so much later."""
+        longest = self._settings.arrival_jitter_seconds if request.path == SEND_PATH else 0.0
+        return self._rng.uniform(0, longest) if longest else 0.0
 
     def handle(self, request: Request) -> Response:
         """Answer one request, of the API or of the administration under `/_simulator/`."""
@@ -70,7 +86,13 @@ class Simulator:
         except RefusedError as refused:
             return refused.response
 
+    def _let_others_in(self) -> None:
+        for at, excess in self._api.others(self._clock(), self._settings):
+            status = 429 if excess else 202
+            self._journal.add(at, "others", _outcome(excess is None, status, {}), status, details={})
+
     def _answer(self, endpoint: Endpoint, call: Call) -> Response:
+        self._let_others_in()
         is_token = endpoint.family is None
         latency = self.settings.token_latency_seconds if is_token else self.settings.latency_seconds(self._rng)
         details: dict[str, object] = {}
@@ -124,11 +146,13 @@ class Simulator:
     def log(self, operation: str | None = None, since: int = 0) -> list[Entry]:
         """The requests after entry number `since`, of one operation or of all."""
         with self._lock:
+            self._let_others_in()
             return self._journal.since(since, operation)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """`{operation: {outcome: n}}` of all requests."""
         with self._lock:
+            self._let_others_in()
             return self._journal.counts()
 
     def due_events(self, now: float | None = None, limit: int | None = None) -> list[Event]:

@@ -1,5 +1,6 @@
 """Sending: the schema of a send, and the delivery events that follow an accepted one."""
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Annotated
@@ -32,6 +33,16 @@ class SendRequest(Strict):
     campaign_id: Text = Field(alias="campaignId")
     webhook_url: Url | None = Field(None, alias="webhookUrl")
     segmentation: Segmentation
+
+
+def sender_of(body: bytes) -> str | None:
+    """The sender that a body names, which need not be valid otherwise, or None."""
+    try:
+        send = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    sender = send.get("from") if isinstance(send, dict) else None
+    return sender if isinstance(sender, str) else None
 
 
 def accept(body: bytes, message_id: str, settings: Settings, now: float) -> list[Message]:

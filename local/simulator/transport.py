@@ -45,7 +45,10 @@ class SimulatorAdapter(BaseAdapter):
         connect, read = _seconds(timeout)
         url = urlsplit(request.url or "")
         pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
-        answer = self._simulator.handle(core_request(request))
+        sent = core_request(request)
+        if way := self._simulator.arrival_seconds(sent):
+            self._sleep(way)
+        answer = self._simulator.handle(sent)
         if answer.behaviour not in {Behaviour.REFUSE, Behaviour.CONNECT_TIMEOUT}:
             _write_body(request)
         match answer.behaviour:

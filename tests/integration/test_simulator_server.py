@@ -232,3 +232,13 @@ def test_a_port_that_is_taken_is_said(url):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
     assert done.returncode == 1
     assert done.stderr.startswith(f"cannot listen on port {port}: ")
+
+
+def test_a_send_is_on_its_way_before_it_counts(simulator, url, monkeypatch):
+    monkeypatch.setattr(simulator, "arrival_seconds", lambda request: 0.15 if request.path.endswith("/send") else 0.0)
+    began = simulator.now
+    requests.post(f"{url}/api/v2/message/sms/send", timeout=10)
+    requests.post(f"{url}/api/v2/oauth/token", data=CREDENTIALS, timeout=10)
+    sent, fetched = simulator.log()
+    assert sent.time - began >= 0.15
+    assert fetched.time - sent.time < 0.15

@@ -238,6 +238,8 @@ class TestPrograms:
     def test_bench(self, monkeypatch):
         told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only cold cost --rounds 2")
         assert (told.only, told.rounds) == (["cold", "cost"], 2)
+        told, _ = parsed(monkeypatch, "bench", BENCH_FLAGS="--only pace --scenario jitter others --runs 1")
+        assert (told.only, told.scenario, told.runs) == (["pace"], ["jitter", "others"], 1)
         assert isinstance(parsed(monkeypatch, "bench")[0], argparse.Namespace)
 
     @pytest.mark.parametrize(("verb", "name"), [("invoke", "EVENT"), ("campaign", "FILE")])

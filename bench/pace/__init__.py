@@ -1,0 +1,1 @@
+"""The account's rate on a real network and beside others: scenarios, one runner, two ways to compare with."""
