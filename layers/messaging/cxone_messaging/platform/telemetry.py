@@ -17,8 +17,8 @@ class Metric(StrEnum):
     """All metrics: `…Latency` in milliseconds, `ClockSkew` and `BulkRecordAge` in seconds; the others count.
 
     `Pace` is in requests a second, `PaceShare` the same in percent of what is allowed. `DispatchLatency` runs from the
-    request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened` counts each failed probe too, so that
-    its alarm lasts as long as the outage.
+    request to CXone's answer, `BulkDispatchLatency` from the slot. `CircuitOpened` counts each failed probe too, so
+    that its alarm lasts as long as the outage.
     """
 
     DISPATCH_LATENCY = "DispatchLatency"
