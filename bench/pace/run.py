@@ -1,6 +1,7 @@
 """The runs of each scenario: our four workers and single sends on a fresh stage; and the rivals, once."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +14,10 @@ from bench.pace import workers as senders
 from bench.pace.conduct import conduct
 from bench.pace.scenarios import SCENARIOS, Scenario
 from bench.stage import PEPPER, RECIPIENTS, Stage, stage
+from cxone_messaging.adapters.dynamodb.schedule_item import schedule_of
 from cxone_messaging.adapters.queue import SqsBulkQueue
 from cxone_messaging.domain.batches import BulkRecord
+from cxone_messaging.domain.pace import MICRO, AccountRate, PaceLaw
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.wiring import SenderSettings
@@ -22,7 +25,6 @@ from cxone_messaging.wiring import SenderSettings
 RUNS = 3
 WORKERS = 4
 _ALONE_SECONDS = 15.0
-_MICRO = 1_000_000
 _SCHEDULE = {"name": {"S": "schedule"}}
 
 type Report = Callable[[str], object]
@@ -49,21 +51,15 @@ def _labelled(report: Report, label: str) -> Report:
     return lambda text: report(f"{label}: {text}")
 
 
-def pace_of(item: Mapping[str, Any]) -> float | None:
-    """Return the pace in the schedule's item, in requests a second; None if the schedule keeps none."""
-    return int(item["pace"]["N"]) / _MICRO if "pace" in item else None
-
-
-def _fixed_pace(scenario: Scenario) -> float:
-    """Return the pace of a schedule that keeps none."""
+def _pace(item: Mapping[str, Any], scenario: Scenario) -> float:
+    """Return the pace that senders derive from the schedule's item at this moment, in requests a second."""
     percent: float = SenderSettings.model_fields["rate_utilisation_percent"].default
-    return scenario.requests_per_second * percent / 100
+    rate = AccountRate(scenario.requests_per_second, percent / 100, scenario.requests_per_minute)
+    return PaceLaw(rate).at(schedule_of(item).pace, round(time.time() * MICRO))
 
 
 def _ours(here: Stage, scenario: Scenario, folder: Path, report: Report, alone: list[float] | None) -> dict[str, Any]:
-    # A setting that the functions do not have (yet) stays out.
-    configured = {name: text for name, text in scenario.configured().items() if name in SenderSettings.variables()}
-    environment = {**here.environment, **configured}
+    environment = {**here.environment, **scenario.configured()}
     here.simulate(**scenario.simulated())
     if alone is None:
         report("single sends alone")
@@ -80,7 +76,7 @@ def _ours(here: Stage, scenario: Scenario, folder: Path, report: Report, alone: 
 
     def sample(second: float) -> None:
         item = dynamodb.get_item(TableName=here.environment["COORDINATION_TABLE"], Key=_SCHEDULE).get("Item", {})
-        paces.append((second, pace_of(item) or _fixed_pace(scenario)))
+        paces.append((second, _pace(item, scenario)))
         report(f"{second:.0f} of {scenario.seconds} s, pace {paces[-1][1]:.1f}")
 
     began = conduct([here], scenario, running, barrier, sample)

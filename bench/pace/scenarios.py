@@ -44,7 +44,7 @@ class Scenario:
     compared: bool = False
     most_calls: float | None = 0.3
     # What a 429 says: `seconds` (whole, rounded up), `date` or `absent`.
-    retry_after: str = "seconds"
+    retry_after: str = "absent"
 
     def simulated(self) -> dict[str, object]:
         """Return the simulator's settings, with a gateway's usual latency and nobody else on the account yet."""
