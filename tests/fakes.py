@@ -4,10 +4,10 @@ import json
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from cxone_messaging.adapters.dynamodb.lease import (
     CLOCK_SKEW_SECONDS,
@@ -83,28 +83,28 @@ class InlineExecutor(Executor):
         return future
 
 
-@dataclass(frozen=True, slots=True)
 class _Row:
     """An entry as the table has it: all of it as JSON, and beside it what the indexes need of it."""
 
-    subject: str
-    sequence: int
-    type: str
-    timestamp: str
-    index: Mapping[str, str]
-    text: str
+    __slots__ = ("_read", "index", "sequence", "subject", "text", "timestamp", "type")
 
-    @classmethod
-    def of(cls, entry: Entry) -> Self:
-        text = json.dumps(entry.attributes())
-        return cls(entry.subject, entry.sequence, entry.type, entry.timestamp, dict(entry.index), text)
+    def __init__(self, entry: Entry) -> None:
+        self.subject, self.sequence = entry.subject, entry.sequence
+        self.type, self.timestamp, self.index = entry.type, entry.timestamp, dict(entry.index)
+        self.text = json.dumps(entry.attributes())
+        self._read: Entry | None = None
 
     def entry(self) -> Entry:
-        return Entry.from_attributes(json.loads(self.text))
+        if self._read is None:
+            self._read = Entry.from_attributes(json.loads(self.text))
+        return self._read
 
 
 class FakeLedger:
-    """The ledger's contract in a dictionary; entries go through JSON, so that no test shares one by reference."""
+    """The ledger's contract in a dictionary. Entries go through JSON, so that none is shared with who wrote it.
+
+    All that read an entry share it: one who changed it would break its chain for all of them.
+    """
 
     def __init__(self) -> None:
         # In the order in which they were written, and once more by subject.
@@ -113,7 +113,7 @@ class FakeLedger:
         self._lock = threading.Lock()
 
     def insert(self, entry: Entry) -> None:
-        row = _Row.of(entry)
+        row = _Row(entry)
         with self._lock:
             if self._chains.setdefault(row.subject, {}).setdefault(row.sequence, row).text != row.text:
                 raise SequenceTakenError
@@ -137,8 +137,8 @@ class FakeLedger:
 
     def read(self, subject: str) -> list[Entry]:
         with self._lock:
-            chain = sorted(self._chains.get(subject, {}).items())
-        return [row.entry() for _, row in chain]
+            chain = self._chains.get(subject, {})
+            return [chain[sequence].entry() for sequence in sorted(chain)]
 
     def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
         del page
@@ -185,7 +185,7 @@ class FakeLedger:
 
     def put(self, entry: Entry) -> None:
         """Write an entry wherever it belongs, over another one too, as nobody can who is not allowed to."""
-        row = _Row.of(entry)
+        row = _Row(entry)
         self._rows[row.subject, row.sequence] = self._chains.setdefault(row.subject, {})[row.sequence] = row
 
     def __len__(self) -> int:
