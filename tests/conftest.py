@@ -2,6 +2,7 @@
 
 import signal
 import uuid
+from functools import lru_cache
 
 import boto3
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from xdist.scheduler import LoadScopeScheduling
 
+from cxone_messaging.domain import phone_numbers
 from local import stand_ins, template
 from local.processes import Servers, free_port
 
@@ -22,6 +24,8 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 settings.register_profile("project", parent=settings.get_profile("explore"), derandomize=True)
 settings.load_profile("project")
 
+# Tests send to a few numbers a hundred thousand times, and what libphonenumber makes of a text is always the same.
+phone_numbers._canonical = lru_cache(4096)(phone_numbers._canonical)
 
 # Of the end-to-end tests, these start a stack of their own; all others share one.
 _WITH_THEIR_OWN_STACK = ("tests/e2e/test_demo.py", "tests/e2e/test_doctor.py")

@@ -22,6 +22,8 @@ from urllib3.util import Timeout
 from local.simulator.simulator import Simulator
 from local.simulator.wire import Behaviour, Request
 
+_HTTP = HTTPAdapter()
+
 
 class SimulatorAdapter(BaseAdapter):
     """Raises the errors that the HTTP adapter of `requests` raises for the same fault, wrapped alike."""
@@ -31,7 +33,6 @@ class SimulatorAdapter(BaseAdapter):
         super().__init__()
         self._simulator = simulator
         self._sleep = sleep
-        self._http = HTTPAdapter()
 
     def send(  # noqa: PLR0917
         self,
@@ -69,7 +70,7 @@ class SimulatorAdapter(BaseAdapter):
             raise requests.ConnectionError(ProtocolError("Connection aborted.", reset), request=request)
         headers = {"Content-Type": "application/json", **answer.headers}
         raw = HTTPResponse(io.BytesIO(answer.body), headers, answer.status, preload_content=False)
-        return self._http.build_response(request, raw)
+        return _HTTP.build_response(request, raw)
 
     def close(self) -> None:
         """Nothing is open."""
