@@ -21,6 +21,8 @@ export XDG_CACHE_HOME ?= $(abspath .tools/cache)
 export __SAM_CLI_APP_DIR ?= $(abspath .tools/sam)
 export npm_config_cache ?= $(abspath .tools/cache/npm)
 export PIP_CACHE_DIR ?= $(abspath .tools/cache/pip)
+# Where the environment forbids compiled files, each of hundreds of processes would compile our code anew.
+export override PYTHONDONTWRITEBYTECODE :=
 
 override GROUPS := --group layer --group local --group test --group lint --group bench --group naive
 override READY := .venv/.ready

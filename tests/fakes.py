@@ -86,18 +86,41 @@ class InlineExecutor(Executor):
         return future
 
 
+class _Row:
+    """An entry as the table has it: all of it as JSON, and beside it what the indexes need of it."""
+
+    __slots__ = ("_read", "index", "sequence", "subject", "text", "timestamp", "type")
+
+    def __init__(self, entry: Entry) -> None:
+        self.subject, self.sequence = entry.subject, entry.sequence
+        self.type, self.timestamp, self.index = entry.type, entry.timestamp, dict(entry.index)
+        self.text = json.dumps(entry.attributes())
+        self._read: Entry | None = None
+
+    def entry(self) -> Entry:
+        if self._read is None:
+            self._read = Entry.from_attributes(json.loads(self.text))
+        return self._read
+
+
 class FakeLedger:
-    """The ledger's contract in a dictionary; entries go through JSON, so that no test shares one by reference."""
+    """The ledger's contract in a dictionary. Entries go through JSON, so that none is shared with who wrote it.
+
+    All that read an entry share it: one who changed it would break its chain for all of them.
+    """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, int], str] = {}
+        # In the order in which they were written, and once more by subject.
+        self._rows: dict[tuple[str, int], _Row] = {}
+        self._chains: dict[str, dict[int, _Row]] = {}
         self._lock = threading.Lock()
 
     def insert(self, entry: Entry) -> None:
-        key, text = (entry.subject, entry.sequence), json.dumps(entry.attributes())
+        row = _Row(entry)
         with self._lock:
-            if self._rows.setdefault(key, text) != text:
+            if self._chains.setdefault(row.subject, {}).setdefault(row.sequence, row).text != row.text:
                 raise SequenceTakenError
+            self._rows.setdefault((row.subject, row.sequence), row)
 
     def insert_many(self, entries: Sequence[Entry]) -> list[Insertion]:
         assert len({entry.subject for entry in entries}) == len(entries), "DynamoDB refuses a call with an item twice"
@@ -112,19 +135,13 @@ class FakeLedger:
         return results
 
     def batch_entries(self, batch_id: str) -> list[Entry]:
-        with self._lock:
-            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
-        return [
-            entry_in_batch(row.subject, row.sequence, row.index[BATCH_STATE_KEY])
-            for row in rows
-            if row.index.get(BATCH_KEY) == batch_id
-        ]
+        rows = self._indexed(BATCH_KEY, batch_id)
+        return [entry_in_batch(row.subject, row.sequence, row.index[BATCH_STATE_KEY]) for row in rows]
 
     def read(self, subject: str) -> list[Entry]:
         with self._lock:
-            return [
-                Entry.from_attributes(json.loads(self._rows[key])) for key in sorted(self._rows) if key[0] == subject
-            ]
+            chain = self._chains.get(subject, {})
+            return [chain[sequence].entry() for sequence in sorted(chain)]
 
     def walk(self, subject: str, *, backwards: bool = False, page: int | None = None) -> Iterator[Entry]:
         del page
@@ -135,25 +152,44 @@ class FakeLedger:
         return next(iter(self.subjects_of_cxone_message(cxone_message_id)), None)
 
     def subjects_of_cxone_message(self, cxone_message_id: str) -> list[str]:
-        with self._lock:
-            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
-        bearers = [row for row in rows if row.index.get("cxoneMessageId") == cxone_message_id]
+        bearers = self._indexed("cxoneMessageId", cxone_message_id)
         bearers.sort(key=lambda row: row.type != "dispatched")
         return list(dict.fromkeys(row.subject for row in bearers))
 
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
-        with self._lock:
-            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
-        yield from sorted({row.subject for row in rows if row.index.get(DAY_KEY) == day and row.subject > after})
+        yield from sorted({row.subject for row in self._indexed(DAY_KEY, day) if row.subject > after})
 
     def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
-        with self._lock:
-            rows = [Entry.from_attributes(json.loads(row)) for row in self._rows.values()]
-        found = [row for row in rows if row.index.get(UNSETTLED_KEY) == why and since <= row.timestamp <= until]
+        found = [row for row in self._indexed(UNSETTLED_KEY, why) if since <= row.timestamp <= until]
         return iter([row.subject for row in sorted(found, key=lambda row: row.timestamp, reverse=True)])
+
+    def _indexed(self, key: str, value: str) -> list[_Row]:
+        with self._lock:
+            return [row for row in self._rows.values() if row.index.get(key) == value]
 
     def subjects(self) -> list[str]:
         return sorted({subject for subject, _ in self._rows})
+
+    def places(self) -> set[tuple[str, int]]:
+        """Give the subject and the sequence of each entry."""
+        return set(self._rows)
+
+    def copy(self) -> "FakeLedger":
+        """Give a ledger with the entries that are here now."""
+        copy = FakeLedger()
+        copy._rows = dict(self._rows)
+        copy._chains = {subject: dict(chain) for subject, chain in self._chains.items()}
+        return copy
+
+    def remove(self, subject: str, sequence: int) -> Entry:
+        """Take an entry away, as nobody can who is not allowed to; give what it was."""
+        del self._chains[subject][sequence]
+        return self._rows.pop((subject, sequence)).entry()
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry wherever it belongs, over another one too, as nobody can who is not allowed to."""
+        row = _Row(entry)
+        self._rows[row.subject, row.sequence] = self._chains.setdefault(row.subject, {})[row.sequence] = row
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -1,10 +1,13 @@
 """Senders on one schedule, each with a clock of its own, over a DynamoDB that tells its `Date`, or does not."""
 
+import operator
 import random
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cache
+from types import CodeType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -43,6 +46,30 @@ class _Exceptions:
     ConditionalCheckFailedException = _ConditionFailedError
 
 
+_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq}
+
+
+@cache
+def _values_in(expression: str) -> frozenset[str]:
+    return frozenset(re.findall(r":\w+", expression))
+
+
+@cache
+def _changes(expression: str) -> list[tuple[str, list[str]]]:
+    return [
+        (verb, part.split())
+        for verb, parts in re.findall(r"(SET|REMOVE|ADD) (.*?)(?= SET | REMOVE | ADD |$)", expression)
+        for part in parts.split(", ")
+    ]
+
+
+@cache
+def _compiled(condition: str) -> CodeType:
+    text = re.sub(r"attribute_not_exists\((\w+)\)", r"('\1' not in item)", condition)
+    text = re.sub(r"(\w+) (<=|>=|<|>|=) (:\w+)", r"compare('\1', '\2', '\3')", text)
+    return compile(text.replace(" AND ", " and ").replace(" OR ", " or "), condition, "eval")
+
+
 class TableOfOneItem:
     """Conditional updates of one item. `base` is the time that `Date` tells; None leaves it out.
 
@@ -78,7 +105,7 @@ class TableOfOneItem:
         values = {
             name: int(value["N"]) if "N" in value else value["S"] for name, value in ExpressionAttributeValues.items()
         }
-        used = set(re.findall(r":\w+", f"{UpdateExpression} {ConditionExpression}"))
+        used = _values_in(UpdateExpression) | _values_in(ConditionExpression)
         assert used == set(values), "DynamoDB refuses values that no expression uses"
         if not self._holds(ConditionExpression, values):
             self.calls["refused"] += 1
@@ -87,27 +114,15 @@ class TableOfOneItem:
                 self._dated(response | ({"Item": self._written()} if self.item else {})), "UpdateItem"
             )
         self.calls["written"] += 1
-        for verb, parts in re.findall(r"(SET|REMOVE|ADD) (.*?)(?= SET | REMOVE | ADD |$)", UpdateExpression):
-            for part in parts.split(", "):
-                self._change(verb, part.split(), values)
+        for verb, words in _changes(UpdateExpression):
+            self._change(verb, words, values)
         return self._dated({"Attributes": self._written()})
 
     def _holds(self, condition: str, values: dict[str, Any]) -> bool:
-        condition = re.sub(r"attribute_not_exists\((\w+)\)", r"('\1' not in item)", condition)
-        condition = re.sub(r"(\w+) (<=|>=|<|>|=) (:\w+)", r"compare('\1', '\2', '\3')", condition)
-
         def compare(name: str, operator: str, value: str) -> bool:
-            if name not in self.item:
-                return False
-            mine, other = self.item[name], values[value]
-            return bool(
-                {"<=": mine <= other, ">=": mine >= other, "<": mine < other, ">": mine > other, "=": mine == other}[
-                    operator
-                ]
-            )
+            return name in self.item and bool(_COMPARISONS[operator](self.item[name], values[value]))
 
-        text = condition.replace(" AND ", " and ").replace(" OR ", " or ")
-        return bool(eval(text, {"item": self.item, "compare": compare}))  # noqa: S307  our own conditions
+        return bool(eval(_compiled(condition), {"item": self.item, "compare": compare}))  # noqa: S307  our own
 
     def _change(self, verb: str, words: list[str], values: dict[str, Any]) -> None:
         match verb, words:

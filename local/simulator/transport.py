@@ -4,7 +4,7 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -21,6 +21,8 @@ from urllib3.util import Timeout
 
 from local.simulator.simulator import Simulator
 from local.simulator.wire import Behaviour, Request
+
+_HTTP = HTTPAdapter()
 
 
 class SimulatorAdapter(BaseAdapter):
@@ -44,7 +46,6 @@ class SimulatorAdapter(BaseAdapter):
         """Hand the request to the simulator and its answer, or its fault, to the caller."""
         connect, read = _seconds(timeout)
         url = urlsplit(request.url or "")
-        pool = HTTPConnectionPool(url.hostname or "simulator", url.port)
         sent = core_request(request)
         if way := self._simulator.arrival_seconds(sent):
             self._sleep(way)
@@ -53,17 +54,17 @@ class SimulatorAdapter(BaseAdapter):
             _write_body(request)
         match answer.behaviour:
             case Behaviour.REFUSE:
-                cause = NewConnectionError(HTTPConnection(pool.host), "[Errno 111] Connection refused")
-                raise requests.ConnectionError(MaxRetryError(pool, url.path, cause), request=request)
+                cause = NewConnectionError(HTTPConnection(_pool(url).host), "[Errno 111] Connection refused")
+                raise requests.ConnectionError(MaxRetryError(_pool(url), url.path, cause), request=request)
             case Behaviour.CONNECT_TIMEOUT:
                 self._sleep(connect or 0)
                 late = ConnectTimeoutError(None, f"Connection timed out. (connect timeout={connect})")
-                raise requests.ConnectTimeout(MaxRetryError(pool, url.path, late), request=request)
+                raise requests.ConnectTimeout(MaxRetryError(_pool(url), url.path, late), request=request)
         hold = self._simulator.settings.hold_seconds if answer.behaviour is Behaviour.HOLD else 0.0
         takes = answer.latency_seconds + hold
         if read is not None and takes > read:
             self._sleep(read)
-            timed_out = ReadTimeoutError(pool, url.path, f"Read timed out. (read timeout={read})")
+            timed_out = ReadTimeoutError(_pool(url), url.path, f"Read timed out. (read timeout={read})")
             raise requests.ReadTimeout(timed_out, request=request)
         if takes:
             self._sleep(takes)
@@ -72,10 +73,14 @@ class SimulatorAdapter(BaseAdapter):
             raise requests.ConnectionError(ProtocolError("Connection aborted.", reset), request=request)
         headers = {"Content-Type": "application/json", **answer.headers}
         raw = HTTPResponse(io.BytesIO(answer.body), headers, answer.status, preload_content=False)
-        return HTTPAdapter().build_response(request, raw)
+        return _HTTP.build_response(request, raw)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _pool(url: SplitResult) -> HTTPConnectionPool:
+    return HTTPConnectionPool(url.hostname or "simulator", url.port)
 
 
 def _write_body(request: requests.PreparedRequest) -> None:

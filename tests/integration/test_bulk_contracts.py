@@ -302,10 +302,10 @@ class TestBulkQueue:
 
     @pytest.mark.parametrize("delay", [1, 1.4])
     def test_what_is_put_for_later_is_seen_later(self, queue, delay):
-        queue.put([record(1)], delay)
+        queue.put([record(1), record(2)], [delay, 60])
         assert queue.receive(1) == {}
         queue.pass_time(1.5)
-        assert len(queue.receive(1)) == 1
+        assert len(queue.receive(2)) == 1, "each has a delay of its own"
 
     def test_what_is_put_aside_stands_in_the_dead_letter_queue_with_its_reason(self, queue):
         assert queue.send_to_dead_letters("no json é", "malformed_record")
@@ -360,7 +360,7 @@ class TestSqsBulkQueue:
         client.meta.events.register(
             "provide-client-params.sqs.SendMessageBatch", lambda params, **_: told.append(params)
         )
-        assert queue.put([record(1)], delay) == [True]
+        assert queue.put([record(1)], [delay]) == [True]
         assert told[0]["Entries"][0]["DelaySeconds"] == (0 if delay < 0 else 900)
 
     def test_a_record_that_is_put_back_keeps_its_first_instant(self, sqs, bulk_queue):

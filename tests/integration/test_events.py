@@ -151,7 +151,7 @@ EXPECTED = {
     "manage_consents/read": ok({"status": "opted_in", "source": "signup form"}, OPT_IN),
     "manage_pace/above_the_deployed": problem(422, "validation_failed", "invalid_ceiling"),
     "manage_pace/lower": ok(
-        {"ceiling": 20, "pace": 20, "perMinute": 1200}, leaves=has_entry("pace#account", "pace.set")
+        {"ceiling": 20, "pace": 19.2, "perMinute": 1200}, leaves=has_entry("pace#account", "pace.set")
     ),
     "manage_pace/no_number": problem(400, "malformed_request", "malformed_request"),
     "manage_pace/read": ok({"ceiling": 20, "circuit": "closed", "queued": 0, "queueSeconds": 0}, LOWER),

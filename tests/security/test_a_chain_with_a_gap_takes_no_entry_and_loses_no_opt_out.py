@@ -135,7 +135,7 @@ class TestAStartThatComesAgain:
     def test_it_undoes_no_opt_out_behind_an_entry_that_vanished(self, desk):
         desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
         desk.manage.record_event(NUMBER, STOP)
-        desk.ledger._rows.pop((SUBJECT, 3))
+        desk.ledger.remove(SUBJECT, 3)
         assert not desk.manage.record_event(NUMBER, START)
         assert desk.consents.find(HASH).status is OUT
 
@@ -174,7 +174,7 @@ class TestAStartThatComesAgain:
             desk.manage.record(NUMBER, ConsentFromApi(IN, "form", None))
         desk.manage.record_event(NUMBER, START)
         for sequence in range(2, 2 + gap):
-            desk.ledger._rows.pop((SUBJECT, sequence))
+            desk.ledger.remove(SUBJECT, sequence)
         desk.clock.advance(60)
         if opt_out == "a stop":
             desk.manage.record_event(NUMBER, STOP)
@@ -239,7 +239,7 @@ def test_an_opt_out_counts_although_the_items_are_ahead_of_a_restored_ledger(des
         desk.consents.store(replace(desk.consents.find(HASH), status=IN, sequence=9))
     else:
         for sequence in range(3, 6):
-            desk.ledger._rows.pop((SUBJECT, sequence))
+            desk.ledger.remove(SUBJECT, sequence)
     if through == "api":
         desk.manage.record(NUMBER, CLERKS)
     else:

@@ -37,7 +37,7 @@ class Lagging(FakeLedger):
         self.shown = FakeLedger()
 
     def catch_up(self):
-        self.shown._rows = dict(self._rows)
+        self.shown = self.copy()
 
     def subjects_of_cxone_message(self, cxone_message_id):
         return self.shown.subjects_of_cxone_message(cxone_message_id)

@@ -113,10 +113,10 @@ def test_a_record_is_lost_if_it_left_the_queue_and_cxone_never_took_it():
     assert found == {"duplicates": 1, "lost": 2, "callsPerMessage": pytest.approx(1.5)}
 
 
-def test_the_pace_is_in_the_schedules_item_or_fixed():
-    assert run.pace_of({"pace": {"N": "84500000"}}) == 84.5
-    assert run.pace_of({"nextSlot": {"N": "1"}}) is None
-    assert run._fixed_pace(scenario(requests_per_second=10)) == pytest.approx(9.6)
+def test_the_pace_is_what_senders_derive_from_the_schedules_item():
+    lowered = {"pace": {"N": "84500000"}, "refusedPace": {"N": "87000000"}, "paceAt": {"N": str(10**18)}}
+    assert run._pace(lowered, scenario()) == pytest.approx(84.5)
+    assert run._pace({"nextSlot": {"N": "1"}}, scenario(requests_per_second=10)) == pytest.approx(9.6)
 
 
 @pytest.mark.parametrize("each", SCENARIOS, ids=lambda each: each.name)

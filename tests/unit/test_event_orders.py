@@ -31,13 +31,13 @@ class LaggingLedger(FakeLedger):
         self.shown = set()
 
     def catch_up(self):
-        self.shown = set(self._rows)
+        self.shown = self.places()
 
     def subjects_of_cxone_message(self, cxone_message_id):
         bearers = [
             subject
             for subject, number in sorted(self.shown, reverse=True)
-            if self.read(subject)[number - 1].index.get("cxoneMessageId") == cxone_message_id
+            if self._rows[subject, number].index.get("cxoneMessageId") == cxone_message_id
         ]
         return list(dict.fromkeys(bearers))
 

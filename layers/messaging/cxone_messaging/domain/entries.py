@@ -17,6 +17,7 @@ from cxone_messaging.domain.times import day_of, format_time
 type Value = str | int | bool | list[Value] | dict[str, Value] | None
 
 FIRST_PREVIOUS_HASH = "0" * 64
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 # The index key of the first entry that a subject has on a day.
 DAY_KEY = "day"
 
@@ -138,8 +139,7 @@ class Entry:
         """
         sealed = self.attributes()
         del sealed["hash"]
-        canonical = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return sha256(canonical.encode()).hexdigest()
+        return sha256(_canonical(sealed).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,9 @@ class CxoneSession(requests.Session):
         self.headers["User-Agent"] = f"cxone-messaging/{__version__}"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would grow all later requests
         self._clock = clock
+        adapter = BoundedAdapter(clock, _CONNECTIONS)
         for scheme in ("https://", "http://"):
-            self.mount(scheme, BoundedAdapter(clock, _CONNECTIONS))
+            self.mount(scheme, adapter)
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:

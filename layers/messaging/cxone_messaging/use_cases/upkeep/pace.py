@@ -72,7 +72,7 @@ class ManagePace:
         return PaceNow(
             ceiling=_number(law.ceiling(schedule.pace)),
             deployed_ceiling=_number(law.rate.requests_per_second),
-            pace=_number(pace),
+            pace=_number(round(pace, 2)),
             per_minute=_number(law.per_minute(schedule.pace)),
             held_until=format_time(instant(schedule.held_until / MICRO)) if schedule.held_until > now else None,
             holds=schedule.holds,
