@@ -101,7 +101,7 @@ def _account_for(
     return {
         "duplicates": sum(count - 1 for count in taken.values()),
         "lost": len(done - taken.keys()) + max(0, answered - singles),
-        "callsPerMessage": calls / max(1, len(taken) - singles),
+        "callsPerMessage": calls / max(1, sum(result["counted"] for result in results)),
     }
 
 

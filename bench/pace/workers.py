@@ -33,9 +33,9 @@ class Order:
 
 
 def work_off(order: Order, barrier: Barrier, results: str) -> None:
-    """Feed `send_bulk` from the queue; write its calls and the references of the records that are done with.
+    """Feed `send_bulk` from the queue; write the references of the records that are done with, and the calls.
 
-    Near the end an invocation has less time, so that it begins no round after it.
+    Calls are those of the invocations that ended in time, which are done with `counted` records. Near the end an invocation has less time, so that it begins no round after it.
     """
     workers.become_function(order.environment)
     # Not before: the package reads its log level when it is imported.
@@ -53,6 +53,7 @@ def work_off(order: Order, barrier: Barrier, results: str) -> None:
     calls.watch(note)
     counts: Counter[str] = Counter()
     done: list[str] = []
+    counted = 0
     barrier.wait(PATIENCE_SECONDS)
     ends_at = time.monotonic() + order.seconds
     while time.monotonic() < ends_at:
@@ -65,12 +66,15 @@ def work_off(order: Order, barrier: Barrier, results: str) -> None:
         context = workers.Context(min(workers.TIMEOUT_SECONDS, left + rounds.ROUND_SECONDS))
         with network.slow():
             answer = module.handler({"Records": batch}, context)
-        counts += made
         failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
         gone = [record for record in batch if record["messageId"] not in failed]
-        done += {_reference(record["body"]) for record in gone} - put_back
+        settled = {_reference(record["body"]) for record in gone} - put_back
+        done += settled
+        if time.monotonic() < ends_at:  # the last invocation puts back what it has no time for
+            counts += made
+            counted += len(settled)
         poller.delete(gone)
-    Path(results).write_text(json.dumps({"calls": counts, "done": done}))
+    Path(results).write_text(json.dumps({"calls": counts, "counted": counted, "done": done}))
 
 
 def _reference(body: str) -> str:

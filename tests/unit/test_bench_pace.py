@@ -108,7 +108,9 @@ def test_a_record_is_lost_if_it_left_the_queue_and_cxone_never_took_it():
     ids = [pseudonyms.message_id(f"reference-{number}") for number in range(4)]
     log = [entry(1, reference=ids[0]), entry(2, reference=ids[1]), entry(3, reference=ids[1])]
     log += [entry(4, status=429), entry(-5, reference=ids[2]), entry(5, reference="msg_single")]
-    results = [{"done": ["reference-0", "reference-1", "reference-2"], "calls": {"UpdateItem": 1, "Query": 2}}]
+    results = [
+        {"done": ["reference-0", "reference-1", "reference-2"], "calls": {"UpdateItem": 1, "Query": 2}, "counted": 2}
+    ]
     found = run._account_for(log, BEGAN, results, {"statuses": {"202": 2, "429": 1}, "waits": []})
     assert found == {"duplicates": 1, "lost": 2, "callsPerMessage": pytest.approx(1.5)}
 
