@@ -9,27 +9,22 @@ for the other senders.
 
 import random
 import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from cxone_messaging.adapters.dynamodb.fleet_clock import TOLERANCE
 from cxone_messaging.adapters.dynamodb.schedule_item import ACCOUNT, ConditionError, ScheduleItem
+from cxone_messaging.adapters.dynamodb.schedule_reports import CLOSED, MAX_RACES_LOST, ScheduleReports, of_version
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.pace import MICRO, AccountRate, PaceLaw
 from cxone_messaging.domain.schedule import (
     DIFFERENCE_SECONDS,
     FAILURES_TO_OPEN,
-    MAX_FIRST_OPEN_SECONDS,
-    MAX_HOLD_SECONDS,
-    MIN_OPEN_SECONDS,
     PROBE_SECONDS,
     ClockWrongError,
     RateUsedUpError,
     Schedule,
     SlotMissedError,
     Slots,
-    hold_seconds,
-    open_seconds,
 )
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.clock_skew import ClockCheck
@@ -38,9 +33,7 @@ from cxone_messaging.platform.telemetry import Metric, Telemetry
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_CLOSED = "(attribute_not_exists(failures) OR failures < :threshold)"
 _NOT_STOPPED = "(attribute_not_exists(ceiling) OR ceiling > :zero)"
-_MAX_RACES_LOST = 50
 # If clocks are known to differ, a chunk leaves this much room for messages that other senders may send in its time.
 _ROOM_PERCENT = 110
 # A sender whose clock is wrong leaves its messages to other senders for this many seconds.
@@ -107,9 +100,9 @@ class DynamoGovernor:
         self._is_accounts = name == ACCOUNT
         self._clock = clock
         self._telemetry = telemetry
-        self._rng = rng
         self._check = check or ClockCheck(clock)
         self._item = ScheduleItem(client, table, name=name, law=self._law, clock=clock, check=self._check)
+        self._reports = ScheduleReports(self._item, self._law, telemetry, rng)
 
     def reserve(self, count: int, horizon: float) -> Slots:
         """Return up to `count` consecutive slots: the first begins within `horizon` seconds, and they last no longer.
@@ -118,7 +111,7 @@ class DynamoGovernor:
         the schedule is current, and one more each time that it is not. A sender whose clock is wrong gets
         `ClockWrongError`.
         """
-        for _ in range(_MAX_RACES_LOST):
+        for _ in range(MAX_RACES_LOST):
             self._refuse_wrong_clock()
             requested_at = self._clock.now()
             joined, now = self._item.time.joined, self._item.time.now()
@@ -197,125 +190,19 @@ class DynamoGovernor:
 
     def succeeded(self, slots: Slots) -> None:
         """Report that CXone answered properly; this takes a write only after failures."""
-        self._answered(slots)
+        self._reports.succeeded(slots)
 
     def failed(self, slots: Slots) -> None:
-        """Report that CXone was unavailable or sent no clear answer.
-
-        It counts once, even if the SDK retries.
-        """
-        pause = open_seconds(slots.failures + 1, self._rng.uniform(MIN_OPEN_SECONDS, MAX_FIRST_OPEN_SECONDS))
-        if slots.probe:
-            if self._report_as_probe(
-                slots, "openUntil = :until", "REMOVE probeUntil, probeOwner ADD failures :one", pause
-            ):
-                self._telemetry.add(Metric.CIRCUIT_OPENED)
-            return
-        report = uuid.uuid4().hex[:8]
-
-        def count() -> Schedule:
-            # `openUntil` is written at each failure, but takes effect only after enough failures.
-            before = 0 if self._item.seen.is_open else self._item.seen.failures
-            earlier = self._item.seen.failed_by.split()[1 - FAILURES_TO_OPEN :]
-            return self._item.update(
-                "openUntil = :until, failedBy = :reports",
-                "failures = :before" if before else "(attribute_not_exists(failures) OR failures = :before)",
-                {
-                    ":until": self._item.time.now() + round(pause * MICRO),
-                    ":reports": " ".join([*earlier, report]),
-                    ":before": before,
-                    ":one": 1,
-                },
-                "ADD failures :one",
-            )
-
-        counted = self._report(count, lambda seen: not seen.is_open and report not in seen.failed_by.split())
-        if counted is None and self._item.seen.failed_by.endswith(report):
-            counted = self._item.seen
-        if counted and counted.failures == FAILURES_TO_OPEN:
-            self._telemetry.add(Metric.CIRCUIT_OPENED)
+        """Report that CXone was unavailable or sent no clear answer."""
+        self._reports.failed(slots)
 
     def throttled(self, retry_after: float | None, slots: Slots) -> None:
-        """Report a 429: no new slot begins before its wait is over, and the pace is lowered.
-
-        The 429 also counts as an answer, so the caller need not report that. A slot that was reserved before the last
-        hold says nothing about the pace since, whatever any clock shows: its 429 holds no longer than it requires
-        itself, and never past the longest wait from that hold on.
-        """
-        self._answered(slots)
-        is_lowered = False
-
-        def hold() -> Schedule:
-            nonlocal is_lowered
-            seen, now = self._item.seen, self._item.time.now()
-            is_lowered = slots.pace_version == seen.pace.version
-            if not is_lowered:
-                seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
-                until = min(now + round(seconds * MICRO), seen.held_from + round(MAX_HOLD_SECONDS * MICRO))
-                if until <= seen.held_until:
-                    return seen
-            in_a_row = seen.holds_in_a_row(now)
-            changes: dict[str, int] = {}
-            if is_lowered:
-                until = now + round(hold_seconds(retry_after, in_a_row) * MICRO)
-                pace = self._law.lowered(seen.pace, now, max(until, seen.held_until), in_a_row)
-                changes = {"pace": pace.lowered_to, "refusedPace": pace.refused, "paceAt": pace.since}
-                changes |= {"paceVersion": pace.version, "heldFrom": now, "holdsInARow": in_a_row}
-            condition, known = _of_version(seen.pace.version)
-            if until > seen.held_until:
-                changes["heldUntil"] = until
-                if until > seen.next_slot:
-                    changes["nextSlot"] = until
-                    condition += " AND (attribute_not_exists(nextSlot) OR nextSlot < :nextSlot)"
-            values = {f":{name}": value for name, value in changes.items()} | known
-            return self._item.update(", ".join(f"{name} = :{name}" for name in changes), condition, values)
-
-        if self._report(hold, lambda _: True) and is_lowered:
-            self._telemetry.add(Metric.PACE_LOWERED)
+        """Report a 429: no new slot begins before its wait is over, and the pace is lowered."""
+        self._reports.throttled(retry_after, slots)
 
     def release(self, slots: Slots) -> None:
-        """Report that slots were not used.
-
-        This frees a probe, and unused slots of other kinds just pass.
-        """
-        if slots.probe:
-            self._report_as_probe(slots, "", "REMOVE probeUntil, probeOwner")
-
-    def _answered(self, slots: Slots) -> None:
-        if slots.probe:
-            self._report_as_probe(slots, "", "REMOVE failures, openUntil, failedBy, probeUntil, probeOwner")
-        elif slots.failures:
-            # Once the circuit is open, this answer has no effect: the probe decides.
-            values = {":threshold": FAILURES_TO_OPEN}
-            rest = "REMOVE failures, openUntil, failedBy"
-            self._report(lambda: self._item.update("", _CLOSED, values, rest), lambda seen: not seen.is_open)
-
-    def _report_as_probe(self, slots: Slots, sets: str, rest: str, pause: float | None = None) -> Schedule | None:
-        """Report the probe's result, unless it took so long that another probe is under way."""
-
-        def write() -> Schedule:
-            values: dict[str, int | str] = {":owner": slots.probe}
-            if pause is not None:
-                values |= {":until": self._item.time.now() + round(pause * MICRO), ":one": 1}
-            return self._item.update(sets, "probeOwner = :owner", values, rest)
-
-        return self._report(write, lambda seen: seen.probe_owner == slots.probe)
-
-    def _report(self, write: Callable[[], Schedule], still_applies: Callable[[Schedule], bool]) -> Schedule | None:
-        """Write a report; retry while the item has changed but `still_applies`.
-
-        Return None if it does not.
-        """
-        if not self._item.time.joined:
-            self._item.join(self._item.read())
-        for _ in range(_MAX_RACES_LOST):
-            self._item.repair()
-            try:
-                return write()
-            except ConditionError as error:
-                if not still_applies(error.schedule):
-                    return None
-        raise StorageError("the schedule was changed by other senders at each try")
+        """Report that slots were not used."""
+        self._reports.release(slots)
 
     def _read_until_sure(self, now: int) -> None:
         """Make a sender that joins the fleet read the schedule more often before it takes a chunk of slots.
@@ -342,12 +229,12 @@ class DynamoGovernor:
         values = {":threshold": FAILURES_TO_OPEN}
         if is_one and not seen.stamped_at:
             # A process's first message needs no more calls than others. One slot too short does no harm.
-            condition, began = f"{_CLOSED} AND {_NOT_STOPPED}", ""
+            condition, began = f"{CLOSED} AND {_NOT_STOPPED}", ""
             values |= {":zero": 0}
         else:
             # The slots are as long as the pace requires only if the pace is still the one that this sender knows.
-            version, known = _of_version(seen.pace.version)
-            condition = f"{_CLOSED} AND {version}"
+            version, known = of_version(seen.pace.version)
+            condition = f"{CLOSED} AND {version}"
             began = "" if seen.pace.since else ", paceAt = :began"
             values |= known | ({} if seen.pace.since else {":began": now})
         if joined and seen.next_slot > now:
@@ -369,8 +256,3 @@ class DynamoGovernor:
             self._item.time.forget()
             self._telemetry.add(Metric.CLOCK_SKEW, abs(self._check.skew))
             raise ClockWrongError(_WRONG_CLOCK_SECONDS)
-
-
-def _of_version(version: int) -> tuple[str, dict[str, int]]:
-    """Return the condition that the pace has a version, and the condition's values; 0 is the version of none."""
-    return ("paceVersion = :version", {":version": version}) if version else ("attribute_not_exists(paceVersion)", {})
