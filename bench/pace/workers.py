@@ -35,7 +35,8 @@ class Order:
 def work_off(order: Order, barrier: Barrier, results: str) -> None:
     """Feed `send_bulk` from the queue; write the references of the records that are done with, and the calls.
 
-    Calls are those of the invocations that ended in time, which are done with `counted` records. Near the end an invocation has less time, so that it begins no round after it.
+    Calls are those of the invocations that ended in time, which are done with `counted` records. Near the end an
+    invocation has less time, so that it begins no round after it.
     """
     workers.become_function(order.environment)
     # Not before: the package reads its log level when it is imported.
