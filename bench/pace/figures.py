@@ -68,6 +68,10 @@ def figures(scenario: Scenario, traffic: Traffic) -> dict[str, Any]:
         "othersRefusedShare": len(traffic.others_refused) / max(1, len(traffic.others) + len(traffic.others_refused)),
         "mostInAMinute": most_within(sorted([*traffic.accepted, *traffic.refused]), 60.0),
         "acceptedBySecond": by_second(traffic.accepted, scenario.seconds),
+        "slowBySecond": by_second(
+            (at for at, sender in zip(traffic.accepted, traffic.senders, strict=True) if sender == SLOW_SENDER),
+            scenario.seconds,
+        ),
         "refusedBySecond": by_second(traffic.refused, scenario.seconds),
         "othersBySecond": by_second(traffic.others, scenario.seconds),
         "othersRefusedBySecond": by_second(traffic.others_refused, scenario.seconds),

@@ -13,7 +13,7 @@ mpl.use("Agg")
 
 _COLOURS = {"ours": "#1f6f8b", "pool": "#c2703d", "bucket": "#8a6fae"}
 _LABELS = {"ours": "ours", "pool": "pool, semaphore, doubling back-off", "bucket": "fixed token bucket at 96 %"}
-_PACE, _LIMIT, _OTHERS, _REFUSED = "#333333", "#777777", "#bbbbbb", "#c0392b"
+_PACE, _LIMIT, _OTHERS, _REFUSED, _SLOW = "#333333", "#777777", "#bbbbbb", "#c0392b", "#5b8c3e"
 
 
 def draw(measured: Mapping[str, Any], folder: Path) -> None:
@@ -31,9 +31,11 @@ def _draw(scenario: Scenario, measured: Mapping[str, Any], path: Path) -> None:
     for name in reversed(_COLOURS):
         if name in measured:
             counts = measured[name]["acceptedBySecond"]
-            axes.step(
-                range(len(counts)), counts, where="post", color=_COLOURS[name], linewidth=1.1, label=_LABELS[name]
-            )
+            width, alpha = (1.3, 1.0) if name == "ours" else (0.9, 0.7)
+            look: dict[str, Any] = {"color": _COLOURS[name], "linewidth": width, "alpha": alpha, "label": _LABELS[name]}
+            axes.step(range(len(counts)), counts, where="post", **look)
+    if any(ours["slowBySecond"]):
+        axes.step(seconds, ours["slowBySecond"], where="post", color=_SLOW, linewidth=1.1, label="of the slow sender")
     times, paces = zip(*ours["paces"], strict=True)
     axes.plot(times, paces, color=_PACE, linewidth=1, linestyle=":", label="our pace")
     limit = scenario.requests_per_second

@@ -72,7 +72,9 @@ def test_use_of_a_minutes_budget_is_of_its_mean_rate():
 def test_a_slow_sender_is_measured_by_its_own_rate_and_the_free_one_by_the_rest():
     two = scenario(slow_per_second=5, slow_messages=10)
     ours = [*every(0.25, 5, 30, sender=SLOW_SENDER), *every(0.0125, 5, 30)]
-    use = measured(two, ours)["use"]
+    found = measured(two, ours)
+    use = found["use"]
+    assert found["slowBySecond"] == [0] * 5 + [4] * 25
     assert use["slow sender"] == pytest.approx(0.8)
     assert use["free sender"] == pytest.approx(80 / 96)
 
