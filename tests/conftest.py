@@ -2,13 +2,12 @@
 
 import signal
 import uuid
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import boto3
 import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
-from moto import mock_aws
 from xdist.scheduler import LoadScopeScheduling
 
 from cxone_messaging.domain import phone_numbers
@@ -127,10 +126,8 @@ def _created(dynamodb, logical_id):
 class Moto:
     """AWS as moto has it, in this process: a second opinion on what the emulator answers."""
 
-    SESSION = boto3.Session("moto", "moto", region_name=stand_ins.REGION)
-
-    def client(self, service):
-        return self.SESSION.client(service)
+    def __init__(self):
+        self.client = _moto_session().client
 
     def table(self, logical_id):
         """Create a table as the template defines it; give a client and the table's name."""
@@ -138,7 +135,14 @@ class Moto:
         return client, _created(client, logical_id)
 
 
+@cache
+def _moto_session():
+    return boto3.Session("moto", "moto", region_name=stand_ins.REGION)
+
+
 @pytest.fixture
 def moto():
+    from moto import mock_aws  # noqa: PLC0415  most processes of the tests need none
+
     with mock_aws():
         yield Moto()

@@ -294,7 +294,7 @@ class History:
         return Message.of(entries).status if asked <= {fingerprint} else Status.REJECTED
 
 
-@histories(150)
+@histories(100)
 @given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
 def test_a_reference_is_sent_at_most_once_and_no_record_is_lost(
     settings_: Settings, script: list[object], seed: int

@@ -226,7 +226,7 @@ class History:
         self.finish()
 
 
-@histories(400)
+@histories(250)
 @given(settings_=simulators, script=st.lists(steps, min_size=1, max_size=12), seed=st.integers(0, 2**16))
 def test_a_key_is_sent_at_most_once_and_no_message_is_lost(
     settings_: Settings, script: list[object], seed: int
