@@ -42,6 +42,8 @@ ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
 _READS = 4
 # A message that CXone refuses waits here if it may be tried again this soon, and on the queue if not.
 _PATIENCE_SECONDS = 2.0
+# A slow sender's chunk takes as long as two others, so none begins later than this many before the end.
+_LAST_CHUNKS = 2
 # So many senders with a rate of their own are served at once.
 _SENDERS_AT_ONCE = 8
 
@@ -101,7 +103,7 @@ class SendRecords:
             for sender, each in by_sender.items()
         ]
         try:
-            self._send_all(others, deadline)
+            self._send_all(others, deadline, done)
         finally:
             done.set()
             for future in under_way:
@@ -111,22 +113,25 @@ class SendRecords:
             on_result(item.message_id, item.label)
         return [item.disposition or Done() for item in items]
 
-    def _send_all(self, items: Sequence[InFlight], deadline: Deadline) -> None:
+    def _send_all(self, items: Sequence[InFlight], deadline: Deadline, nearly_done: Event) -> None:
         """Send in chunks, the messages that CXone refused first, while time is left."""
         waiting = deque(items)
         while waiting and deadline.left >= ROUND_SECONDS:
+            if len(waiting) <= _LAST_CHUNKS * CHUNK:
+                nearly_done.set()
             self._send_next_chunk(waiting, "")
 
     def _send_at_own_rate(self, items: Sequence[InFlight], sender: str, deadline: Deadline, done: Event) -> None:
-        """Send messages of a sender with a rate of its own, until that is used up or all others are `done`."""
+        """Send messages of a sender with a rate of its own: some, and more until the others are nearly `done`."""
         waiting = deque(items)
-        try:
-            while waiting and deadline.left >= ROUND_SECONDS:
+        while waiting and deadline.left >= ROUND_SECONDS:
+            try:
                 self._send_next_chunk(waiting, sender)
-                if done.is_set():
-                    break
-        except SenderRateUsedUpError:
-            pass  # the rest has to wait
+            except SenderRateUsedUpError as error:
+                if not done.is_set():
+                    self._clock.sleep(min(error.retry_after, HORIZON_SECONDS))
+            if done.is_set():
+                break
         postponed = [item for item in items if item.disposition is None]
         try:
             pauses = self._dispatcher.schedules.pauses(sender, len(postponed)) if postponed else []
