@@ -69,13 +69,12 @@ class Slots:
         """Return one of the slots, counted from 0."""
         return replace(self, start=self.start + number * self.seconds, count=1)
 
-    def spread_over(self, others: "Slots") -> "Slots":
-        """Return the same slots, used no earlier and no faster than others.
+    def used_at(self, others: "Slots") -> "Slots":
+        """Return the account's slots as they are used by a sender that has slots of its own, at the times of those.
 
-        The time between is lost to nobody: in each second as many slots are skipped as are used late.
+        That is within a second of their own times, so that in each second as many are used as are skipped.
         """
-        start, seconds = max(self.start, others.start), max(self.seconds, others.seconds)
-        return replace(self, start=start, seconds=seconds)
+        return replace(self, start=others.start, seconds=max(self.seconds, others.seconds))
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""

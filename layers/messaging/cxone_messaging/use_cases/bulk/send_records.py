@@ -33,7 +33,7 @@ from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispa
 from cxone_messaging.use_cases.send.permission import Permission, fresh
 
 CHUNK = 25
-# Bulk reserves only this far ahead, so that a single send waits at most about that long for its slot.
+# Bulk reserves only this far ahead, so that a single send waits at most about that long for its slot, and a chunk.
 HORIZON_SECONDS = 1.0
 # The longest that a round takes: to get a token and slots, to receive the slowest answer, to record all outcomes.
 _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
@@ -42,8 +42,9 @@ ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
 _READS = 4
 # A message that CXone refuses waits here if it may be tried again this soon, and on the queue if not.
 _PATIENCE_SECONDS = 2.0
-# A slow sender's chunk takes as long as two others, so none begins later than this many before the end.
-_LAST_CHUNKS = 2
+# A slow sender's chunk takes as long as three others: it may wait this long for its first slot, and as long again for
+# its last. So none begins later than so many chunks before the end, and no worker waits for it alone.
+_OWN_RATE_HORIZON_SECONDS, _LAST_CHUNKS = 1.25, 3
 # So many senders with a rate of their own are served at once.
 _SENDERS_AT_ONCE = 8
 
@@ -176,7 +177,7 @@ class SendRecords:
         """Send as many of a chunk's messages as get slots. Raises `SenderRateUsedUpError`, and `StorageError`."""
         for item in chunk:
             item.callback_url = self._callback_url(item.message_id)
-        self._look_up_consents(chunk)
+        self._look_up_consents([item for item in chunk if item.permission and not item.permission.is_fresh])
         self._claims.reject([item for item in chunk if item.errors])
         waiting = [item for item in chunk if item.disposition is None]
         if not waiting:
@@ -220,7 +221,8 @@ class SendRecords:
     def _look_up_consents(self, items: Sequence[InFlight]) -> None:
         """Set the consents of items, read in one call."""
         fresh_until = fresh(self._clock)
-        permissions = [item.permission for item in items if item.permission]
+        if not (permissions := [item.permission for item in items if item.permission]):
+            return
         found = self._consents.find_many({each.recipient_hash for each in permissions})
         for permission in permissions:
             permission.remember(found.get(permission.recipient_hash), fresh_until)
@@ -231,7 +233,7 @@ class SendRecords:
         self._dispatcher.prepare(_READY_SECONDS)
         while True:
             try:
-                return self._dispatcher.reserve(count, HORIZON_SECONDS, sender)
+                return self._dispatcher.reserve(count, _OWN_RATE_HORIZON_SECONDS if sender else HORIZON_SECONDS, sender)
             except SenderRateUsedUpError:
                 raise
             except RateUsedUpError as error:

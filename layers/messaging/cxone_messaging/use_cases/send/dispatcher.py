@@ -126,7 +126,7 @@ class Dispatcher:
             slots = own.reserve(count, horizon_seconds)
         except RateUsedUpError as error:
             raise SenderRateUsedUpError(error.retry_after) from None
-        return self.governor.reserve(slots.count, horizon_seconds).spread_over(slots)
+        return self.governor.reserve(slots.count, horizon_seconds).used_at(slots)
 
     def release(self, slots: Slots) -> None:
         """Release slots that are not used, as far as the schedule can use them again."""
