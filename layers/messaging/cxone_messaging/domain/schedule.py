@@ -70,11 +70,8 @@ class Slots:
         return replace(self, start=self.start + number * self.seconds, count=1)
 
     def used_at(self, others: "Slots") -> "Slots":
-        """Return the account's slots as they are used by a sender that has slots of its own, at the times of those.
-
-        That is within a second of their own times, so that in each second as many are used as are skipped.
-        """
-        return replace(self, start=others.start, seconds=max(self.seconds, others.seconds))
+        """Return the same slots, used at the times of others."""
+        return replace(self, start=others.start, seconds=others.seconds)
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""

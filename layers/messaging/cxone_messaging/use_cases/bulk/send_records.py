@@ -247,12 +247,15 @@ class SendRecords:
         def reserve(count: int, horizon: float) -> Slots:
             return self._dispatcher.reserve(count, horizon, sender)
 
-        sequence = SlotSequence(slots, self._dispatcher.governor, reserve, self._clock, deadline)
+        governor = self._dispatcher.schedules.of(sender) or self._dispatcher.governor
+        sequence = SlotSequence(slots, governor, reserve, self._clock, deadline)
         under_way: list[Future[Sent]] = []
         halt: NotAccepted | None = None
         for number, item in enumerate(items):
             try:
                 slot = sequence.next(len(items) - number)
+                if sender:
+                    slot = self._joined(slot, deadline)
                 refused = self._refused_meanwhile(items[number:])
                 if refused:
                     self._dispatcher.release(slot)
@@ -265,6 +268,16 @@ class SendRecords:
             under_way.append(_done(Sent(item, refused)) if refused else self._start(item, slot, deadline))
         unsent = [Sent(item, halt) for item in items[len(under_way) :]] if halt else []
         return [future.result() for future in under_way] + unsent
+
+    def _joined(self, own: Slots, deadline: Deadline) -> Slots:
+        """Return a slot of the account for a sender's own slot, after any short wait. Raises `NoSlotError`."""
+        while True:
+            try:
+                return self._dispatcher.join(own, HORIZON_SECONDS)
+            except RateUsedUpError as error:
+                if error.retry_after > min(_PATIENCE_SECONDS, deadline.left):
+                    raise
+                self._clock.sleep(error.retry_after)
 
     def _refused_meanwhile(self, items: Sequence[InFlight]) -> Rejected | None:
         """Return a rejection if the first item's consent, read again if it is old, was withdrawn."""

@@ -115,18 +115,27 @@ class Dispatcher:
         self._gateway.prepare(seconds)
 
     def reserve(self, count: int, horizon_seconds: float, sender: str = "") -> Slots:
-        """Reserve up to `count` slots within the horizon, of a sender's own rate too.
+        """Reserve up to `count` slots within the horizon; of a sender that has a rate of its own, slots of that.
 
-        Raises `NoSlotError`, and `StorageError`.
+        Those need a slot of the account too (`join`). Raises `NoSlotError`, and `StorageError`.
         """
         own = self.schedules.of(sender) if sender else None
         if own is None:
             return self.governor.reserve(count, horizon_seconds)
         try:
-            slots = own.reserve(count, horizon_seconds)
+            return own.reserve(count, horizon_seconds)
         except RateUsedUpError as error:
             raise SenderRateUsedUpError(error.retry_after) from None
-        return self.governor.reserve(slots.count, horizon_seconds).used_at(slots)
+
+    def join(self, own: Slots, horizon_seconds: float) -> Slots:
+        """Reserve a slot of the account for a message whose sender's own slot has come; use it at the own one's time.
+
+        In each second as many of the account's slots are used early as are skipped. Raises `NoSlotError`, and
+        `StorageError`.
+        """
+        slot = self.governor.reserve(1, horizon_seconds)
+        self.governor.refuse_held()
+        return slot.used_at(own)
 
     def release(self, slots: Slots) -> None:
         """Release slots that are not used, as far as the schedule can use them again."""

@@ -174,7 +174,8 @@ class SendMessage:
         if horizon <= 0:
             raise answers.retry_later(NO_TIME_LEFT)
         try:
-            return self._dispatcher.reserve(1, horizon, sender)
+            own = self._dispatcher.reserve(1, horizon, sender)
+            return self._dispatcher.join(own, horizon) if self._dispatcher.schedules.name(sender) else own
         except NoSlotError as error:
             raise answers.retry_later(no_slot(error)) from None
 
