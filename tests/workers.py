@@ -127,7 +127,7 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
 
     def send(slot: Slots) -> None:
         used, outcome = dispatcher.send_in_slot(slot, sms, CALLBACK_URL, Deadline.after(clock, 20), lambda: None)
-        dispatcher.report(used, outcome)
+        dispatcher.report(used, outcome, sms.sender)
 
     with ThreadPoolExecutor(threads) as pool:
         while time.monotonic() < stop_at:

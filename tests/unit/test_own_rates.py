@@ -9,7 +9,9 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.sender_rates import SenderRates
 from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Done, Later
+from local.simulator.faults import Fault
 from tests.fakes import FakeGovernor
 from tests.worlds import RECIPIENT, World
 
@@ -95,3 +97,19 @@ def test_a_single_send_of_the_slow_sender_waits_for_its_slot(world):
         world.send(SmsRequest(RECIPIENT.e164, "Your code", sender=SLOW), f"k{number}")
         assert world.clock.now() - began <= 0.5
     assert most_in_a_second(times(world, SLOW)) <= 6
+
+
+def test_a_429_of_a_slow_sender_holds_that_sender_only(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=20))
+    dispositions = world.offer([*records(1, SLOW), *records(30, FREE)])
+    assert isinstance(dispositions[0], Later)
+    assert dispositions[1:] == [Done()] * 30
+    assert (world.governor.held_until, world.governor.holds) == (0, 0)
+    assert world.own_schedules[f"schedule#{SLOW}"].holds == 1
+    assert world.telemetry[Metric.THROTTLED] == [1]
+
+
+def test_a_429_of_another_sender_holds_the_account(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=20))
+    world.offer(records(1, FREE))
+    assert world.governor.holds == 1

@@ -54,7 +54,7 @@ class Slots:
 
     `start` and `reserved_at` are times of the clock of the machine that reserved the slots. `failures` counts the
     failures in a row before. `probe` identifies the one probe that an open circuit allows. `pace_version` identifies
-    the pace at which they were reserved.
+    the pace at which they were reserved. `own` are the slots of a sender with a rate of its own.
     """
 
     start: float
@@ -64,14 +64,15 @@ class Slots:
     probe: str = ""
     seconds: float = 0.0
     pace_version: int = 0
+    own: "Slots | None" = None
 
     def at(self, number: int) -> "Slots":
         """Return one of the slots, counted from 0."""
         return replace(self, start=self.start + number * self.seconds, count=1)
 
-    def used_at(self, others: "Slots") -> "Slots":
-        """Return the same slots, used at the times of others."""
-        return replace(self, start=others.start, seconds=others.seconds)
+    def used_at(self, own: "Slots") -> "Slots":
+        """Return the same slots, used at the times of their sender's own."""
+        return replace(self, start=own.start, seconds=own.seconds, own=own)
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""

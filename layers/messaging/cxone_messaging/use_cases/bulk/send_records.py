@@ -45,6 +45,8 @@ _PATIENCE_SECONDS = 2.0
 # A slow sender's chunk takes as long as three others: it may wait this long for its first slot, and as long again for
 # its last. So none begins later than so many chunks before the end, and no worker waits for it alone.
 _OWN_RATE_HORIZON_SECONDS, _LAST_CHUNKS = 1.25, 3
+# A slow sender's message does not wait for the account, or it would come close to the next one of its sender.
+_JOIN_HORIZON_SECONDS = 2 * HORIZON_SECONDS
 # So many senders with a rate of their own are served at once.
 _SENDERS_AT_ONCE = 8
 
@@ -273,7 +275,7 @@ class SendRecords:
         """Return a slot of the account for a sender's own slot, after any short wait. Raises `NoSlotError`."""
         while True:
             try:
-                return self._dispatcher.join(own, HORIZON_SECONDS)
+                return self._dispatcher.join(own, _JOIN_HORIZON_SECONDS)
             except RateUsedUpError as error:
                 if error.retry_after > min(_PATIENCE_SECONDS, deadline.left):
                     raise
@@ -295,7 +297,7 @@ class SendRecords:
         started = self._clock.monotonic()
         slot, outcome = self._dispatcher.send_now(slot, item.sms, item.callback_url, deadline, item.allowed.withdrawn)
         latency_ms = milliseconds_since(started, self._clock)
-        self._dispatcher.report(slot, outcome)
+        self._dispatcher.report(slot, outcome, item.sms.sender)
         return Sent(item, outcome, latency_ms)
 
     def _record(self, sent: Sequence[Sent]) -> None:

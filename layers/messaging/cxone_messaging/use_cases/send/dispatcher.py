@@ -199,8 +199,12 @@ class Dispatcher:
             else:
                 return slot
 
-    def report(self, slot: Slots, outcome: SendOutcome) -> None:
-        """Report to the other senders how CXone answered; suppress errors, to keep the message's outcome."""
+    def report(self, slot: Slots, outcome: SendOutcome, sender: str) -> None:
+        """Report to the other senders how CXone answered; suppress errors, to keep the message's outcome.
+
+        A 429 on a message of a sender with a rate of its own holds that sender only. If the account's rate was meant,
+        another message finds that out.
+        """
         governor = self.governor
         with suppress(StorageError):
             match outcome:
@@ -210,7 +214,12 @@ class Dispatcher:
                     governor.succeeded(slot)
                 case NotAccepted(code=Code.RATE_LIMITED):
                     self._telemetry.add(Metric.THROTTLED)
-                    governor.throttled(outcome.retry_after, slot)
+                    own = self.schedules.of(sender)
+                    if own and slot.own:
+                        governor.succeeded(slot)
+                        own.throttled(outcome.retry_after, slot.own)
+                    else:
+                        governor.throttled(outcome.retry_after, slot)
                 case NotAccepted() | OutcomeUnknown():
                     governor.failed(slot)
 

@@ -156,7 +156,7 @@ class SendMessage:
         try:
             attempt.entries = self._record(attempt, outcome, latency_ms)
         finally:
-            self._dispatcher.report(slot, outcome)
+            self._dispatcher.report(slot, outcome, sms.sender)
         return outcome
 
     def _finished(self, attempt: "_Attempt", outcome: SendOutcome) -> Receipt:
