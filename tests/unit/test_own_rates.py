@@ -85,7 +85,7 @@ def test_single_sends_of_other_senders_pass_by(world):
 
 
 def test_a_single_send_of_the_slow_sender_that_finds_no_slot_is_refused_with_the_time_to_wait(world):
-    world.own_schedules[f"schedule#{SLOW}"] = full = FakeGovernor(world.clock, 1 / 5)
+    world.own_schedules[f"schedule of {SLOW}"] = full = FakeGovernor(world.clock, 1 / 5)
     full.next_slot = world.clock.now() + 30
     refused = world.refusal(SmsRequest(RECIPIENT.e164, "Your code", sender=SLOW))
     assert (refused.code, refused.retry_after) == (Code.RATE_LIMITED, pytest.approx(25, abs=1))
@@ -105,7 +105,7 @@ def test_a_429_of_a_slow_sender_holds_that_sender_only(world):
     assert isinstance(dispositions[0], Later)
     assert dispositions[1:] == [Done()] * 30
     assert (world.governor.held_until, world.governor.holds) == (0, 0)
-    assert world.own_schedules[f"schedule#{SLOW}"].holds == 1
+    assert world.own_schedules[f"schedule of {SLOW}"].holds == 1
     assert world.telemetry[Metric.THROTTLED] == [1]
 
 

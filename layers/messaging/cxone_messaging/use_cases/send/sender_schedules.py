@@ -39,7 +39,7 @@ class SenderSchedules:
     def of(self, sender: str) -> Governor | None:
         """Return the schedule of a sender that has a rate of its own."""
         own = self._rates.rate_of(sender)
-        return self._make(f"schedule#{canonical(sender)}", own.rate) if own else None
+        return self._make(f"schedule of {canonical(sender)}", own.rate) if own else None
 
     def pauses(self, sender: str, count: int) -> list[float]:
         """Return after how many seconds each of `count` records comes back.
@@ -49,7 +49,7 @@ class SenderSchedules:
         own = self._rates.rate_of(sender)
         if own is None:
             return [_SHORTEST_SECONDS] * count
-        line = self._make(f"line#{canonical(sender)}", own.rate * _LINE_PERCENT / 100)
+        line = self._make(f"line of {canonical(sender)}", own.rate * _LINE_PERCENT / 100)
         pauses: list[float] = []
         try:
             places = line.reserve(count, _LONGEST_SECONDS)
