@@ -17,6 +17,7 @@ class Others:
     requests_per_second: float
     from_second: int
     until_second: int
+    spread: str = "even"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Scenario:
     slow_messages: int = 0
     compared: bool = False
     most_calls: float | None = 0.3
+    # The largest share of 429s, or None where no pace could keep it.
+    most_throttled: float | None = 0.003
     # What a 429 says: `seconds` (whole, rounded up), `date` or `absent`.
     retry_after: str = "absent"
 
@@ -57,6 +60,7 @@ class Scenario:
             "requests_per_second": self.requests_per_second,
             "requests_per_minute": self.requests_per_minute,
             "arrival_jitter_seconds": self.jitter_seconds,
+            "others_spread": self.others.spread if self.others else "even",
             "sender_requests_per_second": {SLOW_SENDER: self.slow_per_second} if self.slow_per_second else {},
         }
 
@@ -77,7 +81,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("ideal", "one loopback", 40, 4_500, {"all": 0.945}, compared=True),
-    Scenario("jitter", "requests 0 to 60 ms late", 60, 6_500, {"all": 0.92}, jitter_seconds=0.06, compared=True),
+    Scenario("jitter", "requests 0 to 60 ms late", 45, 5_000, {"all": 0.92}, jitter_seconds=0.06, compared=True),
     Scenario(
         "jitter-aws-8",
         "0 to 60 ms late, AWS 8 ms slower",
@@ -90,8 +94,8 @@ SCENARIOS = (
     Scenario(
         "jitter-aws-20",
         "0 to 60 ms late, AWS 20 ms slower",
-        60,
-        6_500,
+        45,
+        5_000,
         {"all": 0.90},
         jitter_seconds=0.06,
         aws_seconds=0.02,
@@ -105,6 +109,24 @@ SCENARIOS = (
         others=Others(15, 20, 80),
         compared=True,
     ),
+    Scenario(
+        "others-at-random",
+        "others at 15/s, as a Poisson process",
+        80,
+        8_500,
+        {},
+        others=Others(15, 20, 80, "random"),
+        most_throttled=None,
+    ),
+    Scenario(
+        "retry-after",
+        "0 to 60 ms late, 429s with Retry-After: 1",
+        60,
+        6_500,
+        {},
+        jitter_seconds=0.06,
+        retry_after="seconds",
+    ),
     Scenario("small", "an account of 10/s", 50, 1_000, {"all": 0.92}, requests_per_second=10, most_calls=None),
     Scenario(
         "senders",
@@ -114,6 +136,7 @@ SCENARIOS = (
         {"slow sender": 0.92, "free sender": 0.92},
         slow_per_second=5,
         slow_messages=1_400,
+        most_calls=None,
     ),
     Scenario(
         "minute",

@@ -62,10 +62,12 @@ class Limits:
     def others(self, now: float, settings: Settings, rng: random.Random) -> Iterator[tuple[float, Excess | None]]:
         """Let in the requests of the account's other users since the last call, each with its time and its excess.
 
-        They form a Poisson process, whose next gap does not depend on when one looks. A refused one is not repeated.
+        They come evenly, or form a Poisson process, whose next gap does not depend on when one looks. A refused one is
+        not repeated.
         """
-        at, self._others_seen = self._others_seen, now
-        if not settings.others_per_second:
-            return
-        while (at := at + rng.expovariate(settings.others_per_second)) <= now:
+        rate, at = settings.others_per_second, self._others_seen
+        is_even = settings.others_spread == "even" and rate > 0
+        while rate and (following := at + (1 / rate if is_even else rng.expovariate(rate))) <= now:
+            at = following
             yield at, self.admit(at, settings)
+        self._others_seen = at if is_even else now

@@ -51,8 +51,9 @@ class Settings(Strict):
     requests_per_second: PositiveInt = 100
     requests_per_minute: PositiveInt | None = None  # None: only the second's limit
     sender_requests_per_second: dict[str, PositiveInt] = {}  # by `from`, beside the account's
-    # Another user of the account, from the moment that this is set until it is 0 again: a Poisson process.
+    # Another user of the account, from the moment that this is set until it is 0 again.
     others_per_second: NonNegativeFloat = 0.0
+    others_spread: Literal["random", "even"] = "random"  # at random: a Poisson process
     # Each send reaches the limits so much later at most, evenly spread.
     arrival_jitter_seconds: NonNegativeFloat = 0.0
     retry_after: RetryAfterFormat = "seconds"
