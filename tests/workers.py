@@ -28,7 +28,7 @@ from cxone_messaging.domain.sms import Sms, SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.use_cases.bulk import in_flight, send_records
+from cxone_messaging.use_cases.bulk import chunks, in_flight
 from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from functions.send_bulk.handler import SendBulkSettings, read, work_queue
@@ -216,7 +216,7 @@ def work_off_queue(
     """
     os.environ.update(environment)
     if hurry:
-        send_records._SEND_SECONDS, send_records._OUTCOME_SECONDS, send_records.CLOCK_SKEW_SECONDS = 4.5, 0.5, 0.5
+        chunks._SEND_SECONDS, chunks._OUTCOME_SECONDS, chunks.CLOCK_SKEW_SECONDS = 4.5, 0.5, 0.5
         in_flight._MIN_LATER_SECONDS, in_flight._MAX_LATER_SECONDS = 0.5, 2.0
     settings = SendBulkSettings.from_environment()
     queue = SqsBulkQueue(aws.sqs(), settings.bulk_queue_url, settings.bulk_dead_letter_queue_url)

@@ -360,7 +360,9 @@ class World:
         bodies = self.queue.receive(BATCH_SIZE)
         if bodies:
             injector = injector or Injector()
-            work = work_queue(self.parts(injector), InjectedQueue(self.queue, injector), InlineExecutor())
+            work = work_queue(
+                self.parts(injector), InjectedQueue(self.queue, injector), InlineExecutor(), InlineExecutor()
+            )
             failed = work(bodies, self.queue.queued_at(bodies), read, Deadline.after(self.clock, seconds))
             self.queue.delete(set(bodies) - set(failed))
         return len(bodies)

@@ -17,7 +17,7 @@ from botocore.httpsession import URLLib3Session
 
 from bench import calls, workers
 
-HANDLER, ROUNDS = "functions.send_bulk.handler", "cxone_messaging.use_cases.bulk.send_records"
+HANDLER, ROUNDS = "functions.send_bulk.handler", "cxone_messaging.use_cases.bulk.chunks"
 # How long the slowest process may take to import its function.
 PATIENCE_SECONDS = 120
 _SIGMA = 0.4

@@ -21,6 +21,7 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, make_logger
 from cxone_messaging.platform.version_event import answers_version_event
+from cxone_messaging.use_cases.bulk.chunks import Chunks
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
@@ -55,23 +56,32 @@ class RecordBody(Body):
 
 def send_records(parts: SenderParts, executor: Executor | None = None, beside: Executor | None = None) -> SendRecords:
     """Compose the sender of records from its parts."""
-    return SendRecords(
+    chunks = Chunks(
         consents=parts.consents,
         dispatcher=parts.dispatcher,
         claims=Claims(parts.trail, parts.pseudonyms, parts.clock, parts.telemetry, parts.rng),
-        pseudonyms=parts.pseudonyms,
-        rules=parts.rules,
         callback_url=parts.callback_url,
         clock=parts.clock,
         rng=parts.rng,
         executor=executor,
+    )
+    return SendRecords(
+        chunks=chunks,
+        schedules=parts.schedules,
+        consents=parts.consents,
+        pseudonyms=parts.pseudonyms,
+        rules=parts.rules,
+        clock=parts.clock,
+        rng=parts.rng,
         beside=beside,
     )
 
 
-def work_queue(parts: SenderParts, queue: BulkQueue, executor: Executor | None = None) -> WorkQueue:
+def work_queue(
+    parts: SenderParts, queue: BulkQueue, executor: Executor | None = None, beside: Executor | None = None
+) -> WorkQueue:
     """Compose the use case from its parts."""
-    return WorkQueue(send_records(parts, executor), queue, parts.clock, parts.telemetry)
+    return WorkQueue(send_records(parts, executor, beside), queue, parts.clock, parts.telemetry)
 
 
 @cache

@@ -195,7 +195,7 @@ class TestOneDeadline:
     def test_a_worker_that_is_frozen_within_a_chunk_posts_nothing_late(self, world, seconds):
         put(world, 25)
         worker = world.batch_sender()
-        send_one, sent = worker._dispatcher._gateway.send, []
+        send_one, sent = worker._chunks._dispatcher._gateway.send, []
 
         def frozen(*args):
             if len(sent) == 5:
@@ -203,7 +203,7 @@ class TestOneDeadline:
             sent.append(args)
             return send_one(*args)
 
-        worker._dispatcher._gateway.send = frozen
+        worker._chunks._dispatcher._gateway.send = frozen
         bodies = [BulkRecord(f"r{number}", REQUEST, "batch") for number in range(25)]
         worker(bodies, world.within(60.0))
         world.check_posts()
@@ -323,7 +323,10 @@ class TestWordsThatComeBetween:
         other = PhoneNumber.parse("+15559998888")
         world.opt(ConsentStatus.OPTED_IN, other)
         worker = world.batch_sender()
-        worker._make_ready, ready = lambda *args: (world.clock.advance(3), ready(*args))[1], worker._make_ready
+        worker._chunks._make_ready, ready = (
+            lambda *args: (world.clock.advance(3), ready(*args))[1],
+            worker._chunks._make_ready,
+        )
         find_many, slow = world.consents.find_many, []
 
         def slowly(hashes):
@@ -334,7 +337,7 @@ class TestWordsThatComeBetween:
             slow.append(hashes)
             return found
 
-        reject = worker._claims.reject
+        reject = worker._chunks._claims.reject
 
         def reject_slowly(items):
             reject(items)
@@ -342,15 +345,15 @@ class TestWordsThatComeBetween:
                 world.opt(ConsentStatus.OPTED_OUT)
                 world.clock.advance(3)
 
-        world.consents.find_many, worker._claims.reject = slowly, reject_slowly
+        world.consents.find_many, worker._chunks._claims.reject = slowly, reject_slowly
         if what == "reject":
-            inner = worker._make_ready
+            inner = worker._chunks._make_ready
 
             def leave(*args):
                 world.opt(ConsentStatus.OPTED_OUT, other)
                 return inner(*args)
 
-            worker._make_ready = leave
+            worker._chunks._make_ready = leave
         records = [BulkRecord("a", REQUEST, None), BulkRecord("b", SmsRequest(other.e164, "Hi"), None)]
         worker(records if what == "reject" else records[:1], world.within(60.0))
         world.check_posts()
@@ -401,14 +404,14 @@ class TestWordsThatComeBetween:
         world.clock.advance(11)
         put(world, 2)
         worker = world.batch_sender()
-        claim = worker._claims.claim
+        claim = worker._chunks._claims.claim
 
         def slowly(items, deadline):
             claimed = claim(items, deadline)
             self.stop(world)
             return claimed
 
-        worker._claims.claim = slowly
+        worker._chunks._claims.claim = slowly
         worker([BulkRecord("r0", REQUEST, "batch")], world.within(60.0))
         assert world.trail("r0") == ["sending", "rejected"]
         assert world.governor.failures == 5, "nothing was learnt of CXone"

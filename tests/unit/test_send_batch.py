@@ -20,8 +20,8 @@ from cxone_messaging.domain.schedule import FAILURES_TO_OPEN, SlotMissedError
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.bulk.chunks import CHUNK
 from cxone_messaging.use_cases.bulk.in_flight import Done, Later, Unusable
-from cxone_messaging.use_cases.bulk.send_records import CHUNK
 from functions.send_bulk.handler import send_records
 from local.simulator import Fault, Settings
 from tests.fakes import FakeGovernor, FakeLedger
@@ -127,7 +127,7 @@ class TestInChunks:
 
     def test_a_process_held_up_within_a_chunk_lets_no_slots_go_out_in_a_burst(self, world):
         sender, sent = world.batch_sender(), []
-        send = sender._dispatcher._gateway.send
+        send = sender._chunks._dispatcher._gateway.send
 
         def held_up(*args):
             sent.append(args)
@@ -135,7 +135,7 @@ class TestInChunks:
             world.clock.advance(3 if len(sent) == 5 else 0)
             return outcome
 
-        sender._dispatcher._gateway.send = held_up
+        sender._chunks._dispatcher._gateway.send = held_up
         world.offer(some(CHUNK), sender=sender)
         times = [entry.time for entry in world.simulator.log("send")]
         assert len(times) == CHUNK
@@ -143,7 +143,7 @@ class TestInChunks:
 
     def test_of_a_process_held_up_for_a_moment_only_the_slots_of_that_moment_are_lost(self, world):
         sender, sent = world.batch_sender(), []
-        send = sender._dispatcher._gateway.send
+        send = sender._chunks._dispatcher._gateway.send
 
         def held_up(*args):
             sent.append(args)
@@ -151,7 +151,7 @@ class TestInChunks:
             world.clock.advance(8 * SLOT_SECONDS if len(sent) == 5 else 0)
             return outcome
 
-        sender._dispatcher._gateway.send = held_up
+        sender._chunks._dispatcher._gateway.send = held_up
         world.offer(some(CHUNK), sender=sender)
         first, *_, last = (entry.time for entry in world.simulator.log("send"))
         assert round((last - first) / SLOT_SECONDS) <= CHUNK - 1 + 8
@@ -160,13 +160,13 @@ class TestInChunks:
         barrier = threading.Barrier(CHUNK)
         with ThreadPoolExecutor(CHUNK) as pool:
             sender = world.batch_sender(executor=pool)
-            send = sender._dispatcher._gateway.send
+            send = sender._chunks._dispatcher._gateway.send
 
             def all_together(*args):
                 barrier.wait(timeout=20)
                 return send(*args)
 
-            sender._dispatcher._gateway.send = all_together
+            sender._chunks._dispatcher._gateway.send = all_together
             assert world.offer(some(CHUNK), sender=sender) == [Done()] * CHUNK
         assert world.taken() == [1] * CHUNK
 
@@ -336,7 +336,7 @@ class TestOnce:
     def test_an_early_event_that_takes_the_outcomes_sequence_loses_nothing(self, world):
         world.simulator.settings = world.simulator.settings.changed({"latency_median_seconds": 1})
         gateway = world.batch_sender()
-        send = gateway._dispatcher._gateway.send
+        send = gateway._chunks._dispatcher._gateway.send
 
         def send_and_hear_of_it(*args):
             outcome = send(*args)
@@ -344,7 +344,7 @@ class TestOnce:
             world.deliver()
             return outcome
 
-        gateway._dispatcher._gateway.send = send_and_hear_of_it
+        gateway._chunks._dispatcher._gateway.send = send_and_hear_of_it
         assert world.offer([record()], sender=gateway) == [Done()]
         assert world.trail() == ["sending", "delivery", "delivery", "delivery", "dispatched"]
         assert world.entries_of()[-1].index["cxoneMessageId"] == world.simulator.accepted_messages()[0].id

@@ -125,3 +125,9 @@ class Sent:
     def draft(self) -> Draft:
         """Return the outcome as a ledger entry."""
         return self.record.in_batch(outcome_draft(self.outcome, self.latency_ms))
+
+
+def postpone(items: Sequence[InFlight], disposition: Later) -> None:
+    """Give items a disposition, unless they have one."""
+    for item in items:
+        item.disposition = item.disposition or disposition
