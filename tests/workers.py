@@ -122,7 +122,7 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
     stop_at = time.monotonic() + seconds
-    schedules = wiring.sender_schedules(settings, telemetry)
+    schedules = wiring.sender_schedules(settings)
     dispatcher = Dispatcher(gateway, governor, schedules, clock, telemetry)
 
     def send(slot: Slots) -> None:

@@ -579,6 +579,22 @@ class TestNotNow:
         assert world.trail("r24") == ["sending", "dispatched"]
         assert world.simulator.log("send")[-1].time >= began + 1
 
+    def test_what_was_refused_goes_out_before_the_rest_of_the_batch(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=429))
+        assert world.offer(some(80)) == [Done()] * 80
+        order = [message.webhook_url.split("ref=")[1].split("&")[0] for message in world.simulator.accepted_messages()]
+        place = order.index(world.pseudonyms.message_id("r0"))
+        assert place <= 74, "its pause of half a second, from its entry on, is over after three chunks"
+        assert world.trail("r0") == ["sending", "retrying", "sending", "dispatched"]
+        assert world.telemetry[Metric.THROTTLED] == [1]
+
+    def test_what_is_refused_again_and_again_goes_back_on_the_queue(self, world):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=429, times=20))
+        dispositions = world.offer(some(1))
+        assert isinstance(dispositions[0], Later)
+        assert world.posts() == 4, "after pauses of 0.5, 1 and 2 seconds"
+        assert world.trail("r0") == ["sending", "retrying"] * 4
+
     def test_a_full_schedule_is_waited_for_a_moment(self, world):
         world.governor.next_slot = world.clock.now() + 3
         assert world.offer(some(2)) == [Done(), Done()]

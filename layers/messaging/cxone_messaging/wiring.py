@@ -40,7 +40,7 @@ from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
 from cxone_messaging.platform.rate_settings import RateSettings
 from cxone_messaging.platform.settings import BaseUrl, Country, Identifier, Sender, Settings
-from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.platform.telemetry import Telemetry, Unreported
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.message_trail import MessageTrail
 from cxone_messaging.use_cases.send.dispatcher import Dispatcher
@@ -115,7 +115,7 @@ def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         gateway=sms_gateway(settings, telemetry),
         governor=governor(settings, telemetry),
-        schedules=sender_schedules(settings, telemetry),
+        schedules=sender_schedules(settings),
         pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
         callback_url=callback_urls(settings),
         rules=settings.rules,
@@ -203,10 +203,10 @@ def governor(
     )
 
 
-def sender_schedules(settings: SenderSettings, telemetry: Telemetry) -> SenderSchedules:
+def sender_schedules(settings: SenderSettings) -> SenderSchedules:
     """Return the schedules of the senders with a rate of their own."""
     rng = random.Random()  # noqa: S311  jitter is no secret
-    return SenderSchedules(settings.sender_rates, partial(governor, settings, telemetry), SystemClock(), rng)
+    return SenderSchedules(settings.sender_rates, partial(governor, settings, Unreported()), SystemClock(), rng)
 
 
 def callback_urls(settings: SenderSettings) -> Callable[[str], str]:

@@ -64,6 +64,13 @@ class Telemetry(Protocol):
         ...
 
 
+class Unreported:
+    """Telemetry that reports nothing: what a part measures is no figure of the account's."""
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        """Report nothing."""
+
+
 class EmbeddedMetrics:
     """Metrics in the embedded metric format, flushed once an invocation; their one dimension is `service`."""
 

@@ -97,7 +97,6 @@ class DynamoGovernor:
         name: str = ACCOUNT,
     ) -> None:
         self._law = PaceLaw(rate)
-        self._is_accounts = name == ACCOUNT
         self._clock = clock
         self._telemetry = telemetry
         self._check = check or ClockCheck(clock)
@@ -165,9 +164,8 @@ class DynamoGovernor:
         return pace
 
     def _report_pace(self, now: int) -> None:
-        if self._is_accounts:
-            self._telemetry.add(Metric.PACE, self._law.at(self._item.seen.pace, now))
-            self._telemetry.add(Metric.PACE_SHARE, self._law.share(self._item.seen.pace, now))
+        self._telemetry.add(Metric.PACE, self._law.at(self._item.seen.pace, now))
+        self._telemetry.add(Metric.PACE_SHARE, self._law.share(self._item.seen.pace, now))
 
     def refuse_held(self) -> None:
         """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""
