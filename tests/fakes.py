@@ -23,7 +23,6 @@ from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import DAY_KEY, Entry
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.ledger import Insertion, SequenceTakenError
-from cxone_messaging.domain.pace import Pace
 from cxone_messaging.domain.schedule import (
     FAILURES_TO_OPEN,
     MAX_HOLD_SECONDS,
@@ -361,6 +360,11 @@ class FakeGovernor:
             self.next_slot = start + count * self._slot_seconds
             return Slots(start, count, now, self.failures, "", self._slot_seconds, self.pace_version)
 
+    def refuse_closed(self) -> None:
+        if self.failures >= FAILURES_TO_OPEN:
+            raise CircuitOpenError(max(0.0, self.open_until - self._clock.now()))
+        self.refuse_held()
+
     def refuse_held(self) -> None:
         if self.held_until > self._clock.now():
             raise RateUsedUpError(self.held_until - self._clock.now())
@@ -541,7 +545,7 @@ class FakePaceStore:
     def read(self) -> Schedule:
         return self.state
 
-    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int, now: int) -> bool:
+    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int) -> bool:
         if self.fails:
             self.fails -= 1
             raise StorageError("the ceiling could not be written")
@@ -550,7 +554,8 @@ class FakePaceStore:
             act()
         if self.always_races or self.state.pace.ceiling_entry != seen:
             return False
-        pace = Pace(since=now, version=self.state.pace.version + 1, ceiling=ceiling, ceiling_entry=entry)
+        was = self.state.pace
+        pace = replace(was, version=was.version + 1, ceiling=ceiling, ceiling_entry=entry)
         self.state = replace(self.state, pace=pace)
         is_answered, self.loses_answer = not self.loses_answer, False
         return is_answered

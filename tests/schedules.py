@@ -147,12 +147,14 @@ class TableOfOneItem:
         return answer
 
 
-def governor(table: TableOfOneItem, clock: Any, telemetry: Telemetry | None = None) -> DynamoGovernor:
+def governor(
+    table: TableOfOneItem, clock: Any, telemetry: Telemetry | None = None, rate: AccountRate | None = None
+) -> DynamoGovernor:
     """Make a sender's governor."""
     return DynamoGovernor(
         client=table,  # type: ignore[arg-type]
         table="t",
-        rate=RATE,
+        rate=rate or RATE,
         clock=clock,
         telemetry=telemetry or FakeTelemetry(),
         rng=random.Random(1),

@@ -18,8 +18,6 @@ from cxone_messaging.platform.clock import SystemClock
 from functions.manage_pace.handler import manage_pace
 from tests.fakes import FakePaceStore, FakeTelemetry
 
-NOW = 1_795_000_000_000_000
-
 
 class FakeQueue:
     """An empty queue."""
@@ -42,27 +40,27 @@ def test_a_new_account_has_no_ceiling_of_an_operator(item):
 
 
 def test_a_ceiling_is_read_at_once_and_taken_back(item):
-    assert item.set_ceiling(20_000_000, entry=1, seen=0, now=NOW)
-    assert item.read().pace == Pace(since=NOW, version=1, ceiling=20_000_000, ceiling_entry=1)
-    assert item.set_ceiling(0, entry=2, seen=1, now=NOW)
-    assert item.read().pace == Pace(since=NOW, version=2, ceiling=0, ceiling_entry=2)
-    assert item.set_ceiling(None, entry=3, seen=2, now=NOW)
-    assert item.read().pace == Pace(since=NOW, version=3, ceiling=None, ceiling_entry=3)
+    assert item.set_ceiling(20_000_000, entry=1, seen=0)
+    assert item.read().pace == Pace(version=1, ceiling=20_000_000, ceiling_entry=1)
+    assert item.set_ceiling(0, entry=2, seen=1)
+    assert item.read().pace == Pace(version=2, ceiling=0, ceiling_entry=2)
+    assert item.set_ceiling(None, entry=3, seen=2)
+    assert item.read().pace == Pace(version=3, ceiling=None, ceiling_entry=3)
 
 
 @pytest.mark.parametrize("seen", [0, 1, 3])
 def test_a_request_that_has_seen_an_older_ceiling_sets_none(item, seen):
     for entry in (1, 2):
-        assert item.set_ceiling(10_000_000, entry=entry, seen=entry - 1, now=NOW)
-    assert not item.set_ceiling(20_000_000, entry=4, seen=seen, now=NOW)
-    assert item.read().pace == Pace(since=NOW, version=2, ceiling=10_000_000, ceiling_entry=2)
+        assert item.set_ceiling(10_000_000, entry=entry, seen=entry - 1)
+    assert not item.set_ceiling(20_000_000, entry=4, seen=seen)
+    assert item.read().pace == Pace(version=2, ceiling=10_000_000, ceiling_entry=2)
 
 
 def test_of_many_at_once_one_sets_it(dynamodb, coordination_table):
     """Moto and the stand-in decide without a lock."""
     item = PaceItem(dynamodb, coordination_table)
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda entry: item.set_ceiling(entry, entry=entry, seen=0, now=NOW), range(1, 9)))
+        done = list(pool.map(lambda entry: item.set_ceiling(entry, entry=entry, seen=0), range(1, 9)))
     assert sum(done) == 1
     assert item.read().pace.ceiling == done.index(True) + 1
 
@@ -89,14 +87,14 @@ def test_it_is_the_senders_item_and_both_keep_what_the_other_writes(dynamodb, co
         rng=random.Random(1),
     )
     item = PaceItem(dynamodb, coordination_table)
-    assert item.set_ceiling(20_000_000, entry=1, seen=0, now=NOW)
+    assert item.set_ceiling(20_000_000, entry=1, seen=0)
 
     governor.reserve(1, 5.0)
     reserved = item.read()
     assert (reserved.pace.ceiling, reserved.pace.ceiling_entry) == (20_000_000, 1)
     assert reserved.next_slot > 0
 
-    assert item.set_ceiling(None, entry=2, seen=1, now=NOW)
+    assert item.set_ceiling(None, entry=2, seen=1)
     assert item.read().next_slot == reserved.next_slot
 
 
@@ -105,7 +103,7 @@ def test_without_a_table_there_is_no_answer(dynamodb):
     with pytest.raises(StorageError):
         item.read()
     with pytest.raises(StorageError):
-        item.set_ceiling(1, entry=1, seen=0, now=NOW)
+        item.set_ceiling(1, entry=1, seen=0)
 
 
 def test_the_queues_length_is_what_waits_what_is_put_back_and_what_is_being_sent(sqs, bulk_queue):

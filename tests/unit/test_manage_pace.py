@@ -139,6 +139,10 @@ class TestSetting:
         ]
         assert world.item.state.pace.ceiling == 12_500_000
 
+    def test_a_lower_ceiling_does_not_raise_a_pace_that_was_lowered(self, world: World) -> None:
+        world.holds(pace=30_000_000)
+        assert world.pace.set_ceiling(80, JANE).pace == pytest.approx(30, abs=0.1)
+
     def test_nought_stops_all_sending(self, world: World) -> None:
         seen = world.pace.set_ceiling(0, JANE)
         assert (seen.ceiling, seen.pace, seen.per_minute) == (0, 0, 0)

@@ -7,12 +7,16 @@ import pytest
 from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.errors import Code
+from cxone_messaging.domain.pace import AccountRate
+from cxone_messaging.domain.schedule import FAILURES_TO_OPEN
 from cxone_messaging.domain.sender_rates import SenderRates
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.in_flight import Done, Later
+from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
 from local.simulator.faults import Fault
 from tests.fakes import FakeGovernor
+from tests.schedules import TableOfOneItem, governor
 from tests.worlds import RECIPIENT, World
 
 SLOW, OTHER_SLOW, FREE = "+12025550143", "+13025550143", "12345"
@@ -113,3 +117,36 @@ def test_a_429_of_another_sender_holds_the_account(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=20))
     world.offer(records(1, FREE))
     assert world.governor.holds == 1
+
+
+def test_while_no_slot_may_be_used_a_slow_sender_claims_nothing(world):
+    world.governor.failures, world.governor.open_until = FAILURES_TO_OPEN, world.clock.now() + 50
+    dispositions = world.offer(records(5, SLOW))
+    assert all(each.seconds >= 50 for each in dispositions)
+    assert [each for each in world.ledger.subjects() if each.startswith("message#")] == []
+
+
+def test_what_is_rejected_is_rejected_once_while_the_sender_waits_for_its_rate(world):
+    refused = BulkRecord("refused", SmsRequest("+15550000001", "Hello", sender=SLOW))
+    world.offer([*records(3, SLOW), refused, *records(40, SLOW, first=3), *records(200, FREE)])
+    assert world.telemetry[Metric.MESSAGES_REJECTED] == [1]
+
+
+def test_cold_workers_are_unsure_of_the_time_and_do_not_take_that_for_a_long_line(world):
+    """Each of them learns from the item's stamps how its clock differs from the others', for up to a second."""
+    tables = {}
+
+    def make():
+        def schedule(name, rate):
+            table = tables.setdefault(name, TableOfOneItem(world.clock))
+            return governor(table, world.clock, rate=AccountRate(rate, 0.96))
+
+        return schedule
+
+    pauses = []
+    for _ in range(3):
+        schedules = SenderSchedules(world.sender_rates, make(), world.clock, world.rng)
+        pauses += schedules.pauses(SLOW, 95)
+        assert schedules.reserve(SLOW, 5, 5.0).count == 5
+    assert len(pauses) == 285
+    assert max(pauses) <= 285 / 5.5 / 0.96 + 5

@@ -80,7 +80,7 @@ class PaceLaw:
 
     def lowest(self, pace: Pace) -> float:
         """Return the pace below which no 429 lowers it."""
-        return _FLOOR_SHARE * self.highest(pace)
+        return min(self._begin(pace), _FLOOR_SHARE * self.highest(pace))
 
     def at(self, pace: Pace, now: int) -> float:
         """Return the pace at an instant, in requests a second; 0 if an operator has stopped all sending."""

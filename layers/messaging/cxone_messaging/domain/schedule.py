@@ -70,9 +70,9 @@ class Slots:
         """Return one of the slots, counted from 0."""
         return replace(self, start=self.start + number * self.seconds, count=1)
 
-    def used_at(self, own: "Slots") -> "Slots":
-        """Return the same slots, used at the times of their sender's own."""
-        return replace(self, start=own.start, seconds=own.seconds, own=own)
+    def used_at(self, own: "Slots", early_seconds: float) -> "Slots":
+        """Return the same slots, used at the times of their sender's own, but at most so many seconds early."""
+        return replace(self, start=max(own.start, self.start - early_seconds), seconds=own.seconds, own=own)
 
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""
@@ -93,6 +93,10 @@ class NoSlotError(Exception):
 
 class RateUsedUpError(NoSlotError):
     """All slots within the horizon are taken."""
+
+
+class ClockUnsureError(RateUsedUpError):
+    """This sender does not know the fleet's time well enough yet; it may try again after `retry_after`."""
 
 
 class SenderRateUsedUpError(RateUsedUpError):
@@ -192,7 +196,7 @@ class Schedule:
             return shifted if shifted <= reference + round((limit + _SLACK_SECONDS) * MICRO) else 0
 
         held = within(self.held_until, MAX_HOLD_SECONDS)
-        furthest = max(0, held - reference) / MICRO + max(horizon, _FURTHEST_SECONDS) + _CHUNK * slot / MICRO
+        furthest = max(0, held - reference) / MICRO + max(2 * horizon, _FURTHEST_SECONDS) + _CHUNK * slot / MICRO
         return replace(
             self,
             next_slot=within(self.next_slot, furthest) or (held if self.next_slot else 0),
@@ -200,7 +204,7 @@ class Schedule:
             held_from=min(self.held_from - lead, reference) if self.held_from else 0,
             open_until=within(self.open_until, MAX_OPEN_SECONDS),
             probe_until=within(self.probe_until, PROBE_SECONDS),
-            pace=replace(self.pace, since=min(max(0, self.pace.since - lead), max(reference, held))),
+            pace=replace(self.pace, since=min(self.pace.since, max(reference, held))),
         )
 
     @property

@@ -15,11 +15,12 @@ from cxone_messaging.adapters.dynamodb.fleet_clock import TOLERANCE
 from cxone_messaging.adapters.dynamodb.schedule_item import ACCOUNT, ConditionError, ScheduleItem
 from cxone_messaging.adapters.dynamodb.schedule_reports import CLOSED, MAX_RACES_LOST, ScheduleReports, of_version
 from cxone_messaging.domain.errors import StorageError
-from cxone_messaging.domain.pace import MICRO, AccountRate, PaceLaw
+from cxone_messaging.domain.pace import MICRO, AccountRate, Pace, PaceLaw
 from cxone_messaging.domain.schedule import (
     DIFFERENCE_SECONDS,
     FAILURES_TO_OPEN,
     PROBE_SECONDS,
+    ClockUnsureError,
     ClockWrongError,
     RateUsedUpError,
     Schedule,
@@ -52,6 +53,10 @@ class Governor(Protocol):
 
     def refuse_held(self) -> None:
         """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""
+        ...
+
+    def refuse_closed(self) -> None:
+        """Raise `NoSlotError` if no slot may be used at this moment."""
         ...
 
     def check(self, slots: Slots) -> None:
@@ -116,7 +121,8 @@ class DynamoGovernor:
             joined, now = self._item.time.joined, self._item.time.now()
             if joined and self._item.repair(horizon):
                 continue
-            pace = self._pace_at(now)
+            known = self._item.seen.pace  # the slots are this long; whatever is learnt meanwhile, the write is refused
+            pace = self._pace_at(known, now)
             if not pace:
                 continue
             number, slot = max(1, min(count, int(horizon * pace))), round(MICRO / pace)
@@ -132,7 +138,7 @@ class DynamoGovernor:
                     probe = uuid.uuid4().hex
                     taken = self._take_probe(now, probe)
                 else:
-                    taken = self._move_on(length, now, horizon, joined=joined, is_one=count == 1)
+                    taken = self._move_on(length, now, horizon, known=known, joined=joined, is_one=count == 1)
             except ConditionError as error:
                 self._learn(error.schedule, now, horizon, may_join=not joined, is_long=is_long)
                 continue
@@ -156,9 +162,9 @@ class DynamoGovernor:
         if not self._item.repair(horizon):
             self._item.seen.refuse_reserving(self._item.time.now(), horizon)
 
-    def _pace_at(self, now: int) -> float:
+    def _pace_at(self, known: Pace, now: int) -> float:
         """Return the pace as this sender knows it. Raises `SendingStoppedError`; 0 if that has just ended."""
-        pace = self._law.at(self._item.seen.pace, now)
+        pace = self._law.at(known, now)
         if not pace:
             self._item.read().refuse_using(now)
         return pace
@@ -173,6 +179,12 @@ class DynamoGovernor:
         if left > 0:
             raise RateUsedUpError(left / MICRO)
 
+    def refuse_closed(self) -> None:
+        """Raise `NoSlotError` if no slot may be used at this moment; this takes one read."""
+        seen = self._item.read()
+        self._refuse_wrong_clock()
+        self._item.plausible(seen).refuse_using(self._item.time.now())
+
     def check(self, slots: Slots) -> None:
         """Check that slots may still be used; no call is made if they were reserved just now."""
         if slots.probe:
@@ -182,9 +194,7 @@ class DynamoGovernor:
             raise SlotMissedError
         if slots.is_fresh(now):
             return
-        seen = self._item.read()
-        self._refuse_wrong_clock()
-        self._item.plausible(seen).refuse_using(self._item.time.now())
+        self.refuse_closed()
 
     def succeeded(self, slots: Slots) -> None:
         """Report that CXone answered properly; this takes a write only after failures."""
@@ -206,12 +216,12 @@ class DynamoGovernor:
         """Make a sender that joins the fleet read the schedule more often before it takes a chunk of slots.
 
         The stamps that it finds are no older than its last read. So it soon knows how the other senders' clocks differ
-        from its own. Raises `RateUsedUpError`.
+        from its own. Raises `ClockUnsureError`.
         """
         if self._item.time.is_unsure and self._item.seen.next_slot > now - MICRO:
             self._item.read()
             if self._item.time.is_unsure:
-                raise RateUsedUpError(self._item.time.seconds_to_next_read)
+                raise ClockUnsureError(self._item.time.seconds_to_next_read)
 
     def _take_probe(self, now: int, owner: str) -> Schedule:
         due = "failures >= :threshold AND openUntil <= :now AND (attribute_not_exists(heldUntil) OR heldUntil <= :now)"
@@ -222,7 +232,7 @@ class DynamoGovernor:
         condition = f"{due} AND {free} AND {_NOT_STOPPED}"
         return self._item.update("probeUntil = :until, probeOwner = :owner", condition, {**values, ":zero": 0})
 
-    def _move_on(self, length: int, now: int, horizon: float, *, joined: bool, is_one: bool) -> Schedule:
+    def _move_on(self, length: int, now: int, horizon: float, *, known: Pace, joined: bool, is_one: bool) -> Schedule:
         seen = self._item.seen
         values = {":threshold": FAILURES_TO_OPEN}
         if is_one and not seen.stamped_at:
@@ -231,10 +241,10 @@ class DynamoGovernor:
             values |= {":zero": 0}
         else:
             # The slots are as long as the pace requires only if the pace is still the one that this sender knows.
-            version, known = of_version(seen.pace.version)
+            version, its_values = of_version(known.version)
             condition = f"{CLOSED} AND {version}"
-            began = "" if seen.pace.since else ", paceAt = :began"
-            values |= known | ({} if seen.pace.since else {":began": now})
+            began = "" if known.since else ", paceAt = :began"
+            values |= its_values | ({} if known.since else {":began": now})
         if joined and seen.next_slot > now:
             condition += " AND nextSlot > :now AND nextSlot <= :horizon"
             values |= {":now": now, ":length": length, ":horizon": now + round(horizon * MICRO)}

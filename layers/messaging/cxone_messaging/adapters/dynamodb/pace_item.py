@@ -24,12 +24,12 @@ class PaceStore(Protocol):
         """Return the present state. Raises `StorageError`."""
         ...
 
-    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int, now: int) -> bool:
+    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int) -> bool:
         """Set the ceiling in micro-requests a second, None for the deployed one; return whether it is set.
 
         `entry` is the sequence of the ledger's entry about it. `seen` is that of the ceiling that it replaces, or 0;
-        where another request has set one since, nothing changes. The pace begins anew at `now`, in microseconds since
-        1970. Raises `StorageError`.
+        where another request has set one since, nothing changes. What is learnt of the pace stays. Raises
+        `StorageError`.
         """
         ...
 
@@ -49,17 +49,15 @@ class PaceItem:
             raise StorageError("the pace could not be read") from error
         return schedule_of(answer.get("Item", {}))
 
-    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int, now: int) -> bool:
+    def set_ceiling(self, ceiling: int | None, *, entry: int, seen: int) -> bool:
         """Set the ceiling; see `PaceStore`.
 
         The schedule's stamp stays: no sender takes this change for a reservation.
         """
-        numbers = {":entry": entry, ":now": now, ":one": 1}
-        sets, removes = "ceilingEntry = :entry, paceAt = :now", "pace, refusedPace"
-        if ceiling is None:
-            removes += ", ceiling"
-        else:
-            sets += ", ceiling = :ceiling"
+        numbers = {":entry": entry, ":one": 1}
+        change = "SET ceilingEntry = :entry REMOVE ceiling ADD paceVersion :one"
+        if ceiling is not None:
+            change = "SET ceilingEntry = :entry, ceiling = :ceiling ADD paceVersion :one"
             numbers[":ceiling"] = ceiling
         condition = "attribute_not_exists(ceilingEntry)"
         if seen:
@@ -69,7 +67,7 @@ class PaceItem:
             self._client.update_item(
                 TableName=self._table,
                 Key=_KEY,
-                UpdateExpression=f"SET {sets} REMOVE {removes} ADD paceVersion :one",
+                UpdateExpression=change,
                 ConditionExpression=condition,
                 ExpressionAttributeValues={name: {"N": str(number)} for name, number in numbers.items()},
             )

@@ -101,6 +101,7 @@ class ScheduleReports:
             condition, known = of_version(seen.pace.version)
             if until > seen.held_until:
                 changes["heldUntil"] = until
+                condition += " AND (attribute_not_exists(heldUntil) OR heldUntil < :heldUntil)"
                 if until > seen.next_slot:
                     changes["nextSlot"] = until
                     condition += " AND (attribute_not_exists(nextSlot) OR nextSlot < :nextSlot)"

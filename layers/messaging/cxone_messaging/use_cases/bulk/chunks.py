@@ -12,25 +12,29 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
 from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.retries import pause_after
-from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, SenderRateUsedUpError, Slots
+from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, SenderRateUsedUpError, SlotMissedError, Slots
 from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.in_flight import InFlight, Later, Sent, later, postpone
 from cxone_messaging.use_cases.bulk.slots import SlotSequence
-from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispatcher, no_slot
+from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispatcher, no_slot, wait_until
 from cxone_messaging.use_cases.send.permission import fresh
 
 CHUNK = 25
+# The batch's own, and those of senders with a rate of their own. Threads are made only when they are needed.
+_CHUNKS_AT_ONCE = 9
 # Bulk reserves only this far ahead, so that a single send waits at most about that long for its slot, and a chunk.
 HORIZON_SECONDS = 1.0
 # A slow sender's chunk may wait this long for its first slot, and as long again for its last.
 _OWN_RATE_HORIZON_SECONDS = 1.25
-# A slow sender's message does not wait for the account, or it would come close to the next one of its sender.
-_JOIN_HORIZON_SECONDS = 2 * HORIZON_SECONDS
+# A slow sender's message does not wait for the account's usual backlog, or it would come close to the next one of its
+# sender: it uses the account's slot early. More than this backlog is waited for.
+_EARLY_SECONDS, _JOIN_HORIZON_SECONDS = 1.3, 2 * HORIZON_SECONDS
 # The longest that a round takes: to get a token and slots, to receive the slowest answer, to record all outcomes.
 _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
 ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
@@ -60,7 +64,7 @@ class Chunks:
         self._callback_url = callback_url
         self._clock = clock
         self._rng = rng
-        self._executor = executor or ThreadPoolExecutor(CHUNK * 2)
+        self._executor = executor or ThreadPoolExecutor(CHUNK * _CHUNKS_AT_ONCE)
 
     def send_next(self, waiting: deque[InFlight], sender: str) -> None:
         """Send the next chunk of messages; those that have to wait for their next try, or got no slot, stay first.
@@ -77,9 +81,10 @@ class Chunks:
             self._send_chunk(due, sender)
         except StorageError:
             postpone(due, later(self._rng))
-        left = [item for item in waiting if item.disposition is None]
-        waiting.clear()
-        waiting.extend(sorted(left, key=lambda item: not item.due_at))
+        finally:
+            left = [item for item in waiting if item.disposition is None]
+            waiting.clear()
+            waiting.extend(sorted(left, key=lambda item: not item.due_at))
 
     def _send_chunk(self, chunk: Sequence[InFlight], sender: str) -> None:
         """Send as many of a chunk's messages as get slots. Raises `SenderRateUsedUpError`, and `StorageError`."""
@@ -113,7 +118,7 @@ class Chunks:
         if not claimed:
             self._dispatcher.release(slots)
         self._record(self._pace(claimed, slots, sender, deadline))
-        self._claims.take_back(deadline)
+        self._claims.take_back(items, deadline)
 
     def _still_allowed(self, items: Sequence[InFlight]) -> list[InFlight]:
         """Return the items that fresh consents allow. Raises `StorageError` if reading is slow."""
@@ -139,6 +144,8 @@ class Chunks:
         """Return slots for up to `count` messages, once a token is available. Raises `NoSlotError`."""
         deadline = Deadline.after(self._clock, _READY_SECONDS)
         self._dispatcher.prepare(_READY_SECONDS)
+        if sender:
+            self._dispatcher.governor.refuse_closed()  # or its messages would be claimed for nothing
         while True:
             try:
                 return self._dispatcher.reserve(count, _OWN_RATE_HORIZON_SECONDS if sender else HORIZON_SECONDS, sender)
@@ -181,11 +188,16 @@ class Chunks:
         """Return a slot of the account for a sender's own slot, after any short wait. Raises `NoSlotError`."""
         while True:
             try:
-                return self._dispatcher.join(own, _JOIN_HORIZON_SECONDS)
+                slot = self._dispatcher.join(own, _JOIN_HORIZON_SECONDS, _EARLY_SECONDS)
+                wait_until(slot, deadline, self._clock)
+            except SlotMissedError:
+                continue  # the clock was set back
             except RateUsedUpError as error:
                 if error.retry_after > min(_PATIENCE_SECONDS, deadline.left):
                     raise
                 self._clock.sleep(error.retry_after)
+            else:
+                return slot
 
     def _refused_meanwhile(self, items: Sequence[InFlight]) -> Rejected | None:
         """Return a rejection if the first item's consent, read again if it is old, was withdrawn."""
@@ -220,8 +232,7 @@ class Chunks:
 
     def _try_again(self, item: InFlight, outcome: NotAccepted) -> None:
         """Let a message that CXone refused wait for its next try here, if that is soon, or on the queue."""
-        item.tries += 1
-        pause = max(outcome.retry_after or 0.0, pause_after(item.tries, outcome.posts))
+        pause = max(outcome.retry_after or 0.0, pause_after(Message.of(item.entries).attempts, outcome.posts))
         if outcome.tried and outcome.code == "rate_limited" and pause <= _PATIENCE_SECONDS:
             item.due_at = self._clock.monotonic() + pause
         else:

@@ -3,7 +3,6 @@
 import random
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import StorageError
@@ -38,7 +37,6 @@ class Claims:
         self._clock = clock
         self._telemetry = telemetry
         self._rng = rng
-        self._unconfirmed: list[tuple[InFlight, Entry]] = []
 
     def record(self, sent: Sequence[Sent]) -> list[bool]:
         """Record outcomes, and return for each whether it is recorded and counted. Never raises."""
@@ -67,19 +65,15 @@ class Claims:
             return False
         return True
 
-    def take_back(self, deadline: Deadline) -> None:
+    def take_back(self, items: Sequence[InFlight], deadline: Deadline) -> None:
         """Record that nothing was sent under claims that may be stored although no answer confirmed them.
 
         Otherwise their messages would become `unknown`. Claims that cannot be read before the deadline stay unchanged.
         """
-        while self._unconfirmed:
-            # Another sender's chunk may add to them, or take one back, at the same time.
-            for each in tuple(self._unconfirmed):
-                if self._is_taken_back(*each):
-                    with suppress(ValueError):
-                        self._unconfirmed.remove(each)
-            if not self._unconfirmed or deadline.left < _PAUSE_SECONDS:
-                self._unconfirmed.clear()
+        unconfirmed = [(item, item.unconfirmed) for item in items if item.unconfirmed]
+        while unconfirmed:
+            unconfirmed = [each for each in unconfirmed if not self._is_taken_back(*each)]
+            if not unconfirmed or deadline.left < _PAUSE_SECONDS:
                 return
             self._clock.sleep(_PAUSE_SECONDS)
 
@@ -143,7 +137,7 @@ class Claims:
                     self._resolve_existing(item, draft)
                 case Insertion.FAILED:
                     item.disposition = later(self._rng)
-                    self._unconfirmed.append((item, first))
+                    item.unconfirmed = first
         return [item for item in items if item.disposition is None]
 
     def _resolve_existing(self, item: InFlight, draft: Draft) -> None:

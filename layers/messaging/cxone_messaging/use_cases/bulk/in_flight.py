@@ -48,8 +48,8 @@ def later(rng: random.Random, seconds: float = 0) -> Later:
 class InFlight:
     """A record that is being sent; it is finished once it has a disposition.
 
-    It has a permission if it names a recipient. After `tries` that CXone refused, the next is due at `due_at`, a
-    reading of the clock's stopwatch.
+    It has a permission if it names a recipient. After a try that CXone refused, the next is due at `due_at`, a reading
+    of the clock's stopwatch. `unconfirmed` is a claim that may be stored although no answer confirmed it.
     """
 
     record: BulkRecord
@@ -61,8 +61,8 @@ class InFlight:
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
     status: str = ""
-    tries: int = 0
     due_at: float = 0.0
+    unconfirmed: Entry | None = None
 
     def done(self, status: str) -> None:
         """Finish the record; `status` is its message's."""

@@ -8,7 +8,7 @@ the queue until it has.
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Event
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
@@ -74,16 +74,14 @@ class SendRecords:
         others, done = by_sender.pop(""), Event()
         if not others:
             done.set()
-        under_way = [
-            self._beside.submit(self._send_at_own_rate, each, sender, deadline, done)
-            for sender, each in by_sender.items()
-        ]
+        started = [self._start(each, sender, deadline, done) for sender, each in by_sender.items()]
         try:
             self._send_all(others, deadline, done)
         finally:
             done.set()
-            for future in under_way:
-                future.result()
+            for future in started:
+                if future:
+                    future.result()
         postpone(items, Later(0))
         for item in items:
             on_result(item.message_id, item.label)
@@ -96,6 +94,13 @@ class SendRecords:
             if len(waiting) <= _LAST_CHUNKS * CHUNK:
                 nearly_done.set()
             self._chunks.send_next(waiting, "")
+
+    def _start(self, items: Sequence[InFlight], sender: str, deadline: Deadline, done: Event) -> Future[None] | None:
+        try:
+            return self._beside.submit(self._send_at_own_rate, items, sender, deadline, done)
+        except RuntimeError:  # the machine has no room for another thread
+            postpone(items, later(self._rng))
+            return None
 
     def _send_at_own_rate(self, items: Sequence[InFlight], sender: str, deadline: Deadline, done: Event) -> None:
         """Send messages of a sender with a rate of its own: some, and more until the others are nearly `done`."""

@@ -23,7 +23,6 @@ from cxone_messaging.domain.schedule import (
     ClockWrongError,
     NoSlotError,
     RateUsedUpError,
-    SenderRateUsedUpError,
     SendingStoppedError,
     SlotMissedError,
     Slots,
@@ -119,23 +118,17 @@ class Dispatcher:
 
         Those need a slot of the account too (`join`). Raises `NoSlotError`, and `StorageError`.
         """
-        own = self.schedules.of(sender) if sender else None
-        if own is None:
-            return self.governor.reserve(count, horizon_seconds)
-        try:
-            return own.reserve(count, horizon_seconds)
-        except RateUsedUpError as error:
-            raise SenderRateUsedUpError(error.retry_after) from None
+        own = self.schedules.reserve(sender, count, horizon_seconds) if sender else None
+        return own or self.governor.reserve(count, horizon_seconds)
 
-    def join(self, own: Slots, horizon_seconds: float) -> Slots:
-        """Reserve a slot of the account for a message whose sender's own slot has come; use it at the own one's time.
+    def join(self, own: Slots, horizon_seconds: float, early_seconds: float = 0.0) -> Slots:
+        """Reserve a slot of the account for a sender's own slot; use it then, but at most so many seconds early.
 
-        In each second as many of the account's slots are used early as are skipped. Raises `NoSlotError`, and
-        `StorageError`.
+        Raises `NoSlotError`, and `StorageError`.
         """
         slot = self.governor.reserve(1, horizon_seconds)
         self.governor.refuse_held()
-        return slot.used_at(own)
+        return slot.used_at(own, early_seconds)
 
     def release(self, slots: Slots) -> None:
         """Release slots that are not used, as far as the schedule can use them again."""
@@ -168,7 +161,7 @@ class Dispatcher:
         try:
             self.governor.succeeded(slot)  # CXone answers
             self._gateway.prepare(deadline.left)
-            slot = self.wait_for(self.governor.reserve(1, _HORIZON_SECONDS), deadline)
+            slot = self.wait_for(replace(self.governor.reserve(1, _HORIZON_SECONDS), own=slot.own), deadline)
         except NoSlotError as error:
             return slot, no_slot(error)
         except StorageError:
@@ -195,7 +188,7 @@ class Dispatcher:
                 wait_until(slot, deadline, self._clock)
                 self.governor.check(slot)
             except SlotMissedError:
-                slot = self.governor.reserve(1, min(_HORIZON_SECONDS, deadline.left))
+                slot = replace(self.governor.reserve(1, min(_HORIZON_SECONDS, deadline.left)), own=slot.own)
             else:
                 return slot
 

@@ -7,16 +7,18 @@ faster than the sender sends, so that no slot is left unused. A record that find
 
 import random
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.domain.schedule import RateUsedUpError
+from cxone_messaging.domain.schedule import ClockUnsureError, RateUsedUpError, SenderRateUsedUpError, Slots
 from cxone_messaging.domain.sender_rates import SenderRates, canonical
 from cxone_messaging.platform.clock import Clock
 
 # SQS delays no record for longer, in seconds.
 _LONGEST_SECONDS = 900.0
 _LINE_PERCENT = 110
+# A caller may name any sender.
+_MOST_KEPT = 256
 # A sender's schedule is full for this long at least if it has no room.
 _SHORTEST_SECONDS = 1.0
 
@@ -28,7 +30,7 @@ class SenderSchedules:
         self, rates: SenderRates, make: Callable[[str, float], Governor], clock: Clock, rng: random.Random
     ) -> None:
         self._rates = rates
-        self._make = cache(make)
+        self._make = lru_cache(_MOST_KEPT)(make)
         self._clock = clock
         self._rng = rng
 
@@ -41,6 +43,27 @@ class SenderSchedules:
         own = self._rates.rate_of(sender)
         return self._make(f"schedule of {canonical(sender)}", own.rate) if own else None
 
+    def reserve(self, sender: str, count: int, horizon: float) -> Slots | None:
+        """Return up to `count` slots of a sender that has a rate of its own, and None of any other.
+
+        Raises `SenderRateUsedUpError`, other `NoSlotError`s, and `StorageError`.
+        """
+        own = self.of(sender)
+        if own is None:
+            return None
+        try:
+            return self._reserve(own, count, horizon)
+        except RateUsedUpError as error:
+            raise SenderRateUsedUpError(error.retry_after) from None
+
+    def _reserve(self, schedule: Governor, count: int, horizon: float) -> Slots:
+        """Return slots, once this process is sure of the time, which takes a second at most."""
+        while True:
+            try:
+                return schedule.reserve(count, horizon)
+            except ClockUnsureError as error:
+                self._clock.sleep(error.retry_after)
+
     def pauses(self, sender: str, count: int) -> list[float]:
         """Return after how many seconds each of `count` records comes back.
 
@@ -52,7 +75,7 @@ class SenderSchedules:
         line = self._make(f"line of {canonical(sender)}", own.rate * _LINE_PERCENT / 100)
         pauses: list[float] = []
         try:
-            places = line.reserve(count, _LONGEST_SECONDS)
+            places = self._reserve(line, count, _LONGEST_SECONDS)
             first = places.start - self._clock.now() + _SHORTEST_SECONDS
             pauses = [first + number * places.seconds for number in range(places.count)]
         except RateUsedUpError:

@@ -67,7 +67,7 @@ class ManagePace:
 
     def read(self) -> PaceNow:
         """Return the pace in force. Raises `StorageError`."""
-        schedule, law, now = self._item.read(), self._law, self._now()
+        schedule, law, now = self._item.read(), self._law, round(self._clock.now() * MICRO)
         pace, queued = law.at(schedule.pace, now), self._queue.read()
         return PaceNow(
             ceiling=_number(law.ceiling(schedule.pace)),
@@ -125,12 +125,7 @@ class ManagePace:
             )
 
         entry = self._journal.append(subjects.pace(), unless_in_force).new
-        return entry is None or self._item.set_ceiling(
-            own, entry=entry.sequence, seen=pace.ceiling_entry, now=self._now()
-        )
-
-    def _now(self) -> int:
-        return round(self._clock.now() * MICRO)
+        return entry is None or self._item.set_ceiling(own, entry=entry.sequence, seen=pace.ceiling_entry)
 
 
 def _number(rate: float) -> float:
