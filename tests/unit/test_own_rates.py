@@ -127,6 +127,8 @@ def test_while_no_slot_may_be_used_a_slow_sender_claims_nothing(world):
 
 
 def test_what_is_rejected_is_rejected_once_while_the_sender_waits_for_its_rate(world):
+    world.own_schedules[f"schedule of {SLOW}"] = own = FakeGovernor(world.clock, 1 / 5)
+    own.next_slot = world.clock.now() + 4
     refused = BulkRecord("refused", SmsRequest("+15550000001", "Hello", sender=SLOW))
     world.offer([*records(3, SLOW), refused, *records(40, SLOW, first=3), *records(200, FREE)])
     assert world.telemetry[Metric.MESSAGES_REJECTED] == [1]

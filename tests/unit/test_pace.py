@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.pace import MICRO, AccountRate, Pace, PaceLaw
-from cxone_messaging.domain.schedule import ClockWrongError, NoSlotError, RateUsedUpError, SendingStoppedError
+from cxone_messaging.domain.schedule import ClockUnsureError, ClockWrongError, NoSlotError, RateUsedUpError, SendingStoppedError
 from cxone_messaging.platform.telemetry import Metric
 from tests.fakes import FakeClock, FakeTelemetry
 from tests.schedules import RATE, SetClock, TableOfOneItem, governor
@@ -168,12 +168,7 @@ class TestByManySenders:
             return read(**asked)
 
         table.get_item = lowered_meanwhile
-        for _ in range(60):
-            try:
-                got = joining.reserve(25, 5)
-                break
-            except NoSlotError as error:
-                base.advance(error.retry_after)
+        got = soon(joining, base, 25)
         assert table.item["paceVersion"] == 1
         assert got.seconds == pytest.approx(1 / pace_of(table.item, round(base.now() * MICRO)), rel=1e-3)
         assert got.pace_version == 1
@@ -184,7 +179,7 @@ class TestByManySenders:
         base.advance(0.1)
         other.throttled(None, other.reserve(1, 5))
         base.advance(0.2)
-        current = other.reserve(1, 5)
+        current = soon(other, base, 90)
         base.advance(0.2)
         one.throttled(60, late)
         other.throttled(None, current)
@@ -289,6 +284,15 @@ def base():
 @pytest.fixture
 def table(base):
     return TableOfOneItem(base)
+
+
+def soon(sender, base, count):
+    """Reserve, as soon as the sender is sure of the time."""
+    while True:
+        try:
+            return sender.reserve(count, 5)
+        except ClockUnsureError as error:
+            base.advance(error.retry_after)
 
 
 def learned(item):
