@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxone_messaging.domain.pace import MICRO, AccountRate, Pace, PaceLaw
-from cxone_messaging.domain.schedule import ClockUnsureError, ClockWrongError, NoSlotError, RateUsedUpError, SendingStoppedError
+from cxone_messaging.domain.schedule import (
+    ClockUnsureError,
+    ClockWrongError,
+    NoSlotError,
+    RateUsedUpError,
+    SendingStoppedError,
+)
 from cxone_messaging.platform.telemetry import Metric
 from tests.fakes import FakeClock, FakeTelemetry
 from tests.schedules import RATE, SetClock, TableOfOneItem, governor
