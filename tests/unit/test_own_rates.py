@@ -152,3 +152,14 @@ def test_cold_workers_are_unsure_of_the_time_and_do_not_take_that_for_a_long_lin
         assert schedules.reserve(SLOW, 5, 5.0).count == 5
     assert len(pauses) == 285
     assert max(pauses) <= 285 / 5.5 / 0.96 + 5
+
+
+def test_a_cold_process_of_a_slow_account_waits_until_it_is_sure_of_the_time(world):
+    """At 10 a second one slot is longer than what clocks may differ by."""
+    table, rate = TableOfOneItem(world.clock), AccountRate(10, 0.96)
+    busy = governor(table, world.clock, rate=rate)
+    busy.reserve(5, 1.0)
+    world.clock.advance(0.2)
+    busy.reserve(5, 1.0)
+    world.governor = governor(table, world.clock, rate=rate)
+    assert world.send(SmsRequest(RECIPIENT.e164, "Your code", sender=FREE)).message.status == "dispatched"

@@ -31,7 +31,7 @@ from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
-from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
+from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules, reserve_when_sure
 
 # How far ahead, in seconds, a slot may begin that replaces a missed slot or follows a refused token.
 _HORIZON_SECONDS = 5.0
@@ -119,14 +119,14 @@ class Dispatcher:
         Those need a slot of the account too (`join`). Raises `NoSlotError`, and `StorageError`.
         """
         own = self.schedules.reserve(sender, count, horizon_seconds) if sender else None
-        return own or self.governor.reserve(count, horizon_seconds)
+        return own or reserve_when_sure(self.governor, count, horizon_seconds, self._clock)
 
     def join(self, own: Slots, horizon_seconds: float, early_seconds: float = 0.0) -> Slots:
         """Reserve a slot of the account for a sender's own slot; use it then, but at most so many seconds early.
 
         Raises `NoSlotError`, and `StorageError`.
         """
-        slot = self.governor.reserve(1, horizon_seconds)
+        slot = reserve_when_sure(self.governor, 1, horizon_seconds, self._clock)
         self.governor.refuse_held()
         return slot.used_at(own, early_seconds)
 

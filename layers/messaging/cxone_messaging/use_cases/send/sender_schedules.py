@@ -52,17 +52,9 @@ class SenderSchedules:
         if own is None:
             return None
         try:
-            return self._reserve(own, count, horizon)
+            return reserve_when_sure(own, count, horizon, self._clock)
         except RateUsedUpError as error:
             raise SenderRateUsedUpError(error.retry_after) from None
-
-    def _reserve(self, schedule: Governor, count: int, horizon: float) -> Slots:
-        """Return slots, once this process is sure of the time, which takes a second at most."""
-        while True:
-            try:
-                return schedule.reserve(count, horizon)
-            except ClockUnsureError as error:
-                self._clock.sleep(error.retry_after)
 
     def pauses(self, sender: str, count: int) -> list[float]:
         """Return after how many seconds each of `count` records comes back.
@@ -75,9 +67,21 @@ class SenderSchedules:
         line = self._make(f"line of {canonical(sender)}", own.rate * _LINE_PERCENT / 100)
         pauses: list[float] = []
         try:
-            places = self._reserve(line, count, _LONGEST_SECONDS)
+            places = reserve_when_sure(line, count, _LONGEST_SECONDS, self._clock)
             first = places.start - self._clock.now() + _SHORTEST_SECONDS
             pauses = [first + number * places.seconds for number in range(places.count)]
         except RateUsedUpError:
             pass  # the line is longer than any delay
         return pauses + [_LONGEST_SECONDS * self._rng.uniform(0.8, 1.0) for _ in range(count - len(pauses))]
+
+
+def reserve_when_sure(schedule: Governor, count: int, horizon: float, clock: Clock) -> Slots:
+    """Reserve slots of a schedule, once this process is sure of the fleet's time, which takes a second at most.
+
+    Raises `NoSlotError`, and `StorageError`.
+    """
+    while True:
+        try:
+            return schedule.reserve(count, horizon)
+        except ClockUnsureError as error:
+            clock.sleep(error.retry_after)
