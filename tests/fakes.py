@@ -383,9 +383,6 @@ class FakeGovernor:
             raise RateUsedUpError(self.held_until - now)
 
     def succeeded(self, slots: Slots) -> None:
-        self._answered(slots)
-
-    def _answered(self, slots: Slots) -> None:
         if slots.probe == self.probe_owner if slots.probe else self.failures < FAILURES_TO_OPEN:
             self.failures, self.open_until, self.probe_until = 0, 0.0, 0.0
 
@@ -396,7 +393,7 @@ class FakeGovernor:
 
     def throttled(self, retry_after: float | None, slots: Slots) -> None:
         now = self._clock.now()
-        self._answered(slots)
+        self.succeeded(slots)
         if slots.pace_version != self.pace_version:
             until = min(now + min(retry_after or 0.0, MAX_HOLD_SECONDS), self.held_from + MAX_HOLD_SECONDS)
         else:

@@ -115,10 +115,10 @@ class PaceLaw:
             version=pace.version + 1,
         )
 
-    def share(self, pace: Pace, now: int) -> float:
-        """Return the pace in percent of what is allowed; 100 if an operator has stopped all sending."""
+    def share(self, pace: Pace, present: float) -> float:
+        """Return the `present` pace in percent of what is allowed; 100 if an operator has stopped all sending."""
         highest = self.highest(pace)
-        return 100 * _TOP_SHARE * self.at(pace, now) / highest if highest else 100.0
+        return 100 * _TOP_SHARE * present / highest if highest else 100.0
 
     def seconds_to_recover(self, pace: Pace) -> float:
         """Return the longest time from any pace to the pace to begin with, if no 429 comes."""

@@ -170,8 +170,10 @@ class DynamoGovernor:
         return pace
 
     def _report_pace(self, now: int) -> None:
-        self._telemetry.add(Metric.PACE, self._law.at(self._item.seen.pace, now))
-        self._telemetry.add(Metric.PACE_SHARE, self._law.share(self._item.seen.pace, now))
+        seen = self._item.seen.pace
+        present = self._law.at(seen, now)
+        self._telemetry.add(Metric.PACE, present)
+        self._telemetry.add(Metric.PACE_SHARE, self._law.share(seen, present))
 
     def refuse_held(self) -> None:
         """Raise `RateUsedUpError` if this process knows of a hold that is not over; no call is made."""

@@ -34,7 +34,13 @@ class ScheduleReports:
 
     def succeeded(self, slots: Slots) -> None:
         """Report that CXone answered properly; this takes a write only after failures."""
-        self._answered(slots)
+        if slots.probe:
+            self._report_as_probe(slots, "", "REMOVE failures, openUntil, failedBy, probeUntil, probeOwner")
+        elif slots.failures:
+            # Once the circuit is open, this answer has no effect: the probe decides.
+            values = {":threshold": FAILURES_TO_OPEN}
+            rest = "REMOVE failures, openUntil, failedBy"
+            self._report(lambda: self._item.update("", CLOSED, values, rest), lambda seen: not seen.is_open)
 
     def failed(self, slots: Slots) -> None:
         """Report that CXone was unavailable or sent no clear answer.
@@ -79,7 +85,7 @@ class ScheduleReports:
         hold says nothing about the pace since, whatever any clock shows: its 429 holds no longer than it requires
         itself, and never past the longest wait from that hold on.
         """
-        self._answered(slots)
+        self.succeeded(slots)
         is_lowered = False
 
         def hold() -> Schedule:
@@ -118,15 +124,6 @@ class ScheduleReports:
         """
         if slots.probe:
             self._report_as_probe(slots, "", "REMOVE probeUntil, probeOwner")
-
-    def _answered(self, slots: Slots) -> None:
-        if slots.probe:
-            self._report_as_probe(slots, "", "REMOVE failures, openUntil, failedBy, probeUntil, probeOwner")
-        elif slots.failures:
-            # Once the circuit is open, this answer has no effect: the probe decides.
-            values = {":threshold": FAILURES_TO_OPEN}
-            rest = "REMOVE failures, openUntil, failedBy"
-            self._report(lambda: self._item.update("", CLOSED, values, rest), lambda seen: not seen.is_open)
 
     def _report_as_probe(self, slots: Slots, sets: str, rest: str, pause: float | None = None) -> Schedule | None:
         """Report the probe's result, unless it took so long that another probe is under way."""
