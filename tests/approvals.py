@@ -3,9 +3,9 @@
 import json
 import random
 
-from cxone_messaging.adapters.cxone.admin import SCOPES, TOKEN_PATH, CxoneAdmin
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2.admin import SCOPES, TOKEN_PATH, CxoneAdmin
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.adapters.secrets import WebhookSecrets
 from cxone_messaging.domain import subjects

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.sms import CxoneSms
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.batches import BulkRecord

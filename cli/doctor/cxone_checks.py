@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from cli.doctor.deployment import Deployment
 from cli.findings import Finding, NotCheckedError, green, red, yellow
-from cxone_messaging.adapters.cxone import admin, sms
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.resolver import Resolver
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2 import admin, sms
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets, read_object, read_pepper
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock import SystemClock

@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import Field
 
-from cxone_messaging.adapters.cxone import admin
-from cxone_messaging.adapters.cxone.admin import CxoneAdmin, TemplateGateway
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2 import admin
+from cxone_messaging.adapters.cxone.sms_v2.admin import CxoneAdmin
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.domain.approvals import Approval, Registration

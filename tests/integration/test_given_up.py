@@ -14,7 +14,7 @@ from cxone_messaging import segments
 from cxone_messaging.adapters.cxone import connections
 from cxone_messaging.adapters.cxone.connections import IDLE_LIMIT_SECONDS, _WholeTimeout
 from cxone_messaging.adapters.cxone.http import CxoneSession, WatchedBody
-from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected
 from cxone_messaging.domain.phone_numbers import PhoneNumber

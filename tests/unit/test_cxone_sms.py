@@ -6,7 +6,7 @@ import pytest
 
 from cxone_messaging import segments
 from cxone_messaging.adapters.cxone.http import Answer
-from cxone_messaging.adapters.cxone.sms import CxoneSms
+from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
 from cxone_messaging.domain.outcomes import Accepted, OutcomeUnknown
 from cxone_messaging.domain.phone_numbers import PhoneNumber

@@ -7,7 +7,7 @@ import requests
 
 from cxone_messaging import wiring
 from cxone_messaging.adapters.cxone.http import Answer
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from tests.fakes import FakeClock, FakeSecretStore
 

@@ -17,7 +17,7 @@ from cli.doctor.deployment import OUTPUTS, Deployment
 from cli.doctor.trial import send_test_message
 from cli.findings import Check, Light, Sheet, examine, green, make
 from cli.target import Target
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import FetchedToken
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import EntryType

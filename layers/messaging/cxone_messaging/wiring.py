@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cxone_messaging.adapters.cxone import sms
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.sms import CxoneSms, SmsGateway
-from cxone_messaging.adapters.cxone.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
+from cxone_messaging.adapters.cxone.sms_v2 import sms
+from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
+from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor

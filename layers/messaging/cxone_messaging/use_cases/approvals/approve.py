@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cxone_messaging.adapters.cxone.admin import TemplateGateway
+from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.approvals import Approval, AuditRecord, Registration

@@ -6,7 +6,7 @@ that the template is registered.
 
 from collections.abc import Mapping, Sequence
 
-from cxone_messaging.adapters.cxone.admin import TemplateGateway
+from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.approvals import Registration, registered_since

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
-from cxone_messaging.adapters.cxone.admin import TemplateGateway
+from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.approval_steps import Step, StepState, request_key
 from cxone_messaging.domain.entries import Entry, Value

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cxone_messaging.adapters.cxone.admin import TemplateGateway
+from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.templates import Advice, advice, is_template_id, size_of, violations
 from cxone_messaging.platform.deadline import Deadline

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 
-from cxone_messaging.adapters.cxone.sms import SmsGateway
+from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.dynamodb.governor import Governor
 from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.consents import Consent

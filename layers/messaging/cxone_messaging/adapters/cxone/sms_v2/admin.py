@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -37,37 +37,6 @@ _RETRY_AFTER_SECONDS = 5
 _ANSWER_LIMIT, _ID_LIMIT = 4096, 256
 _SENSITIVE = ("secret", "token", "password", "authorization")
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
-
-
-class TemplateGateway(Protocol):
-    """CXone's operations on templates. After its deadline no byte of a request leaves.
-
-    All raise `CxoneCallError`, or `MessagingError` if no request is sent. `key` identifies a request, so that CXone
-    can recognise a repeated one.
-    """
-
-    def fetch(self, template_id: str, deadline: Deadline) -> Template:
-        """Return the current template."""
-        ...
-
-    def approve(self, template: Template, deadline: Deadline) -> Receipt:
-        """Approve a template as it was fetched.
-
-        Raises `template_conflict` if it has changed since, or if another user holds it.
-        """
-        ...
-
-    def register(self, template_id: str, registration: Registration, key: str, deadline: Deadline) -> Receipt:
-        """Register an approved template with the carriers' gateway."""
-        ...
-
-    def subscribe(self, url: str, secret: str, events: Sequence[str], key: str, deadline: Deadline) -> Receipt:
-        """Subscribe a URL to the named events; `secret` signs them."""
-        ...
-
-    def publish(self, record: AuditRecord, key: str, deadline: Deadline) -> Receipt:
-        """Record an approval in CXone's audit log."""
-        ...
 
 
 class CxoneAdmin:

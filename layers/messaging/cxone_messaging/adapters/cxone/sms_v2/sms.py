@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 
@@ -34,25 +34,6 @@ _CODE = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*|[0
 _CODE_LIMIT = 64
 _FIELD = re.compile(r"(?:to|from|text|campaignId|webhookUrl|segmentation)(?![^.\[])")
 _EXPLANATIONS_LIMIT = 5
-
-
-class SmsGateway(Protocol):
-    """Sends an SMS through CXone."""
-
-    def prepare(self, seconds: float) -> None:
-        """Fetch a token if none is current, and wait at most `seconds` for it.
-
-        Raises `MessagingError`.
-        """
-        ...
-
-    def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
-        """Send once, with the current token, within `seconds`, and return the outcome.
-
-        `hold_back` is called at the last moment before any part of the message leaves. If it returns True, no part
-        leaves, now or later.
-        """
-        ...
 
 
 class CxoneSms:

@@ -1,0 +1,1 @@
+"""The API of the two source documents: SMS API v2, and the messaging administration API."""
