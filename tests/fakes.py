@@ -7,8 +7,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, override
 
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.sms_v2.callback_urls import CallbackUrls
+from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.adapters.dynamodb.lease import (
     CLOCK_SKEW_SECONDS,
     JUST_RELEASED_SECONDS,
@@ -556,3 +560,21 @@ class FakePaceStore:
         self.state = replace(self.state, pace=pace)
         is_answered, self.loses_answer = not self.loses_answer, False
         return is_answered
+
+
+class UnsignedUrls(CallbackUrls):
+    """The URLs that delivery events are posted to, without a signature, and so without a secret."""
+
+    def __init__(self) -> None: ...
+
+    @override
+    def prepare(self) -> None: ...
+
+    @override
+    def of(self, message_id: str) -> str:
+        return f"http://us.test/webhooks/cxone/sms?ref={message_id}"
+
+
+def cxone_sms(url: str, tokens: TokenCache, session: CxoneSession, clock: Clock) -> CxoneSms:
+    """Make the client of the SMS API v2 at a URL."""
+    return CxoneSms(url, tokens, session, clock, timeout_seconds=20, callback_urls=UnsignedUrls())

@@ -60,6 +60,7 @@ from tests.fakes import (
     FakeSqs,
     FakeTelemetry,
     InlineExecutor,
+    cxone_sms,
 )
 from tests.wire import Trouble, Wire
 
@@ -275,7 +276,6 @@ class World:
             governor=Injected(self.governor, injector),
             schedules=SenderSchedules(self.sender_rates, self._own_schedule, self.clock, self.rng),
             pseudonyms=self.pseudonyms,
-            callback_url=callback_url,
             rules=RULES,
             clock=self.clock,
             telemetry=self.telemetry,
@@ -386,7 +386,7 @@ class World:
             telemetry=self.telemetry,
             rng=self.rng,
         )
-        return CxoneSms(BASE_URL, tokens, session, self.clock, 20)
+        return cxone_sms(BASE_URL, tokens, session, self.clock)
 
     def deliver(self, limit: int | None = None) -> None:
         """Bring the delivery events that are due, as the webhook would."""
@@ -411,11 +411,6 @@ class World:
         for message in self.simulator.accepted_messages():
             taken.setdefault(reference(message.webhook_url or ""), []).append(message)
         return taken
-
-
-def callback_url(message_id: str) -> str:
-    """Make a URL that delivery events are posted to."""
-    return f"http://us.test/webhooks/cxone/sms?ref={message_id}"
 
 
 def reference(url: str) -> str:

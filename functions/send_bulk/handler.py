@@ -60,7 +60,6 @@ def send_records(parts: SenderParts, executor: Executor | None = None, beside: E
         consents=parts.consents,
         dispatcher=parts.dispatcher,
         claims=Claims(parts.trail, parts.pseudonyms, parts.clock, parts.telemetry, parts.rng),
-        callback_url=parts.callback_url,
         clock=parts.clock,
         rng=parts.rng,
         executor=executor,

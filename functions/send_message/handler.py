@@ -60,7 +60,6 @@ def send_message(parts: SenderParts, horizon_seconds: float) -> SendMessage:
         horizon_seconds=horizon_seconds,
         pseudonyms=parts.pseudonyms,
         rules=parts.rules,
-        callback_url=parts.callback_url,
         clock=parts.clock,
         rng=parts.rng,
     )

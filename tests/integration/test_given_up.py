@@ -14,12 +14,12 @@ from cxone_messaging import segments
 from cxone_messaging.adapters.cxone import connections
 from cxone_messaging.adapters.cxone.connections import IDLE_LIMIT_SECONDS, _WholeTimeout
 from cxone_messaging.adapters.cxone.http import CxoneSession, WatchedBody
-from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import SystemClock
+from tests.fakes import cxone_sms
 from tests.network import NAME, Certificates, Names, Server, accept, answer, reset
 
 TAKEN = Accepted("taken")
@@ -79,7 +79,7 @@ def sms(text="Your code is 849201"):
 
 
 def gateway(server, clock, session=None):
-    return CxoneSms(server.url, Tokens(), session or CxoneSession(clock), clock, 20)
+    return cxone_sms(server.url, Tokens(), session or CxoneSession(clock), clock)
 
 
 class TestBeforeTheBody:
@@ -87,58 +87,58 @@ class TestBeforeTheBody:
         server, names.seconds = serve(), 4.5
         sender = gateway(server, clock)
         began = time.monotonic()
-        outcome = sender.send(sms(), "https://us.test", 3.2)
+        outcome = sender.send(sms(), "msg_1", 3.2)
         assert time.monotonic() - began < 4
         assert isinstance(outcome, NotAccepted)
         time.sleep(5 - (time.monotonic() - began))
         assert server.connections == []
         names.seconds = 0
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         assert names.lookups == 1, "the lookup that was given up serves the next send"
 
     def test_a_name_is_looked_up_once_a_minute(self, serve, names, clock):
         sender = gateway(serve(), clock)
         for _ in range(3):
             clock.shift += IDLE_LIMIT_SECONDS - 0.5  # a new connection each time
-            assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            assert sender.send(sms(), "msg_1", 5) == TAKEN
             clock.shift += 1
         assert names.lookups == 1
         clock.shift += 61
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         assert names.lookups == 2
 
     def test_while_lookups_fail_the_last_addresses_serve_for_a_while(self, serve, names, clock):
         sender = gateway(serve(), clock)
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         names.fails = True
         clock.shift += 61
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         clock.shift += 901
-        assert isinstance(sender.send(sms(), "https://us.test", 5), NotAccepted)
+        assert isinstance(sender.send(sms(), "msg_1", 5), NotAccepted)
 
     def test_a_name_that_is_none_takes_nothing(self, names, clock):
         for host in (NAME, "a" * 300, "x..y"):
             names.fails = True
-            sender = CxoneSms(f"http://{host}:9", Tokens(), CxoneSession(clock), clock, 20)
-            assert isinstance(sender.send(sms(), "https://us.test", 5), NotAccepted)
+            sender = cxone_sms(f"http://{host}:9", Tokens(), CxoneSession(clock), clock)
+            assert isinstance(sender.send(sms(), "msg_1", 5), NotAccepted)
 
     @pytest.mark.parametrize(("dead", "seconds"), [(3, 8), (7, 12)])
     def test_dead_addresses_before_the_right_one_take_a_share_of_the_time(self, serve, names, clock, dead, seconds):
         server = serve()
         names.add_dead(dead)
         sender = gateway(server, clock)
-        assert sender.send(sms(), "https://us.test", seconds) == TAKEN
+        assert sender.send(sms(), "msg_1", seconds) == TAKEN
         clock.shift += IDLE_LIMIT_SECONDS + 1
         began = time.monotonic()
-        assert sender.send(sms(), "https://us.test", seconds) == TAKEN
+        assert sender.send(sms(), "msg_1", seconds) == TAKEN
         assert time.monotonic() - began < 1, "the address that worked is tried first"
 
     def test_where_all_addresses_are_dead_the_send_is_given_up_in_time(self, serve, names, clock):
         server = serve()
         names.add_dead(4)
-        sender = CxoneSms(f"http://{NAME}:1", Tokens(), CxoneSession(clock), clock, 20)
+        sender = cxone_sms(f"http://{NAME}:1", Tokens(), CxoneSession(clock), clock)
         began = time.monotonic()
-        assert isinstance(sender.send(sms(), "https://us.test", 4), NotAccepted)
+        assert isinstance(sender.send(sms(), "msg_1", 4), NotAccepted)
         assert time.monotonic() - began < 5
         assert server.connections == []
 
@@ -155,10 +155,10 @@ class TestBeforeTheBody:
         server = serve(drip)
         sender = gateway(server, clock)
         with ThreadPoolExecutor(64) as pool:
-            dripping = [pool.submit(sender.send, sms("drip"), "https://us.test", 3.2) for _ in range(64)]
+            dripping = [pool.submit(sender.send, sms("drip"), "msg_1", 3.2) for _ in range(64)]
             time.sleep(1)
             began = time.monotonic()
-            assert sender.send(sms(), "https://us.test", 4) == TAKEN
+            assert sender.send(sms(), "msg_1", 4) == TAKEN
             assert time.monotonic() - began < 1.5
             assert all(isinstance(each.result(), OutcomeUnknown) for each in dripping)
         assert len(server.requests) == 65, "each went out once"
@@ -166,11 +166,11 @@ class TestBeforeTheBody:
     def test_a_body_that_is_held_back_never_leaves(self, serve, clock):
         server = serve()
         sender = gateway(server, clock)
-        outcome = sender.send(sms(), "https://us.test", 5, lambda: True)
+        outcome = sender.send(sms(), "msg_1", 5, lambda: True)
         assert isinstance(outcome, NotAccepted)
         time.sleep(0.2)
         assert server.requests == []
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
 
     def test_a_process_that_was_frozen_past_its_deadline_sends_nothing(self, serve, clock):
         """Between the connection and the body, as a Lambda environment may be; the stopwatch may stand still."""
@@ -180,7 +180,7 @@ class TestBeforeTheBody:
             clock.shift += 3_600
             return False
 
-        assert isinstance(gateway(server, clock).send(sms(), "https://us.test", 5, thaw_later), NotAccepted)
+        assert isinstance(gateway(server, clock).send(sms(), "msg_1", 5, thaw_later), NotAccepted)
         time.sleep(0.2)
         assert server.requests == []
 
@@ -197,7 +197,7 @@ class TestOddAnswers:
         server = serve(bake)
         sender = gateway(server, clock)
         for _ in range(3):
-            assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            assert sender.send(sms(), "msg_1", 5) == TAKEN
         assert b"Cookie" not in b"".join(heads)
 
     def test_a_redirects_body_is_not_read(self, serve, clock):
@@ -208,7 +208,7 @@ class TestOddAnswers:
                 time.sleep(0.1)
 
         began = time.monotonic()
-        outcome = gateway(serve(endless), clock).send(sms(), "https://us.test", 5)
+        outcome = gateway(serve(endless), clock).send(sms(), "msg_1", 5)
         assert (type(outcome), outcome.http_status) == (Rejected, 302)
         assert time.monotonic() - began < 1
 
@@ -220,8 +220,8 @@ class TestOddAnswers:
         sender = gateway(server, clock)
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", full)
-            assert isinstance(sender.send(sms(), "https://us.test", 5), NotAccepted)
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            assert isinstance(sender.send(sms(), "msg_1", 5), NotAccepted)
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
 
 
 class TestTls:
@@ -239,18 +239,18 @@ class TestTls:
         server = serve(tls=certificates.serve)
         sender = gateway(server, clock, session)
         for _ in range(3):
-            assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            assert sender.send(sms(), "msg_1", 5) == TAKEN
         assert len(server.connections) == 1
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self, serve, clock, certificates):
         server = serve(tls=certificates.serve)
-        assert isinstance(gateway(server, clock).send(sms(), "https://us.test", 5), NotAccepted)
+        assert isinstance(gateway(server, clock).send(sms(), "msg_1", 5), NotAccepted)
         assert server.requests == []
 
     def test_a_certificate_of_another_name_is_refused(self, serve, clock, certificates, session):
         server = serve(tls=certificates.serve)
-        sender = CxoneSms(f"https://localhost:{server.port}", Tokens(), session, clock, 20)
-        assert isinstance(sender.send(sms(), "https://us.test", 5), NotAccepted)
+        sender = cxone_sms(f"https://localhost:{server.port}", Tokens(), session, clock)
+        assert isinstance(sender.send(sms(), "msg_1", 5), NotAccepted)
         assert server.requests == []
 
     def test_a_slow_handshake_is_given_up_and_nothing_goes_out_when_it_ends(self, serve, clock, certificates, session):
@@ -260,7 +260,7 @@ class TestTls:
 
         server = serve(tls=slowly)
         began = time.monotonic()
-        assert isinstance(gateway(server, clock, session).send(sms(), "https://us.test", 3.2), NotAccepted)
+        assert isinstance(gateway(server, clock, session).send(sms(), "msg_1", 3.2), NotAccepted)
         assert time.monotonic() - began < 4
         time.sleep(1.5)
         assert server.requests == []
@@ -273,7 +273,7 @@ class TestTls:
 
         server = serve(drip, tls=certificates.serve)
         began = time.monotonic()
-        assert isinstance(gateway(server, clock, session).send(sms(), "https://us.test", 3.2), OutcomeUnknown)
+        assert isinstance(gateway(server, clock, session).send(sms(), "msg_1", 3.2), OutcomeUnknown)
         assert time.monotonic() - began < 4.5
 
 
@@ -297,24 +297,24 @@ class TestKeptConnections:
 
         def burst(count):
             with ThreadPoolExecutor(count) as pool:
-                sends = [pool.submit(sender.send, sms(), "https://us.test", 10) for _ in range(count)]
+                sends = [pool.submit(sender.send, sms(), "msg_1", 10) for _ in range(count)]
                 return collections.Counter(type(each.result()) for each in sends)
 
         assert burst(25) == {Accepted: 25}
         first = len(server.connections)
         for _ in range(40):
             clock.shift += 10
-            assert sender.send(sms(), "https://us.test", 10) == TAKEN
+            assert sender.send(sms(), "msg_1", 10) == TAKEN
         assert burst(25) == {Accepted: 25}
         assert len(server.connections) - first < 25, "the one connection that was used is kept"
 
     def test_a_connection_is_not_used_again_after_a_freeze_that_only_the_time_of_day_shows(self, serve, clock):
         server = serve()
         sender = gateway(server, clock)
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         wall = clock.now
         clock.now = lambda: wall() + 400
-        assert sender.send(sms(), "https://us.test", 5) == TAKEN
+        assert sender.send(sms(), "msg_1", 5) == TAKEN
         assert len(server.connections) == 2
 
     @pytest.mark.parametrize("farewell", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
@@ -328,7 +328,7 @@ class TestKeptConnections:
         server = serve(once)
         sender = gateway(server, clock)
         for _ in range(3):
-            assert sender.send(sms(), "https://us.test", 5) == TAKEN
+            assert sender.send(sms(), "msg_1", 5) == TAKEN
             time.sleep(0.2)
         assert len(server.connections) == 3
 
@@ -342,7 +342,7 @@ class TestKeptConnections:
         server = serve(twice)
         sender = gateway(server, clock)
         for text in "ABC":
-            assert sender.send(sms(text), "https://us.test", 5) == Accepted(f"id of {text}")
+            assert sender.send(sms(text), "msg_1", 5) == Accepted(f"id of {text}")
         assert len(server.connections) == 1
 
     def test_a_connection_is_looked_at_before_a_body_is_written(self):

@@ -1,6 +1,7 @@
 """What CXone's acceptance of a message must look like to be one; `test_send_outcomes.py` has its other answers."""
 
 import json
+from typing import override
 
 import pytest
 
@@ -8,11 +9,12 @@ from cxone_messaging import segments
 from cxone_messaging.adapters.cxone.http import Answer
 from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import Token
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.outcomes import Accepted, OutcomeUnknown
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import Sms
 from functions.receive_webhook.handler import DeliveryBody
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, UnsignedUrls, cxone_sms
 
 SMS = Sms(PhoneNumber.parse("+15551234567"), "Hello", "campaign", "12345", segments.count("Hello"))
 
@@ -36,7 +38,7 @@ class Session:
 
 
 def outcome(body):
-    return CxoneSms("https://cxone.test", Tokens(), Session(body), FakeClock(), 20).send(SMS, "https://us.test", 28)
+    return cxone_sms("https://cxone.test", Tokens(), Session(body), FakeClock()).send(SMS, "msg_1", 28)
 
 
 @pytest.mark.parametrize("id_", ["ca68d973-e54c-4bbc-93ed-a2346bc81c9e", "1", "id with spaces", "~" * 128])
@@ -76,5 +78,32 @@ def test_a_code_that_might_hold_a_number_is_not_kept(code):
             return Answer(400, {}, self.body)
 
     session = Refusing(json.dumps({"code": code}).encode())
-    refused = CxoneSms("https://cxone.test", Tokens(), session, FakeClock(), 20).send(SMS, "https://us.test", 28)
+    refused = cxone_sms("https://cxone.test", Tokens(), session, FakeClock()).send(SMS, "msg_1", 28)
     assert refused.reason == "CXone answered 400"
+
+
+class UnreadableUrls(UnsignedUrls):
+    """The URLs of a process that cannot read the secret that signs them."""
+
+    @override
+    def prepare(self):
+        raise StorageError("the callback secret")
+
+    @override
+    def of(self, message_id):
+        raise StorageError("the callback secret")
+
+
+def test_without_the_callback_secret_nothing_is_made_ready_and_nothing_leaves():
+    session = Session(b'{"id": "1"}')
+    sender = CxoneSms(
+        "https://cxone.test", Tokens(), session, FakeClock(), timeout_seconds=20, callback_urls=UnreadableUrls()
+    )
+    with pytest.raises(StorageError):
+        sender.prepare(5)
+    outcome = sender.send(SMS, "msg_1", 28)
+    assert (outcome.code, outcome.reason, outcome.tried) == (
+        "cxone_unavailable",
+        "callback_secret_unreadable",
+        False,
+    )

@@ -15,6 +15,7 @@ from pydantic import Field
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.cxone.sms_v2 import sms
+from cxone_messaging.adapters.cxone.sms_v2.callback_urls import CallbackUrls
 from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
@@ -34,7 +35,6 @@ from cxone_messaging.adapters.secrets import (
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
@@ -91,7 +91,6 @@ class SenderParts:
     governor: Governor
     schedules: SenderSchedules
     pseudonyms: Pseudonyms
-    callback_url: Callable[[str], str]
     rules: SmsRules
     clock: Clock
     telemetry: Telemetry
@@ -118,7 +117,6 @@ def sender_parts(settings: SenderSettings, telemetry: Telemetry) -> SenderParts:
         governor=governor(settings, telemetry),
         schedules=sender_schedules(settings),
         pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
-        callback_url=callback_urls(settings),
         rules=settings.rules,
         clock=clock,
         telemetry=telemetry,
@@ -184,7 +182,16 @@ def sms_gateway(settings: SenderSettings, telemetry: Telemetry) -> CxoneSms:
     """Return the client of CXone's SMS API."""
     session = CxoneSession(SystemClock())
     tokens = sms_tokens(settings, session, telemetry)
-    return CxoneSms(settings.cxone_sms_base_url, tokens, session, SystemClock(), settings.send_timeout_seconds)
+    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.callback_secret_arn, SystemClock())
+    urls = CallbackUrls(settings.webhook_base_url, secrets)
+    return CxoneSms(
+        settings.cxone_sms_base_url,
+        tokens,
+        session,
+        SystemClock(),
+        timeout_seconds=settings.send_timeout_seconds,
+        callback_urls=urls,
+    )
 
 
 def governor(
@@ -208,14 +215,3 @@ def sender_schedules(settings: SenderSettings) -> SenderSchedules:
     """Return the schedules of the senders with a rate of their own."""
     rng = random.Random()  # noqa: S311  jitter is no secret
     return SenderSchedules(settings.sender_rates, partial(governor, settings, Unreported()), SystemClock(), rng)
-
-
-def callback_urls(settings: SenderSettings) -> Callable[[str], str]:
-    """Return a function that makes the URL to which CXone posts a message's delivery events."""
-    secrets = WebhookSecrets(SecretsManagerStore(aws.secrets_manager()), settings.callback_secret_arn, SystemClock())
-
-    def callback_url(message_id: str) -> str:
-        signature = sign_reference(secrets.current, message_id)
-        return f"{settings.webhook_base_url}/webhooks/cxone/sms?ref={message_id}&sig={signature}"
-
-    return callback_url

@@ -11,14 +11,14 @@ class SmsGateway(Protocol):
     """Sends an SMS through CXone."""
 
     def prepare(self, seconds: float) -> None:
-        """Fetch a token if none is current, and wait at most `seconds` for it.
+        """Make ready for sends within `seconds`: fetch a token if none is current.
 
-        Raises `MessagingError`.
+        Raises `MessagingError`, and `StorageError`.
         """
         ...
 
-    def send(self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
-        """Send once, with the current token, within `seconds`, and return the outcome.
+    def send(self, sms: Sms, message_id: str, seconds: float, hold_back: Callable[[], bool] = ...) -> SendOutcome:
+        """Send the message with our id once, with the current token, within `seconds`, and return the outcome.
 
         `hold_back` is called at the last moment before any part of the message leaves. If it returns True, no part
         leaves, now or later.

@@ -7,7 +7,7 @@ goes out first once that is over. A process that dies leaves at most one chunk's
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from cxone_messaging.adapters.dynamodb.consents import ConsentStore
@@ -53,7 +53,6 @@ class Chunks:
         consents: ConsentStore,
         dispatcher: Dispatcher,
         claims: Claims,
-        callback_url: Callable[[str], str],
         clock: Clock,
         rng: random.Random,
         executor: Executor | None = None,
@@ -61,7 +60,6 @@ class Chunks:
         self._consents = consents
         self._dispatcher = dispatcher
         self._claims = claims
-        self._callback_url = callback_url
         self._clock = clock
         self._rng = rng
         self._executor = executor or ThreadPoolExecutor(CHUNK * _CHUNKS_AT_ONCE)
@@ -88,8 +86,6 @@ class Chunks:
 
     def _send_chunk(self, chunk: Sequence[InFlight], sender: str) -> None:
         """Send as many of a chunk's messages as get slots. Raises `SenderRateUsedUpError`, and `StorageError`."""
-        for item in chunk:
-            item.callback_url = self._callback_url(item.message_id)
         self._look_up_consents([item for item in chunk if item.permission and not item.permission.is_fresh])
         self._claims.reject([item for item in chunk if item.errors])
         waiting = [item for item in chunk if item.disposition is None]
@@ -213,7 +209,7 @@ class Chunks:
 
     def _send(self, item: InFlight, slot: Slots, deadline: Deadline) -> Sent:
         started = self._clock.monotonic()
-        slot, outcome = self._dispatcher.send_now(slot, item.sms, item.callback_url, deadline, item.allowed.withdrawn)
+        slot, outcome = self._dispatcher.send_now(slot, item.sms, item.message_id, deadline, item.allowed.withdrawn)
         latency_ms = milliseconds_since(started, self._clock)
         self._dispatcher.report(slot, outcome, item.sms.sender)
         return Sent(item, outcome, latency_ms)

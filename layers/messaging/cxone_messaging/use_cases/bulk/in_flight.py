@@ -57,7 +57,6 @@ class InFlight:
     fingerprint: str
     checked: Checked
     permission: Permission | None = None
-    callback_url: str = ""
     entries: Sequence[Entry] = ()
     disposition: Disposition | None = None
     status: str = ""

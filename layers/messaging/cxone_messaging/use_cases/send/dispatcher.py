@@ -135,7 +135,7 @@ class Dispatcher:
         self.governor.release(slots)
 
     def send_in_slot(
-        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+        self, slot: Slots, sms: Sms, message_id: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
         """Wait for the slot's time, then send as `send_now` does."""
         try:
@@ -144,10 +144,10 @@ class Dispatcher:
             return slot, no_slot(error)
         except StorageError:
             return slot, SCHEDULE_UNREADABLE
-        return self.send_now(slot, sms, callback_url, deadline, may_send)
+        return self.send_now(slot, sms, message_id, deadline, may_send)
 
     def send_now(
-        self, slot: Slots, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend
+        self, slot: Slots, sms: Sms, message_id: str, deadline: Deadline, may_send: MaySend
     ) -> tuple[Slots, SendOutcome]:
         """Send before the deadline.
 
@@ -155,7 +155,7 @@ class Dispatcher:
         before any part of the message leaves; an outcome that it returns ends the send. Returns the slot that was used
         last, and the outcome. Never raises.
         """
-        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        outcome = self._send_once(sms, message_id, deadline, may_send)
         if not isinstance(outcome, TokenRefused):
             return slot, outcome
         try:
@@ -171,7 +171,7 @@ class Dispatcher:
             if error.code is Code.CXONE_AUTH_FAILED:
                 return slot, NotAccepted("cxone_auth_failed", "credentials_refused", retry_after=wait, tried=False)
             return slot, NotAccepted("cxone_unavailable", "no_token", retry_after=wait, tried=False)
-        outcome = self._send_once(sms, callback_url, deadline, may_send)
+        outcome = self._send_once(sms, message_id, deadline, may_send)
         if isinstance(outcome, TokenRefused):
             outcome = NotAccepted("cxone_auth_failed", "a_new_token_was_refused_too", HTTPStatus.UNAUTHORIZED)
         if isinstance(outcome, NotAccepted) and outcome.tried:
@@ -231,7 +231,7 @@ class Dispatcher:
             case NotAccepted() | TokenRefused():
                 pass
 
-    def _send_once(self, sms: Sms, callback_url: str, deadline: Deadline, may_send: MaySend) -> SendOutcome:
+    def _send_once(self, sms: Sms, message_id: str, deadline: Deadline, may_send: MaySend) -> SendOutcome:
         ended: SendOutcome | None = None
 
         def hold_back() -> bool:
@@ -244,7 +244,7 @@ class Dispatcher:
                 ended = NO_TIME_LEFT
             return ended is not None
 
-        outcome = self._gateway.send(sms, callback_url, deadline.left, hold_back)
+        outcome = self._gateway.send(sms, message_id, deadline.left, hold_back)
         return ended or outcome
 
 

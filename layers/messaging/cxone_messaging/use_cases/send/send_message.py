@@ -43,8 +43,7 @@ _READ_PAUSE_SECONDS = 0.5
 class SendMessage:
     """Sends one message, or returns the answer to an earlier request with the same key.
 
-    `callback_url` makes the URL to which CXone posts a message's delivery events. `horizon_seconds` is how long a
-    message may wait for its slot.
+    `horizon_seconds` is how long a message may wait for its slot.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class SendMessage:
         horizon_seconds: float,
         pseudonyms: Pseudonyms,
         rules: SmsRules,
-        callback_url: Callable[[str], str],
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -66,7 +64,6 @@ class SendMessage:
         self._horizon_seconds = horizon_seconds
         self._pseudonyms = pseudonyms
         self._rules = rules
-        self._callback_url = callback_url
         self._clock = clock
         self._rng = rng
 
@@ -123,7 +120,6 @@ class SendMessage:
         return (replace(checked, errors=(*checked.errors, refused)) if refused else checked), permission
 
     def _send(self, sms: Sms, permission: Permission, attempt: "_Attempt") -> Receipt:
-        callback_url = self._callback_url(attempt.message_id)
         for number in range(1, MOST_TRIES + 1):
             try:
                 self._dispatcher.prepare(attempt.deadline.left)
@@ -140,17 +136,17 @@ class SendMessage:
             if attempt.entries[-1].data.get("owner") != attempt.owner:
                 self._dispatcher.release(slot)
                 return self._answer(attempt, attempt.entries)
-            outcome = self._dispatch(slot, sms, callback_url, permission, attempt)
+            outcome = self._dispatch(slot, sms, permission, attempt)
             if not isinstance(outcome, NotAccepted):
                 return self._finished(attempt, outcome)
             self._back_off(attempt, outcome, number)
         raise AssertionError("the last try ends in an answer")
 
-    def _dispatch(
-        self, slot: Slots, sms: Sms, callback_url: str, permission: Permission, attempt: "_Attempt"
-    ) -> SendOutcome:
+    def _dispatch(self, slot: Slots, sms: Sms, permission: Permission, attempt: "_Attempt") -> SendOutcome:
         """Send a message that is claimed, and record the outcome."""
-        slot, outcome = self._dispatcher.send_in_slot(slot, sms, callback_url, attempt.deadline, permission.withdrawn)
+        slot, outcome = self._dispatcher.send_in_slot(
+            slot, sms, attempt.message_id, attempt.deadline, permission.withdrawn
+        )
         latency_ms = milliseconds_since(attempt.started, self._clock)
         self._dispatcher.count(outcome, sms, latency_ms)
         try:

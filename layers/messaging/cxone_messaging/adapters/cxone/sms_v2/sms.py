@@ -13,8 +13,10 @@ from typing import Any
 import requests
 
 from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.sms_v2.callback_urls import CallbackUrls
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.delivery import cxone_id
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.sms import Sms
 from cxone_messaging.domain.written_numbers import mask_numbers_in
@@ -40,25 +42,34 @@ class CxoneSms:
     """The SMS family at one base URL."""
 
     def __init__(
-        self, base_url: str, tokens: TokenCache, session: CxoneSession, clock: Clock, timeout_seconds: float
+        self,
+        base_url: str,
+        tokens: TokenCache,
+        session: CxoneSession,
+        clock: Clock,
+        *,
+        timeout_seconds: float,
+        callback_urls: CallbackUrls,
     ) -> None:
         self._url = base_url + "/api/v2/message/sms/send"
         self._tokens = tokens
         self._session = session
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._callback_urls = callback_urls
 
     def prepare(self, seconds: float) -> None:
-        """Fetch a token if none is current, and wait at most `seconds` for it.
+        """Make ready for sends within `seconds`: fetch a token if none is current, and read the callback secret.
 
-        Raises `MessagingError`.
+        Raises `MessagingError`, and `StorageError`.
         """
+        self._callback_urls.prepare()
         self._tokens.get(seconds)
 
     def send(
-        self, sms: Sms, callback_url: str, seconds: float, hold_back: Callable[[], bool] = lambda: False
+        self, sms: Sms, message_id: str, seconds: float, hold_back: Callable[[], bool] = lambda: False
     ) -> SendOutcome:
-        """Send once, with the current token, within `seconds`, and return the outcome.
+        """Send the message with our id once, with the current token, within `seconds`, and return the outcome.
 
         `hold_back` is called at the last moment before any part of the message leaves. If it returns True, no part
         leaves, now or later.
@@ -68,6 +79,10 @@ class CxoneSms:
             return _NO_TOKEN
         if seconds <= LEAST_SECONDS:
             return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
+        try:
+            callback_url = self._callback_urls.of(message_id)
+        except StorageError:
+            return NotAccepted("cxone_unavailable", "callback_secret_unreadable", tried=False)
         body = WatchedBody(
             {
                 "to": [sms.to.e164],
