@@ -11,12 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# URLs with these hosts reach no other machine.
-_LOCAL = r"127\.0\.0\.1|localhost|\[::1\]"
-_BASE_URL = re.compile(
-    rf"(?:https://{_LABEL}(?:\.{_LABEL})*|http://(?:{_LOCAL}))(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%+-]+)*/?"
-)
+from cxone_messaging.platform.base_urls import is_base_url
+
 _SENDER = re.compile(r"\+?[0-9]{3,15}")
 _IDENTIFIER = re.compile("[!-~](?:[ -~]{0,126}[!-~])?")
 _COUNTRY = re.compile("[A-Z]{2}")
@@ -30,7 +26,7 @@ _WORDS = re.compile("[^,<>\\s][^,<>\\r\\n\\t]{0,31}(?:,[^,<>\\r\\n\\t]{1,32}){0,
 # The template's parameters have the same patterns. Variables that are set in another way are checked too. An error
 # names the variable and quotes no value.
 def _base_url(url: str) -> str:
-    if not _BASE_URL.fullmatch(url):
+    if not is_base_url(url):
         raise ValueError("must be https://host[:port][/path] without user, query or fragment")
     return url.rstrip("/")  # the paths that are appended begin with a slash
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from cxone_messaging.adapters.secrets import SecretStore, UnreadableSecretError, read_object
 from cxone_messaging.domain.errors import StorageError
+from cxone_messaging.platform.base_urls import is_base_url
 from cxone_messaging.platform.clock import Clock
 
 # The shortest and longest lifetime that a token is treated as having, whatever CXone says. A lifetime of a second would
@@ -34,6 +35,7 @@ class Token:
     """A bearer token; `generation` counts the fleet's tokens, instants are in Unix seconds.
 
     No worker fetches another token before `doubted_until`, because earlier tokens were refused; 0 if they worked.
+    `base_url` is where the API is that the token is for, if that was found with it.
     """
 
     value: str
@@ -41,6 +43,8 @@ class Token:
     expires_at: float
     refresh_at: float
     doubted_until: float = 0.0
+    issued_at: float = 0.0
+    base_url: str = ""
 
     @classmethod
     def issued(cls, value: str, generation: int, at: float, lifetime: float) -> Self:
@@ -48,7 +52,7 @@ class Token:
         lifetime = min(max(MIN_LIFETIME_SECONDS, lifetime), MAX_LIFETIME_SECONDS)
         # Without this minimum, a token with a lifetime below the margin would be refreshed at every call.
         refresh_after = max(lifetime - _REFRESH_EARLY_SECONDS, lifetime / 2)
-        return cls(value, generation, expires_at=at + lifetime, refresh_at=at + refresh_after)
+        return cls(value, generation, expires_at=at + lifetime, refresh_at=at + refresh_after, issued_at=at)
 
     def __repr__(self) -> str:
         return f"Token(generation={self.generation})"
@@ -58,13 +62,15 @@ class SharedToken:
     """The shared token in one secret or parameter.
 
     The document also holds `pacedUntil`, in Unix seconds: each write moves it on by the store's spacing, so all workers
-    keep to one pace of writes.
+    keep to one pace of writes. A token is `located` if it comes with its API's base URL; one of the other kind is of
+    the API that the stack spoke before, and so no token.
     """
 
-    def __init__(self, store: SecretStore, name: str, clock: Clock) -> None:
+    def __init__(self, store: SecretStore, name: str, clock: Clock, *, located: bool = False) -> None:
         self._store = store
         self._name = name
         self._clock = clock
+        self._located = located
         self._paced_until = 0.0
 
     @property
@@ -83,7 +89,8 @@ class SharedToken:
             document = {}
         latest = self._clock.now() + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS
         self._paced_until = _time(document.get("pacedUntil"), latest) or 0.0
-        return _read(document, latest)
+        token = _read(document, latest)
+        return token if token and bool(token.base_url) == self._located else None
 
     def write(self, token: Token) -> None:
         """Share a token, at the pace that the last read showed.
@@ -102,7 +109,10 @@ class SharedToken:
             "generation": token.generation,
             "expiresAt": token.expires_at,
             "refreshAt": token.refresh_at,
+            "issuedAt": token.issued_at,
         }
+        if token.base_url:
+            document["baseUrl"] = token.base_url
         if token.doubted_until:
             document["doubtedUntil"] = token.doubted_until
         if spacing:
@@ -120,7 +130,10 @@ def _read(document: Mapping[str, Any], latest: float) -> Token | None:
     if expires_at is None or refresh_at is None:
         return None
     doubted_until = _time(document.get("doubtedUntil"), latest) or 0.0
-    return Token(value, generation, expires_at, refresh_at, doubted_until)
+    issued_at, base_url = _time(document.get("issuedAt"), latest) or 0.0, document.get("baseUrl", "")
+    if not (isinstance(base_url, str) and (not base_url or is_base_url(base_url))):
+        return None
+    return Token(value, generation, expires_at, refresh_at, doubted_until, issued_at, base_url)
 
 
 def _time(value: Any, latest: float) -> float | None:

@@ -51,12 +51,14 @@ __all__ = ["FetchedToken", "Token", "TokenCache"]
 class FetchedToken:
     """A token as the token endpoint returned it; the lifetime is in seconds.
 
-    `scopes` are those that the endpoint named; None if it named none, which RFC 6749, 5.1, allows.
+    `scopes` are those that the endpoint named; None if it named none, which RFC 6749, 5.1, allows. `base_url` is where
+    the API is that it is for, if that was found with it.
     """
 
     value: str
     lifetime: float
     scopes: frozenset[str] | None = None
+    base_url: str = ""
 
     def __repr__(self) -> str:
         return f"FetchedToken(lifetime={self.lifetime})"
@@ -69,7 +71,7 @@ type FetchToken = Callable[[float], FetchedToken]
 class TokenCache:
     """The token of one API family, safe to share between threads.
 
-    `fetch` gets the seconds that it may take.
+    `fetch` gets the seconds that it may take. `located` means that its tokens come with their API's base URL.
     """
 
     def __init__(
@@ -82,9 +84,10 @@ class TokenCache:
         clock: Clock,
         telemetry: Telemetry,
         rng: random.Random,
+        located: bool = False,
     ) -> None:
         self._fetch = fetch
-        self._shared = SharedToken(store, name, clock)
+        self._shared = SharedToken(store, name, clock, located=located)
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
@@ -290,6 +293,7 @@ class TokenCache:
         try:
             fetched = self._fetch(seconds)
             token = Token.issued(fetched.value, grant.generation, started, fetched.lifetime)
+            token = replace(token, base_url=fetched.base_url)
         except StorageError:
             self._failed(grant, Cause.STORAGE)
             self._held = None  # the lease holds the duration; callers wait there after a first failure

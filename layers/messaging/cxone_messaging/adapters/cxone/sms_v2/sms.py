@@ -4,22 +4,20 @@ No independent public source confirms this API (README). Another API, such as Di
 second implementation of `SmsGateway`.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 import requests
 
+from cxone_messaging.adapters.cxone.explanations import refusal_reason
 from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
+from cxone_messaging.adapters.cxone.json_answers import document
 from cxone_messaging.adapters.cxone.sms_v2.callback_urls import CallbackUrls
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.delivery import cxone_id
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.sms import Sms
-from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.platform.clock import Clock
 
 SCOPE = "message:sms:send"
@@ -30,12 +28,7 @@ _NOT_TAKEN = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 
 # These answers explain what is wrong with a message. The documents do not specify their body.
 _EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
-_CODE_NAMES = ("errorCode", "code", "error")
-# A name with no more than three digits in a row, or a short number: neither a phone number nor a one-time password.
-_CODE = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*|[0-9]{1,5}", re.ASCII)
-_CODE_LIMIT = 64
-_FIELD = re.compile(r"(?:to|from|text|campaignId|webhookUrl|segmentation)(?![^.\[])")
-_EXPLANATIONS_LIMIT = 5
+_FIELDS = frozenset({"to", "from", "text", "campaignId", "webhookUrl", "segmentation"})
 
 
 class CxoneSms:
@@ -136,53 +129,12 @@ def _outcome(  # noqa: PLR0911  a line of the table each
         case _ if status in _NOT_TAKEN:
             return NotAccepted("cxone_unavailable", "unavailable", status, answer.retry_after)
         case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
-            return Rejected("cxone_rejected", f"CXone answered {status}{_explanation(answer.body, sms)}", status)
+            return Rejected("cxone_rejected", refusal_reason(answer, sms, _FIELDS), status)
         case _:
             return OutcomeUnknown("unclear_answer", status)
 
 
-def _explanation(answer: bytes, sms: Sms) -> str:
-    """Return why a message was refused, in CXone's own codes and the names of our fields.
-
-    Sentences are left out, because they may quote the number or the text. A code that is a part of either is left out
-    too.
-    """
-    found: list[str] = []
-    for each in _errors(_document(answer)):
-        code = next((code for name in _CODE_NAMES if (code := _code(each.get(name), sms))), "")
-        field = _FIELD.match(name) if isinstance(name := each.get("field"), str) else None
-        explanation = ": ".join(part for part in (field[0] if field else "", code) if part)
-        if explanation and explanation not in found:
-            found.append(explanation)
-    return f" ({', '.join(found[:_EXPLANATIONS_LIMIT])})" if found else ""
-
-
-def _errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield each object that may describe an error: the answer, its `error`, the items of `errors`."""
-    yield document
-    listed = document.get("errors")
-    for each in (document.get("error"), *(listed if isinstance(listed, list) else ())):
-        if isinstance(each, dict):
-            yield each
-
-
-def _code(value: object, sms: Sms) -> str | None:
-    """Return a value that looks like a code and is not a part of the message; otherwise None."""
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if len(text) > _CODE_LIMIT or not _CODE.fullmatch(text) or mask_numbers_in(text) != text:
-        return None
-    return None if text.casefold() in sms.text.casefold() or text in sms.to.e164 else text
-
-
-def _document(answer: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(answer)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def _accepted(status: int, answer: bytes) -> SendOutcome:
-    id_ = cxone_id(_document(answer).get("id"))
+    id_ = cxone_id(document(answer).get("id"))
     # With any other id the message may still have been sent. Its delivery events show that, by their URL.
     return OutcomeUnknown("unreadable_acceptance", status) if id_ is None else Accepted(id_)
