@@ -13,11 +13,11 @@ from typing import Any
 from bench import workers
 from bench.meter import Meter
 from bench.stage import Stage, stage
-from cxone_messaging import wiring
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.domain.errors import MessagingError
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
+from cxone_messaging.wiring import sending
 from functions.send_message.handler import SendMessageSettings
 
 CALLERS, PROCESSES = 1_000, 8
@@ -66,7 +66,7 @@ def _start(here: Stage, threads: int, start_at: float, log: str) -> SpawnProcess
 def _get_tokens(environment: Mapping[str, str], threads: int, start_at: float, log: str) -> None:
     Meter(environment)
     settings = SendMessageSettings.from_environment()
-    tokens = wiring.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics())
+    tokens = sending.sms_tokens(settings, CxoneSession(SystemClock()), EmbeddedMetrics())
     waits: list[float] = []
 
     def ask() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from cxone_messaging import segments, wiring
+from cxone_messaging import segments
 from cxone_messaging.adapters.cxone import connections
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.queue import SqsBulkQueue
@@ -31,6 +31,7 @@ from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.bulk import chunks, in_flight
 from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 from cxone_messaging.use_cases.send.send_message import SendMessage
+from cxone_messaging.wiring import sending
 from functions.send_bulk.handler import SendBulkSettings, read, work_queue
 from functions.send_message.handler import SendMessageSettings, send_message
 from tests.fakes import FakeTelemetry
@@ -63,7 +64,7 @@ def send_keys(
     """
     os.environ.update(environment)
     settings = SendMessageSettings.from_environment()
-    use_case = send_message(wiring.sender_parts(settings, FakeTelemetry()), settings.slot_horizon_seconds)
+    use_case = send_message(sending.sender_parts(settings, FakeTelemetry()), settings.slot_horizon_seconds)
     if ready is not None:
         ready.set()
     with log.open("a", buffering=1) as answers:
@@ -117,12 +118,12 @@ def send_at_pace(environment: Mapping[str, str], to: str, threads: int, batch: i
     """Send as fast as the schedule allows, a batch of slots at a time, until the time is up."""
     os.environ.update(environment)
     settings, clock, telemetry = SendMessageSettings.from_environment(), SystemClock(), FakeTelemetry()
-    governor, gateway = wiring.governor(settings, telemetry), wiring.sms_gateway(settings, telemetry)
+    governor, gateway = sending.governor(settings, telemetry), sending.sms_gateway(settings, telemetry)
     size = segments.count("Hello")
     sms = Sms(PhoneNumber.parse(to), "Hello", "campaign", "12345", size)
     gateway.prepare(10)
     stop_at = time.monotonic() + seconds
-    schedules = wiring.sender_schedules(settings)
+    schedules = sending.sender_schedules(settings)
     dispatcher = Dispatcher(gateway, governor, schedules, clock, telemetry)
 
     def send(slot: Slots) -> None:
@@ -143,7 +144,7 @@ def get_tokens(environment: Mapping[str, str], threads: int, start_at: float, lo
     """Ask for a token from many threads at one instant, with nothing in memory; write what each took, in seconds."""
     os.environ.update(environment)
     clock = SystemClock()
-    tokens = wiring.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
+    tokens = sending.sms_tokens(SendMessageSettings.from_environment(), CxoneSession(clock), FakeTelemetry())
     waits: list[object] = []
 
     def ask() -> None:
@@ -220,7 +221,7 @@ def work_off_queue(
         in_flight._MIN_LATER_SECONDS, in_flight._MAX_LATER_SECONDS = 0.5, 2.0
     settings = SendBulkSettings.from_environment()
     queue = SqsBulkQueue(aws.sqs(), settings.bulk_queue_url, settings.bulk_dead_letter_queue_url)
-    work = work_queue(wiring.sender_parts(settings, FakeTelemetry()), queue)
+    work = work_queue(sending.sender_parts(settings, FakeTelemetry()), queue)
     calls: Counter[str] = Counter()
     for client in (aws.dynamodb(), aws.secrets_manager(), aws.sqs()):
         client.meta.events.register("before-call.*.*", lambda model, **_: calls.update([model.name]))

@@ -40,10 +40,10 @@ from cxone_messaging.use_cases.consents import ConsentFromApi
 from cxone_messaging.use_cases.send.answers import Receipt
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from cxone_messaging.use_cases.send.sender_schedules import SenderSchedules
-from cxone_messaging.wiring import SenderParts
+from cxone_messaging.wiring.events import record_delivery
+from cxone_messaging.wiring.sending import SenderParts
 from functions.manage_consents.handler import manage_consents
 from functions.read_ledger.handler import read_message
-from functions.receive_webhook.handler import record_delivery
 from functions.send_bulk.handler import read, send_records, work_queue
 from functions.send_message.handler import send_message
 from functions.submit_bulk.handler import submit_batch

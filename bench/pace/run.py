@@ -20,7 +20,7 @@ from cxone_messaging.domain.batches import BulkRecord
 from cxone_messaging.domain.pace import MICRO, AccountRate, PaceLaw
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest
-from cxone_messaging.wiring import SenderSettings
+from cxone_messaging.wiring.sending import SenderSettings
 
 RUNS = 3
 WORKERS = 4

@@ -12,19 +12,17 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any
 
 from pydantic import Field
 
-from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.sms_v2 import admin
-from cxone_messaging.adapters.cxone.sms_v2.admin import CxoneAdmin
-from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.template_gateway import TemplateGateway
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.event_names import REPLY_EVENT
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
@@ -35,6 +33,7 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
+from cxone_messaging.platform.message_settings import DFO, SMS_V2, CxoneApi
 from cxone_messaging.platform.problems import HttpResponse
 from cxone_messaging.platform.settings import BaseUrl, EventName, Identifier
 from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT, is_subscribe_event
@@ -47,7 +46,7 @@ from cxone_messaging.use_cases.approvals.registration import Register
 from cxone_messaging.use_cases.approvals.subscription import Subscribe
 from cxone_messaging.use_cases.approvals.validate import ValidateTemplate
 from cxone_messaging.use_cases.journal import Journal
-from cxone_messaging.wiring import TokenSettings, credentials, token_cache
+from cxone_messaging.wiring.tokens import TokenSettings
 
 metrics = EmbeddedMetrics()
 logger = make_logger()
@@ -65,6 +64,7 @@ class ApproveTemplateSettings(TokenSettings):
     """The settings for validating and approving templates."""
 
     ledger_table: str
+    cxone_api: CxoneApi = SMS_V2
     admin_token_name: str
     webhook_secret_arn: str
     cxone_api_base_url: BaseUrl
@@ -91,14 +91,11 @@ class ApprovalBody(Body):
         return ApprovalRequest(registration, self.operator_id)
 
 
-def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) -> CxoneAdmin:
+def template_gateway(settings: ApproveTemplateSettings, telemetry: Telemetry) -> TemplateGateway:
     """Return the client of CXone's messaging administration API."""
-    clock, session = SystemClock(), CxoneSession(SystemClock())
-    url = settings.cxone_api_base_url + admin.TOKEN_PATH
-    fetch = TokenEndpoint(session, url, credentials(settings.credentials_secret_arn), admin.SCOPES, clock)
-    tokens = token_cache(settings, fetch, settings.admin_token_name, "admin", telemetry)
-    rng = random.Random()  # noqa: S311  jitter is no secret
-    return CxoneAdmin(settings.cxone_api_base_url, tokens, session, clock, rng)
+    from cxone_messaging.wiring import sms_v2_admin  # noqa: PLC0415  no other API's functions import it
+
+    return sms_v2_admin.template_gateway(settings, settings.admin_token_name, settings.cxone_api_base_url, telemetry)
 
 
 def approve_template(
@@ -200,12 +197,17 @@ def webhook_secrets(settings: ApproveTemplateSettings) -> WebhookSecrets:
 
 @cache
 def settings() -> ApproveTemplateSettings:
-    """Return the settings, read once an execution environment."""
+    """Return the settings, read once an execution environment.
+
+    Raises `not_supported` if the stack's API approves no templates.
+    """
+    if os.environ.get("CXONE_API") == DFO:
+        raise MessagingError(Code.NOT_SUPPORTED, "Digital Engagement approves no templates; CXone's own pages do")
     return ApproveTemplateSettings.from_environment()
 
 
 @cache
-def gateway() -> CxoneAdmin:
+def gateway() -> TemplateGateway:
     """Return the client of CXone's administration API with its token, built once an environment."""
     return template_gateway(settings(), metrics)
 
@@ -240,7 +242,7 @@ def validating() -> ValidateTemplate:
 @cache
 def reading() -> ReadApproval:
     """Return the use case, built once an execution environment."""
-    return ReadApproval(DynamoLedger(aws.dynamodb(), settings().ledger_table, telemetry=metrics))
+    return ReadApproval(DynamoLedger(aws.dynamodb(), os.environ["LEDGER_TABLE"], telemetry=metrics))
 
 
 def validate(request: HttpRequest) -> HttpResponse:
@@ -371,5 +373,8 @@ handler = ApproveTemplateHandler(
     },
     metrics,
 )
+
+if os.environ.get("CXONE_API") != DFO:
+    import_module("cxone_messaging.wiring.sms_v2_admin")  # while the function starts
 
 startup.finish()

@@ -20,7 +20,6 @@ from cxone_messaging.adapters.dynamodb.consents import ConsentStore, DynamoConse
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets, read_pepper
 from cxone_messaging.domain.delivery import DeliveryEvent, cxone_id
-from cxone_messaging.domain.keywords import phrases
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
@@ -31,13 +30,12 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse
 from cxone_messaging.platform.settings import Country, EventName, Settings, Words
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry
-from cxone_messaging.use_cases.consents import ManageConsents
-from cxone_messaging.use_cases.events.delivery import RecordDelivery, Recorded
+from cxone_messaging.use_cases.events.delivery import Recorded
 from cxone_messaging.use_cases.events.old_urls import OldUrls
 from cxone_messaging.use_cases.events.receive_event import ReceiveEvent
-from cxone_messaging.use_cases.events.subscription import RecordEvent, SubscriptionEvent
+from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 from cxone_messaging.use_cases.journal import Journal
-from cxone_messaging.use_cases.message_trail import MessageTrail
+from cxone_messaging.wiring.events import record_events
 
 metrics = EmbeddedMetrics()
 
@@ -173,11 +171,6 @@ class SubscriptionBody(WireBody):
         )
 
 
-def record_delivery(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> RecordDelivery:
-    """Compose the recorder of delivery events from its parts."""
-    return RecordDelivery(MessageTrail(Journal(ledger, clock), clock, telemetry), clock)
-
-
 def receive_event(
     *,
     ledger: Ledger,
@@ -191,39 +184,23 @@ def receive_event(
     reply_event: str = "",
     extra_opt_out_words: str = "",
 ) -> ReceiveEvent:
-    """Compose the use case from its parts; `extra_opt_out_words` have commas between them.
-
-    Few events need `pseudonyms`, so its secret is read only for those.
-    """
-    journal = Journal(ledger, clock)
-
-    @cache
-    def manage_consents() -> ManageConsents:
-        return ManageConsents(journal=journal, consents=consents, pseudonyms=pseudonyms(), clock=clock)
-
-    @cache
-    def record_event() -> RecordEvent:
-        extra = phrases(extra_opt_out_words.split(","))
-        return RecordEvent(
-            journal,
-            manage_consents(),
-            pseudonyms(),
-            clock,
+    """Compose the use case from its parts; see `record_events`."""
+    return ReceiveEvent(
+        events=record_events(
+            ledger=ledger,
+            consents=consents,
+            pseudonyms=pseudonyms,
+            clock=clock,
+            telemetry=telemetry,
             country=country,
             reply_event=reply_event,
-            extra_words=extra,
-        )
-
-    return ReceiveEvent(
-        record_delivery=record_delivery(ledger, clock, telemetry),
-        record_event=record_event,
-        consents=manage_consents,
+            extra_opt_out_words=extra_opt_out_words,
+        ),
         secrets=secrets,
         callback_secrets=callback_secrets,
         clock=clock,
         telemetry=telemetry,
-        old_urls=OldUrls(secrets, journal, clock),
-        country=country,
+        old_urls=OldUrls(secrets, Journal(ledger, clock), clock),
     )
 
 

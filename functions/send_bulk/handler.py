@@ -25,7 +25,7 @@ from cxone_messaging.use_cases.bulk.chunks import Chunks
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.send_records import SendRecords
 from cxone_messaging.use_cases.bulk.work_queue import WorkQueue
-from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
+from cxone_messaging.wiring.sending import SenderParts, SenderSettings, sender_parts
 
 metrics = EmbeddedMetrics()
 logger = make_logger()

@@ -15,7 +15,7 @@ from cxone_messaging.platform.http_api import HttpApi, HttpRequest
 from cxone_messaging.platform.problems import HttpResponse, field_errors
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.send.send_message import SendMessage
-from cxone_messaging.wiring import SenderParts, SenderSettings, sender_parts
+from cxone_messaging.wiring.sending import SenderParts, SenderSettings, sender_parts
 
 metrics = EmbeddedMetrics()
 

@@ -18,15 +18,14 @@ from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
 from cxone_messaging.domain.errors import Code, FieldError, MessagingError
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.names import NAME_LIMIT
-from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRequest, SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.http_api import KIBIBYTE, HttpApi, HttpRequest
+from cxone_messaging.platform.message_settings import MessageSettings
 from cxone_messaging.platform.problems import HttpResponse, field_errors
-from cxone_messaging.platform.settings import Country, Identifier, Sender, Settings
 from cxone_messaging.platform.telemetry import EmbeddedMetrics
 from cxone_messaging.use_cases.bulk.submit_batch import BatchMessage, SubmitBatch
 from cxone_messaging.use_cases.journal import Journal
@@ -39,16 +38,12 @@ _MOST_EXPLAINED = 20_000
 (_DUPLICATE,) = field_errors([FieldError.by_code(Code.DUPLICATE_MESSAGE, "to")])
 
 
-class SubmitBulkSettings(Settings):
+class SubmitBulkSettings(MessageSettings):
     """The settings for submitting a batch."""
 
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
-    cxone_from_number: Sender = ""
-    cxone_campaign_id: Identifier = ""
-    max_segments: int = Field(default=10, ge=1, le=255)
-    default_country: Country = DEFAULT_COUNTRY
     bulk_queue_url: str
 
 
@@ -103,9 +98,7 @@ def use_case() -> SubmitBatch:
         consents=DynamoConsentStore(aws.dynamodb(), settings.consents_table),
         queue=SqsBulkQueue(aws.sqs(), settings.bulk_queue_url),
         pseudonyms=Pseudonyms(read_pepper(SecretsManagerStore(aws.secrets_manager()), settings.pepper_secret_arn)),
-        rules=SmsRules(
-            settings.cxone_campaign_id, settings.cxone_from_number, settings.max_segments, settings.default_country
-        ),
+        rules=settings.rules,
         clock=SystemClock(),
     )
 

@@ -9,7 +9,7 @@ from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.wiring import sender_parts
+from cxone_messaging.wiring.sending import sender_parts
 from functions.send_message.handler import SendMessageSettings, send_message
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import RECIPIENT

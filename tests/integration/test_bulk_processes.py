@@ -26,7 +26,7 @@ from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import SystemClock, instant
 from cxone_messaging.use_cases.consents import ConsentFromApi
-from functions.receive_webhook.handler import record_delivery
+from cxone_messaging.wiring.events import record_delivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT

@@ -20,7 +20,7 @@ from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.journal import Journal
-from functions.receive_webhook.handler import record_delivery
+from cxone_messaging.wiring.events import record_delivery
 from local import template
 from tests import events, roles
 from tests.events import FUNCTIONS, WEBHOOK_SECRET

@@ -21,7 +21,7 @@ from cxone_messaging.domain.entries import first_broken
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform.clock import SystemClock
-from functions.receive_webhook.handler import record_delivery
+from cxone_messaging.wiring.events import record_delivery
 from tests import workers
 from tests.fakes import FakeTelemetry
 from tests.integration.conftest import PEPPER, RECIPIENT

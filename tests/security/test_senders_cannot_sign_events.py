@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxone_messaging.wiring import SenderSettings
+from cxone_messaging.wiring.sending import SenderSettings
 from local import template
 from tests.functions import NAMES, module, settings_of
 

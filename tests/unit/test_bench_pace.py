@@ -10,7 +10,7 @@ from bench.pace import workers as senders
 from bench.pace.scenarios import FREE_SENDER, SCENARIOS, SLOW_SENDER, Others, Scenario
 from bench.stage import PEPPER
 from cxone_messaging.domain.pseudonyms import Pseudonyms
-from cxone_messaging.wiring import SenderSettings
+from cxone_messaging.wiring.sending import SenderSettings
 from local.simulator import Settings
 
 BEGAN = 1_000.0

@@ -5,10 +5,11 @@ import json
 import pytest
 import requests
 
-from cxone_messaging import wiring
 from cxone_messaging.adapters.cxone.http import Answer
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
+from cxone_messaging.wiring import tokens
+from cxone_messaging.wiring.sms_v2 import credentials
 from tests.fakes import FakeClock, FakeSecretStore
 
 GOOD = {"access_token": "hush", "token_type": "Bearer", "expires_in": 3600}
@@ -153,6 +154,6 @@ def test_the_time_that_reading_the_credentials_took_is_not_there_for_the_fetch()
     ],
 )
 def test_the_credentials_secret(monkeypatch, secret, read):
-    monkeypatch.setattr(wiring.aws, "secrets_manager", lambda: None)
-    monkeypatch.setattr(wiring, "SecretsManagerStore", lambda _: FakeSecretStore(credentials=secret))
-    assert wiring.credentials("credentials")() == read
+    monkeypatch.setattr(tokens.aws, "secrets_manager", lambda: None)
+    monkeypatch.setattr(tokens, "SecretsManagerStore", lambda _: FakeSecretStore(credentials=secret))
+    assert credentials("credentials")() == read

@@ -13,8 +13,8 @@ from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.journal import Journal
+from cxone_messaging.wiring.events import record_delivery
 from functions.checkpoint_ledger.handler import checkpoint_ledger
-from functions.receive_webhook.handler import record_delivery
 from functions.sweep_ledger.handler import sweep
 from tests.building import MESSAGE_ID, SUBJECT, message_trail, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry, InlineExecutor

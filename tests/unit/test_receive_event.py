@@ -10,7 +10,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.signatures import sign_reference
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.events.delivery import Recorded
-from cxone_messaging.use_cases.events.receive_event import Proof
+from cxone_messaging.use_cases.events.record_events import Proof
 from functions.receive_webhook.handler import receive_event
 from tests.building import MESSAGE_ID, SUBJECT
 from tests.fakes import FakeClock, FakeConsentStore, FakeLedger, FakeSecretStore, FakeTelemetry

@@ -15,7 +15,7 @@ from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.events.delivery import Recorded
 from cxone_messaging.use_cases.journal import Journal
-from functions.receive_webhook.handler import record_delivery
+from cxone_messaging.wiring.events import record_delivery
 from tests.building import MESSAGE_ID, START, SUBJECT, at, dispatched, outcome, sending
 from tests.fakes import FakeClock, FakeLedger, FakeTelemetry
 

@@ -16,7 +16,7 @@ from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.use_cases.upkeep.sweep import Swept
-from functions.receive_webhook.handler import record_delivery
+from cxone_messaging.wiring.events import record_delivery
 from functions.sweep_ledger.handler import sweep
 from tests.building import MESSAGE_ID, SUBJECT, message_trail, sending
 from tests.fakes import FakeClock, FakeDeadline, FakeLedger, FakeTelemetry

@@ -8,12 +8,13 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from cxone_messaging import __version__, wiring
+from cxone_messaging import __version__
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.entries import Draft, EntryType
 from cxone_messaging.platform import aws, telemetry
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import NAMESPACE, EmbeddedMetrics, Metric, make_logger
+from cxone_messaging.wiring import sending
 from tests import functions
 from tests.building import SUBJECT
 from tests.dynamo import FakeDynamo
@@ -88,7 +89,7 @@ def test_a_gap_that_a_function_reads_is_counted_whichever_ledger_of_its_own_read
     secret = {"get_secret_value.return_value": {"SecretString": "p" * 64}}
     for client in ("dynamodb", "sqs", "secrets_manager"):
         monkeypatch.setattr(aws, client, lambda: MagicMock(**secret))
-    for place in (wiring, function):
+    for place in (sending, function):
         if hasattr(place, "DynamoLedger"):
             monkeypatch.setattr(place, "DynamoLedger", Ledger)
     model = functions.settings_of(function)[-1]

@@ -30,6 +30,7 @@ class EntryType(StrEnum):
     REJECTED = "rejected"
     RETRYING = "retrying"
     UNKNOWN = "unknown"
+    LOOKED_UP = "looked_up"
     DELIVERY = "delivery"
     COUNTED = "counted"
     REFUSED = "refused"

@@ -33,6 +33,7 @@ class Code(StrEnum):
     CXONE_UNAVAILABLE = "cxone_unavailable"
     REGISTRATION_FAILED = "registration_failed"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    NOT_SUPPORTED = "not_supported"
     INTERNAL_ERROR = "internal_error"
 
     INVALID_RECIPIENT = "invalid_recipient"

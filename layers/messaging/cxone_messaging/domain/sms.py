@@ -38,6 +38,7 @@ class SmsRules:
     default_sender: str
     max_segments: int
     default_country: str = DEFAULT_COUNTRY
+    needs_campaign: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         errors.append(FieldError(Code.INVALID_RECIPIENT, "to", error.hint))
     # A blank name is the caller's mistake, and not a request for the default.
     campaign_id = rules.default_campaign_id if request.campaign_id is None else request.campaign_id
-    if not campaign_id.strip():
+    if not campaign_id and request.campaign_id is None and not rules.needs_campaign:
+        pass
+    elif not campaign_id.strip():
         errors.append(FieldError.by_code(Code.CAMPAIGN_REQUIRED, "campaignId"))
     elif fault := name_fault(campaign_id):
         errors.append(FieldError(Code.INVALID_CHARACTERS, "campaignId", f"a campaign's name {fault}"))

@@ -25,6 +25,7 @@ _PROBLEMS: Mapping[Code, tuple[HTTPStatus, str]] = {
     Code.AUDIT_TOO_LONG: (HTTPStatus.UNPROCESSABLE_ENTITY, "The audit trail is too long to be shown"),
     Code.VALIDATION_FAILED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The request breaks a rule"),
     Code.RATE_LIMITED: (HTTPStatus.TOO_MANY_REQUESTS, "The account's rate is used up"),
+    Code.NOT_SUPPORTED: (HTTPStatus.NOT_IMPLEMENTED, "The API of CXone in use cannot do this"),
     Code.CXONE_REJECTED: (HTTPStatus.BAD_GATEWAY, "CXone rejected the request"),
     Code.CXONE_AUTH_FAILED: (HTTPStatus.BAD_GATEWAY, "CXone refused our credentials"),
     Code.CXONE_UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "CXone is unavailable"),

@@ -29,6 +29,7 @@ class Metric(StrEnum):
     MESSAGES_REJECTED = "MessagesRejected"
     MESSAGES_UNKNOWN = "MessagesUnknown"
     MESSAGES_STILL_UNKNOWN = "MessagesStillUnknown"
+    MESSAGES_ADOPTED = "MessagesAdopted"
     MESSAGES_DELIVERED = "MessagesDelivered"
     MESSAGES_FAILED = "MessagesFailed"
     SEGMENTS_SENT = "SegmentsSent"
@@ -39,6 +40,8 @@ class Metric(StrEnum):
     TOKEN_FETCHES_FAILED = "TokenFetchesFailed"  # noqa: S105
     WEBHOOKS_REFUSED = "WebhooksRefused"
     REPLIES_NOT_SUBSCRIBED = "RepliesNotSubscribed"
+    RECEIPTS_BEHIND = "ReceiptsBehind"
+    CXONE_READS = "CxoneReads"
     TEMPLATES_APPROVED = "TemplatesApproved"
     INTERNAL_ERRORS = "InternalErrors"
     BROKEN_CHAINS = "BrokenChains"

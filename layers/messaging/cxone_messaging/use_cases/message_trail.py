@@ -25,7 +25,7 @@ from cxone_messaging.domain.delivery import DELIVERED_WORD, FINAL_WORDS, SIGNED_
 from cxone_messaging.domain.delivery_bounds import is_recorded, is_worth_an_entry
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value
 from cxone_messaging.domain.errors import Code
-from cxone_messaging.domain.ledger import BrokenChainError
+from cxone_messaging.domain.ledger import CXONE_MESSAGE_KEY, BrokenChainError
 from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.times import format_time
 from cxone_messaging.platform.clock import Clock, instant
@@ -69,6 +69,25 @@ class MessageTrail:
             return appended.entries
         self._telemetry.add(Metric.MESSAGES_UNKNOWN)
         return self.count_in_batches(subject, appended.entries)
+
+    def adopt(self, subject: str, cxone_message_id: str, evidence: Mapping[str, Value]) -> bool:
+        """Record that a message in doubt was dispatched, as CXone's own record of it shows; return whether that is new.
+
+        `evidence` is what that record says. Events that came early are joined. Raises `StorageError`.
+        """
+
+        def dispatched(known: Sequence[Entry]) -> Draft | None:
+            if Message.of(known).status is not Status.UNKNOWN:
+                return None
+            data: dict[str, Value] = {CXONE_MESSAGE_KEY: cxone_message_id, "evidence": {**evidence}}
+            index = batch_index(batch_of(known), EntryType.DISPATCHED, data)
+            return Draft(EntryType.DISPATCHED, data, index | {CXONE_MESSAGE_KEY: cxone_message_id})
+
+        appended = self.journal.append(subject, dispatched)
+        if appended.new:
+            self._telemetry.add(Metric.MESSAGES_ADOPTED)
+        self.join_early_receipts(subject, cxone_message_id, appended.entries)
+        return appended.new is not None
 
     def count_in_batches(self, subject: str, entries: list[Entry], batch_id: str | None = None) -> list[Entry]:
         """Make all batches of a message count its current status, and from now on `batch_id` among them.

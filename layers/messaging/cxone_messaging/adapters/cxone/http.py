@@ -69,13 +69,14 @@ class CxoneSession(requests.Session):
         must_read: Container[int],
         may_read: Container[int] = (),
         method: str = "POST",
+        limit: int = _ANSWER_LIMIT,
     ) -> Answer:
         """Send one request within `seconds`, and return the answer.
 
         The answer has its body if its status is in `must_read`. If the status is in `may_read`, a body that cannot be
         read is left out. `body` is a `WatchedBody`, the fields of a form, or None. The calling thread does all of it,
         so no byte of the request leaves after this method has returned or raised. Raises the errors of requests; an
-        answer's body of more than 64 KiB is one.
+        answer's body of more than `limit` bytes is one.
         """
         deadline = Deadline.after(self._clock, seconds)
         if isinstance(body, WatchedBody):
@@ -88,10 +89,10 @@ class CxoneSession(requests.Session):
                 wait = retry_after(response.headers, self._clock)
                 answer = Answer(response.status_code, response.headers, b"", wait)
                 if answer.status in must_read:
-                    return answer._replace(body=_read(response))
+                    return answer._replace(body=_read(response, limit))
                 if answer.status in may_read:
                     with suppress(requests.RequestException):
-                        return answer._replace(body=_read(response))
+                        return answer._replace(body=_read(response, limit))
                 return answer
         except requests.exceptions.ConnectionError as error:
             if deadline.has_passed and not isinstance(error, requests.exceptions.Timeout):
@@ -128,11 +129,11 @@ class WatchedBody(io.BytesIO):
         return super().read(size)
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: requests.Response, limit: int) -> bytes:
     answer = bytearray()
     for part in response.iter_content(4096):
         answer += part
-        if len(answer) > _ANSWER_LIMIT:
+        if len(answer) > limit:
             raise requests.exceptions.ContentDecodingError("the answer is too long")
     return bytes(answer)
 

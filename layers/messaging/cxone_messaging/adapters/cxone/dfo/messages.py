@@ -1,0 +1,172 @@
+"""Reading Digital Engagement's records: searches of messages, one message, a contact's custom fields, channels.
+
+Sources: NICE's OpenAPI files for the paths; its agent SDK for dates, sorting, scrolling and the two shapes of
+`delivered`. A search lags behind, so that what it does not show may still exist.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+import requests
+
+from cxone_messaging.adapters.cxone.dfo.sms import PATH
+from cxone_messaging.adapters.cxone.http import Answer, CxoneSession
+from cxone_messaging.adapters.cxone.json_answers import Document, child, children, document, text
+from cxone_messaging.adapters.cxone.oauth import unavailable
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.domain.delivery import cxone_id
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.found_messages import Direction, FoundMessage, Page, Receipt
+from cxone_messaging.domain.times import parse_time
+from cxone_messaging.platform.deadline import Deadline
+
+_TIMEOUT_SECONDS = 10.0
+_REASON_LIMIT, _TEXT_LIMIT = 1024, 20_000
+_SCROLL_LIMIT = 4096
+# 25 messages with all that CXone says about them.
+_ANSWER_LIMIT = 2 * 1024 * 1024
+
+
+class DfoMessages:
+    """The records of one tenant."""
+
+    def __init__(self, tokens: TokenCache, session: CxoneSession) -> None:
+        self._tokens = tokens
+        self._session = session
+
+    def search(
+        self, channels: Sequence[str], direction: Direction, since: float, scroll: str, deadline: Deadline
+    ) -> Page:
+        """Return a page of the channels' messages, newest first, of the days from `since` (Unix seconds) on.
+
+        Days are the finest dates of a search, so a page may have older messages.
+        """
+        query = [
+            *(("channel[]", channel) for channel in channels),
+            ("direction", direction.value),
+            ("date[from]", datetime.fromtimestamp(since, UTC).date().isoformat()),
+            ("sorting", "createdAt"),
+            ("sortingType", "desc"),
+        ]
+        if scroll:
+            query.append(("scrollToken", scroll))
+        found = self._get(f"/messages?{urlencode(query)}", deadline)
+        following = text(found, "scrollToken")[:_SCROLL_LIMIT]
+        data = children(found, "data")
+        messages = tuple(each for item in data if (each := _message(item, direction)))
+        return Page(messages, following if data else "")
+
+    def message(self, message_id: str, deadline: Deadline) -> FoundMessage | None:
+        """Return one message; None if CXone has none with this id."""
+        found = self._get(f"/messages/{quote(message_id, safe='')}", deadline, missing=True)
+        # Some answers may wrap the message as an outbound one does.
+        return _message(child(found, "message") or found, None)
+
+    def references(self, contact: str, deadline: Deadline) -> Mapping[str, str]:
+        """Return a contact's custom fields."""
+        found = self._get(f"/contacts/{quote(contact, safe='')}", deadline, missing=True)
+        return {text(each, "ident"): text(each, "value") for each in children(found, "customFields")}
+
+    def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:
+        """Return whether a channel tracks delivery; None if CXone does not say."""
+        found = self._get(f"/channels/{quote(channel, safe='')}", deadline, missing=True)
+        flag = found.get("isTrackingMessageDeliveryStatus")
+        return flag if isinstance(flag, bool) else None
+
+    def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> Document:
+        """Return an answer's object; empty if there is none and `missing` says that this is no error."""
+        for is_last in (False, True):
+            token = self._tokens.get(deadline.left)
+            try:
+                answer = self._session.exchange(
+                    f"{token.base_url}{PATH}{path}",
+                    None,
+                    {"Authorization": f"Bearer {token.value}", "Accept": "application/json"},
+                    min(_TIMEOUT_SECONDS, max(deadline.left, 0.1)),
+                    must_read={HTTPStatus.OK},
+                    method="GET",
+                    limit=_ANSWER_LIMIT,
+                )
+            except (requests.RequestException, OSError, ValueError) as error:
+                raise unavailable(f"a read sent no answer ({type(error).__name__})") from None
+            if answer.status == HTTPStatus.UNAUTHORIZED and not is_last:
+                self._tokens.invalidate(token)
+                continue
+            return _read(answer, missing=missing)
+        raise AssertionError("the second answer is read")
+
+
+def _read(answer: Answer, *, missing: bool) -> Document:
+    match answer.status:
+        case HTTPStatus.OK:
+            return document(answer.body)
+        case HTTPStatus.NOT_FOUND if missing:
+            return {}
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            raise MessagingError(Code.CXONE_AUTH_FAILED, f"a read was answered {answer.status}: check the permissions")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            wait = None if answer.retry_after is None else max(1, round(answer.retry_after))
+            raise MessagingError(Code.RATE_LIMITED, "CXone takes no more reads now", retry_after=wait)
+        case _:
+            raise unavailable(f"a read was answered {answer.status}", answer.retry_after)
+
+
+def _message(item: Document, direction: Direction | None) -> FoundMessage | None:
+    """Return a record as a message; None if it has no id or no time, so that nothing can be told about it."""
+    id_ = cxone_id(item.get("id"))
+    written_at = text(item, "createdAtWithMilliseconds") or text(item, "createdAt")
+    try:
+        created_at = parse_time(written_at).timestamp()
+    except ValueError:
+        return None
+    said = text(item, "direction")
+    way = Direction(said) if said in Direction else direction
+    if id_ is None or way is None:
+        return None
+    parties = (
+        [child(item, "authorEndUserIdentity")] if way is Direction.INBOUND else list(children(item, "recipients"))[:1]
+    )
+    return FoundMessage(
+        id=id_,
+        direction=way,
+        created_at=created_at,
+        written_at=written_at,
+        number=_number(parties),
+        text=text(child(child(item, "messageContent"), "payload"), "text")[:_TEXT_LIMIT]
+        or text(child(item, "messageContent"), "text")[:_TEXT_LIMIT],
+        channel=text(child(item, "channel"), "id") or text(item, "channelId"),
+        contact=text(item, "contactNumber"),
+        receipts=tuple(_receipts(item)),
+    )
+
+
+def _number(parties: Sequence[Document]) -> str:
+    """Return a party's phone number with its plus sign; forms are compared by their digits."""
+    written = next((text(each, "idOnExternalPlatform") for each in parties), "")
+    digits = "".join(each for each in written if each in "0123456789")
+    return f"+{digits}" if digits else ""
+
+
+def _receipts(item: Document) -> list[Receipt]:
+    """Return what a record says about delivery, in either shape that NICE's code reads.
+
+    A message that was seen was delivered.
+    """
+    found: list[Receipt] = []
+    for each in children(item, "delivered"):
+        at = text(each, "deliveredAt")
+        if each.get("isSuccess") is False:
+            found.append(Receipt("failed", at or text(item, "createdAt"), text(each, "reason")[:_REASON_LIMIT] or None))
+        elif at or each.get("isSuccess") is True:
+            found.append(Receipt("delivered", at or text(item, "createdAt")))
+    seen = [
+        text(child(item, "customerStatistics"), "seenAt"),
+        *(text(each, "seenAt") for each in children(item, "seen")),
+    ]
+    if at := next((at for each in seen if (at := text(each, "seenAt"))), ""):
+        if not any(receipt.word == "delivered" for receipt in found):
+            found.append(Receipt("delivered", at))
+        found.append(Receipt("seen", at))
+    return found

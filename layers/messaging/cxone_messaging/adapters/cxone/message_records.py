@@ -1,0 +1,29 @@
+"""What the use cases may ask of CXone's records of messages, where its API shows them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from cxone_messaging.domain.found_messages import Direction, FoundMessage, Page
+from cxone_messaging.platform.deadline import Deadline
+
+
+class MessageRecords(Protocol):
+    """CXone's records of messages. All methods raise `MessagingError`, and `StorageError`."""
+
+    def search(
+        self, channels: Sequence[str], direction: Direction, since: float, scroll: str, deadline: Deadline
+    ) -> Page:
+        """Return a page of the channels' messages, newest first, of the days from `since` (Unix seconds) on."""
+        ...
+
+    def message(self, message_id: str, deadline: Deadline) -> FoundMessage | None:
+        """Return one message; None if CXone has none with this id."""
+        ...
+
+    def references(self, contact: str, deadline: Deadline) -> Mapping[str, str]:
+        """Return a contact's custom fields."""
+        ...
+
+    def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:
+        """Return whether a channel tracks delivery; None if CXone does not say."""
+        ...

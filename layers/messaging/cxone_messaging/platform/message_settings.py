@@ -1,0 +1,35 @@
+"""The settings of a message's rules: which API carries it, and what a request need not name."""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
+from cxone_messaging.domain.sms import SmsRules
+from cxone_messaging.platform.settings import Country, Identifier, Settings
+
+type CxoneApi = Literal["sms-v2", "dfo-3.0"]
+
+SMS_V2: Final = "sms-v2"
+DFO: Final = "dfo-3.0"
+
+
+class MessageSettings(Settings):
+    """The settings of the rules of a message, for the functions that check one."""
+
+    cxone_api: CxoneApi = SMS_V2
+    default_sender: Identifier = ""
+    cxone_campaign_id: Identifier = ""
+    max_segments: int = Field(default=10, ge=1, le=255)
+    default_country: Country = DEFAULT_COUNTRY
+
+    @property
+    def rules(self) -> SmsRules:
+        """The rules that a message must keep. In Digital Engagement, a campaign is a label of ours."""
+        return SmsRules(
+            self.cxone_campaign_id,
+            self.default_sender,
+            self.max_segments,
+            self.default_country,
+            needs_campaign=self.cxone_api == SMS_V2,
+        )

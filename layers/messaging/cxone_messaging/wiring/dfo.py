@@ -1,0 +1,67 @@
+"""The clients of Digital Engagement, "DFO 3.0", and their settings."""
+
+from collections.abc import Callable
+
+from pydantic import Field
+
+from cxone_messaging.adapters.cxone.dfo.messages import DfoMessages
+from cxone_messaging.adapters.cxone.dfo.sms import DfoSms, NumberFormat
+from cxone_messaging.adapters.cxone.dfo.token import AccessKey, DfoTokenEndpoint
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.platform.clock import SystemClock
+from cxone_messaging.platform.settings import BaseUrl, Settings
+from cxone_messaging.platform.telemetry import Telemetry
+from cxone_messaging.wiring.tokens import SmsTokenSettings, read_credentials, token_cache
+
+
+class DfoSettings(Settings):
+    """The settings that only this API has.
+
+    `cxone_digital_base_url` replaces what discovery finds. `cxone_reference_field` is the custom field of a contact
+    that gets a reference to each message.
+    """
+
+    cxone_issuer: BaseUrl
+    cxone_digital_base_url: BaseUrl = ""
+    cxone_recipient_format: NumberFormat = "digits"
+    cxone_reference_field: str = Field(default="", max_length=128)
+
+
+def credentials(secret_arn: str) -> Callable[[], AccessKey]:
+    """Return a function that reads the four credentials; a token fetch calls it."""
+
+    def read() -> AccessKey:
+        document = read_credentials(secret_arn)
+        names = ("clientId", "clientSecret", "accessKeyId", "accessKeySecret")
+        return AccessKey(*(str(document.get(name) or "") for name in names))
+
+    return read
+
+
+def sms_tokens(settings: SmsTokenSettings, session: CxoneSession, telemetry: Telemetry) -> TokenCache:
+    """Return the cache of the digital API's token, and of where that API is."""
+    own, clock = DfoSettings.from_environment(), SystemClock()
+    read = credentials(settings.credentials_secret_arn)
+    fetch = DfoTokenEndpoint(session, own.cxone_issuer, read, clock, own.cxone_digital_base_url)
+    return token_cache(settings, fetch, settings.sms_token_name, "dfo", telemetry, located=True)
+
+
+def sms_gateway(settings: SmsTokenSettings, telemetry: Telemetry) -> DfoSms:
+    """Return the client of the outbound messages."""
+    own, clock = DfoSettings.from_environment(), SystemClock()
+    session = CxoneSession(clock)
+    return DfoSms(
+        sms_tokens(settings, session, telemetry),
+        session,
+        clock,
+        timeout_seconds=settings.send_timeout_seconds,
+        number_format=own.cxone_recipient_format,
+        reference_field=own.cxone_reference_field,
+    )
+
+
+def message_records(settings: SmsTokenSettings, telemetry: Telemetry) -> DfoMessages:
+    """Return the client of CXone's records of messages."""
+    session = CxoneSession(SystemClock())
+    return DfoMessages(sms_tokens(settings, session, telemetry), session)
