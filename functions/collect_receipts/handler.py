@@ -124,7 +124,7 @@ def handler(_event: object, context: Any) -> dict[str, int]:
         "ambiguous": collected.looked_up.ambiguous,
         "behindSeconds": round(collected.behind),
     }
-    logger.info("collected", requestId=context.aws_request_id, **counts)
+    logger.info("collected", requestId=context.aws_request_id, counts=counts)
     return counts
 
 
