@@ -12,7 +12,7 @@ from math import inf
 
 from local.simulator.dfo.errors import DfoRefusedError
 from local.simulator.dfo.settings import DfoSettings
-from local.simulator.dfo.store import KEY, Contact, Direction, Key, Store, Stored
+from local.simulator.dfo.store import KEY, MILLISECOND, Contact, Direction, Key, Store, Stored
 from local.simulator.wire import Request
 
 _LISTS = {"channel[]", "idOnExternalPlatform[]", "authorIdOnExternalPlatform[]"}
@@ -136,7 +136,7 @@ def _walk(lines: list[list[Stored]], wanted: _Filter, after: Key | None, seen: f
 
 def _bounds(line: list[Stored], wanted: _Filter, seen: float) -> tuple[int, int]:
     """What of a line can be a hit: nothing is stored before it is created."""
-    end = min(bisect_left(line, (wanted.until, 0), key=KEY), bisect_right(line, (seen, inf), key=KEY))
+    end = min(bisect_left(line, (wanted.until, 0), key=KEY), bisect_right(line, (seen + MILLISECOND, inf), key=KEY))
     return bisect_left(line, (wanted.since, 0), key=KEY), end
 
 
@@ -149,7 +149,7 @@ def _hits(store: Store, lines: list[list[Stored]], wanted: _Filter, settings: Df
         if message.kept <= seen:
             break
         of_line = not wanted.channels or message.contact.channel in wanted.channels
-        in_time = wanted.since <= message.created < wanted.until and message.created <= seen
+        in_time = wanted.since <= message.created < wanted.until and message.created <= seen + MILLISECOND
         hidden += of_line and in_time and wanted.direction in {None, message.direction}
     return sum(max(0, end - start) for start, end in bounds) - hidden
 

@@ -17,6 +17,7 @@ type Key = tuple[float, int]  # creation in epoch seconds, number
 _FIRST_CONTACT = 127_035_285_501
 _NAMESPACE = uuid.UUID(int=0x0DF0)
 KEY = attrgetter("key")
+MILLISECOND = 0.001
 
 
 @dataclass(slots=True, eq=False)
@@ -116,14 +117,14 @@ class Store:
     ) -> Stored:
         """Store a message; `created` may lie in the past."""
         number = next(self._numbers)
-        created = math.floor(created * 1_000) / 1_000  # as it is shown
+        created = math.floor(created * 1_000 + 0.01) / 1_000  # as it is shown; the rest is the float's own error
         message_id = str(uuid.uuid5(_NAMESPACE, f"{number} {created}"))
         folded = text.casefold()
         stored = Stored(message_id, (created, number), now, direction, contact, recipient, text, delivery, folded)
         self.by_id[message_id] = stored
         for line in (self.line(contact.channel, direction), contact.messages):
             insort(line, stored, key=KEY)
-        if now - created > 0.001:  # noqa: PLR2004
+        if now - created > 2 * MILLISECOND:
             self.past.append(stored)
         return stored
 
