@@ -77,6 +77,9 @@ def find_messages(store: Store, request: Request, settings: DfoSettings, seen: f
     else:
         contact = store.contacts.get(wanted.contact)
         lines = [contact.messages] if contact else []
+    if wanted.contains is not None:  # a quick look at each, for few pass it
+        needle = wanted.contains if settings.dfo_content_match == "substring" else _longest_word(wanted.contains)
+        lines = [[message for message in line if needle in message.folded] for line in lines]
     hits = place.hits
     if hits is None:
         hits = _hits(store, lines, wanted, settings, seen)
@@ -168,6 +171,10 @@ def _is_wanted(message: Stored, wanted: _Filter, settings: DfoSettings) -> bool:
         and (not wanted.external_ids or message.external_id in wanted.external_ids)
         and (not wanted.authors or (message.direction == "inbound" and contact.digits in wanted.authors))
     )
+
+
+def _longest_word(text: str) -> str:
+    return max(text.split(), key=len, default="")
 
 
 def _contains(message: Stored, folded: str, settings: DfoSettings) -> bool:
