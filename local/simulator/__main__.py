@@ -11,7 +11,7 @@ from local.simulator.simulator import Simulator
 
 
 def main() -> int:
-    """Serve until interrupted; credentials come from CXONE_CLIENT_ID and CXONE_CLIENT_SECRET where set."""
+    """Serve until interrupted; credentials come from the environment, where they are set there."""
     parser = argparse.ArgumentParser(prog="python -m local.simulator", description="A stand-in for CXone.")
     parser.add_argument("--port", type=int, default=8090, help="on 127.0.0.1; 0 takes a free one (default: 8090)")
     workers = Settings().event_workers
@@ -20,7 +20,8 @@ def main() -> int:
     parser.add_argument("--event-workers", type=int, default=workers, choices=allowed, metavar="N", help=help_text)
     arguments = parser.parse_args()
     port = arguments.port
-    names = {"client_id": "CXONE_CLIENT_ID", "client_secret": "CXONE_CLIENT_SECRET"}
+    fields = ("client_id", "client_secret", "access_key_id", "access_key_secret")
+    names = {field: f"CXONE_{field.upper()}" for field in fields}
     credentials = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     settings = Settings().changed({**credentials, "event_workers": arguments.event_workers})
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from local.simulator.dfo.admin import ROUTES as dfo_routes  # noqa: N811
 from local.simulator.faults import Fault
 from local.simulator.subscriptions import Inbound
 from local.simulator.templates import Edit
@@ -41,6 +42,11 @@ def _log(simulator: "Simulator", request: Request, _: str) -> Response:
 
 def _messages(simulator: "Simulator", _: Request, __: str) -> Response:
     return Response(200, {"messages": [message.as_json() for message in simulator.accepted_messages()]})
+
+
+def _carrier(simulator: "Simulator", _: Request, __: str) -> Response:
+    texts = [{"to": to, "text": text, "count": len(ids), "ids": ids} for (to, text), ids in simulator.texts().items()]
+    return Response(200, {"texts": texts})
 
 
 def _events(simulator: "Simulator", _: Request, __: str) -> Response:
@@ -106,6 +112,7 @@ _ROUTES: tuple[Route[_Handler], ...] = (
     Route("GET", "/_simulator/health", _health),
     Route("GET", "/_simulator/log", _log),
     Route("GET", "/_simulator/messages", _messages),
+    Route("GET", "/_simulator/carrier", _carrier),
     Route("GET", "/_simulator/events", _events),
     Route("GET", "/_simulator/settings", _get_settings),
     Route("PUT", "/_simulator/settings", _put_settings),
@@ -117,4 +124,5 @@ _ROUTES: tuple[Route[_Handler], ...] = (
     Route("POST", "/_simulator/tokens/revoke", _revoke),
     Route("POST", "/_simulator/inbound", _inbound),
     Route("POST", "/_simulator/reset", _reset),
+    *dfo_routes,
 )

@@ -5,20 +5,18 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from local.simulator.events import EventQueue
 from local.simulator.faults import Operation
+from local.simulator.journal import Message
 from local.simulator.rate import Excess, Limits
 from local.simulator.settings import Settings
 from local.simulator.sms import accept, delivery_events, sender_of
 from local.simulator.subscriptions import AuditRequest, RegistrationRequest, SubscriptionRequest, Subscriptions
 from local.simulator.templates import APPROVED, Templates
 from local.simulator.tokens import Family, Tokens
-from local.simulator.wire import RefusedError, Request, Response, Route, parse, retry_after
-
-if TYPE_CHECKING:
-    from local.simulator.journal import Message
+from local.simulator.wire import Refusal, RefusedError, Request, Response, Route, parse, problem, retry_after
 
 type Answer = tuple[Response, dict[str, object]]  # with the details that the log keeps
 
@@ -46,13 +44,19 @@ class Endpoint:
     family: Family | None
     scope: str | None
     answer: Callable[["Api", Call], Answer]
+    fault: Refusal = problem
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is as slow as a token endpoint."""
+        return self.family is None
 
 
 class Api:
-    """Tokens, the rate limit, accepted messages, templates and subscriptions."""
+    """Tokens, the rate limit, templates and subscriptions. What the carrier got goes to `handed`."""
 
-    def __init__(self, events: EventQueue, now: float, rng: random.Random) -> None:
-        self.messages: list[Message] = []
+    def __init__(self, handed: list[Message], events: EventQueue, now: float, rng: random.Random) -> None:
+        self._handed = handed
         self.tokens = Tokens()
         self.templates = Templates(now)
         self.subscriptions = Subscriptions(events)
@@ -106,7 +110,7 @@ class Api:
             headers = retry_after(call.settings.retry_after, excess.wait_seconds, call.now)
             raise RefusedError(429, excess.detail, headers)
         messages = accept(call.request.body, self.new_id(), call.settings, call.now)
-        self.messages += messages
+        self._handed += messages
         secret = call.settings.event_signing_secret
         for message in messages:
             if message.webhook_url is not None:

@@ -6,11 +6,30 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from local.simulator.settings import Probability, RetryAfterFormat, Strict
-from local.simulator.wire import Behaviour, RefusedError, Response, retry_after
+from local.simulator.model import Probability, RetryAfterFormat, Strict
+from local.simulator.wire import Behaviour, Refusal, Response, problem, retry_after
 
 type Operation = Literal[
-    "token_sms", "token_admin", "send", "template_get", "template_put", "register", "subscribe", "audit"
+    "token_sms",
+    "token_admin",
+    "send",
+    "template_get",
+    "template_put",
+    "register",
+    "subscribe",
+    "audit",
+    "dfo.discovery",
+    "dfo.keys",
+    "dfo.configuration",
+    "dfo.token",
+    "dfo.send",
+    "dfo.messages",
+    "dfo.message",
+    "dfo.contacts",
+    "dfo.contact_messages",
+    "dfo.channels",
+    "dfo.custom_fields",
+    "dfo.me",
 ]
 type Action = Literal[
     "status",
@@ -21,8 +40,11 @@ type Action = Literal[
     "accept_then_timeout",
     "accept_then_reset",
     "accept_then_500",
+    "accept_then_status",
     "garbage_body",
     "edit_template",
+    "no_message_id",
+    "send_without_record",
 ]
 
 _BEFORE = {"status", "delay", "reset", "refuse", "connect_timeout"}  # the other actions spoil an accepted answer
@@ -34,6 +56,8 @@ _BEHAVIOURS = {
     "accept_then_timeout": Behaviour.HOLD,
     "accept_then_reset": Behaviour.RESET,
 }
+_OPERATIONS = {"edit_template": "template_get", "no_message_id": "dfo.send", "send_without_record": "dfo.send"}
+_STATUS = frozenset({"status", "accept_then_500", "accept_then_status", "send_without_record"})
 
 
 class Fault(Strict):
@@ -48,32 +72,41 @@ class Fault(Strict):
     retry_after_seconds: NonNegativeFloat | None = None
     retry_after: RetryAfterFormat = "seconds"
     delay_seconds: NonNegativeFloat = 0.0
+    html: bool = False  # whether an answer with `status` is a page, as of a gateway before the API
     content: str | None = None  # what `edit_template` writes; neither of the two: an exclamation mark more
     template_status: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.action == "status" and self.status is None:
-            raise ValueError("action status needs a status")
+        if self.action in {"status", "accept_then_status"} and self.status is None:
+            raise ValueError(f"action {self.action} needs a status")
         if self.action == "delay" and not self.delay_seconds:
             raise ValueError("action delay needs delay_seconds")
         if self.action == "accept_then_500" and self.status is not None and self.status < 500:  # noqa: PLR2004
             raise ValueError("action accept_then_500 needs a status from 500 on, or none")
-        if self.action == "edit_template" and self.operation != "template_get":
-            raise ValueError("action edit_template needs the operation template_get")
+        if (needed := _OPERATIONS.get(self.action)) and self.operation != needed:
+            raise ValueError(f"action {self.action} needs the operation {needed}")
         return self
 
-    def spoil(self, response: Response, now: float) -> Response:
-        """Return the answer that replaces `response`."""
-        if behaviour := _BEHAVIOURS.get(self.action):
+    def spoil(self, response: Response, now: float, refusal: Refusal = problem) -> Response:
+        """Return the answer that replaces `response`; `refusal` makes one with a status, of the API's shape."""
+        behaviour = _BEHAVIOURS.get(self.action)
+        if self.action == "send_without_record" and self.status is None:
+            behaviour = Behaviour.RESET
+        if behaviour:
             return replace(response, behaviour=behaviour)
         if self.action == "garbage_body":
             return replace(response, content=b"<html>upstream said yes", headers={"Content-Type": "text/html"})
-        if self.action in {"status", "accept_then_500"}:
+        if self.action == "no_message_id" and isinstance(response.json, dict):
+            return replace(response, json={name: value for name, value in response.json.items() if name != "message"})
+        if self.action in _STATUS:
             headers = {}
             if self.retry_after_seconds is not None:
                 headers = retry_after(self.retry_after, self.retry_after_seconds, now)
-            return RefusedError(self.status or 500, "a fault on order", headers).response
+            status = self.status or 500
+            if self.html:
+                return Response(status, headers={**headers, "Content-Type": "text/html"}, content=b"<html>gateway")
+            return refusal(status, "a fault on order", headers)
         return response
 
 

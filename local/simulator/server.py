@@ -48,7 +48,15 @@ class _Endpoint:
             body = await _read(http)
         except ClientDisconnect:
             return
-        request = Request(http.method, scope["path"], dict(http.headers), body, dict(http.query_params))
+        request = Request(
+            http.method,
+            scope["path"],
+            dict(http.headers),
+            body,
+            dict(http.query_params),
+            pairs=http.query_params.multi_items(),
+            base_url=f"{http.url.scheme}://{http.url.netloc}",
+        )
         if way := self._simulator.arrival_seconds(request):
             await asyncio.sleep(way)
         answer = self._simulator.handle(request)

@@ -4,18 +4,12 @@ import random
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from local.simulator.dfo.settings import DfoSettings
+from local.simulator.model import Probability, RetryAfterFormat, Strict
 
 MAXIMUM_EVENT_WORKERS = 64
-
-type RetryAfterFormat = Literal["seconds", "date", "absent"]
-type Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """A frozen model that knows all its fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DeliveryStep(Strict):
@@ -38,8 +32,8 @@ _DELIVERED = _steps(("queued", 0.2), ("sent", 0.4), ("delivered", 0.8))
 _UNDELIVERED = _steps(("queued", 0.2), ("sent", 0.4), ("undelivered", 0.8), error="carrier rejected the number")
 
 
-class Settings(Strict):
-    """Secrets are never shown in a dump."""
+class Settings(DfoSettings):
+    """Secrets are never shown in a dump. The client's credentials and the latencies are those of both APIs."""
 
     client_id: str = "local-client"
     client_secret: str = Field("local-secret&=+%", exclude=True, repr=False)
@@ -50,7 +44,7 @@ class Settings(Strict):
 
     requests_per_second: PositiveInt = 100
     requests_per_minute: PositiveInt | None = None  # None: only the second's limit
-    sender_requests_per_second: dict[str, PositiveInt] = {}  # by `from`, beside the account's
+    sender_requests_per_second: dict[str, PositiveInt] = Field(default_factory=dict)  # by `from`, beside the account's
     # Another user of the account, from the moment that this is set until it is 0 again.
     others_per_second: NonNegativeFloat = 0.0
     others_spread: Literal["random", "even"] = "random"  # at random: a Poisson process
@@ -67,7 +61,9 @@ class Settings(Strict):
     inactive_campaigns: frozenset[str] = frozenset({"inactive-campaign"})
 
     delivery_steps: tuple[DeliveryStep, ...] = _DELIVERED
-    outcomes: dict[str, tuple[DeliveryStep, ...]] = {"0001": _UNDELIVERED}  # by the end of the recipient's number
+    outcomes: dict[str, tuple[DeliveryStep, ...]] = Field(  # by the end of the recipient's number
+        default_factory=lambda: {"0001": _UNDELIVERED}
+    )
     event_shuffle: bool = False
     event_drop_probability: Probability = 0.0
     event_duplicate_probability: Probability = 0.0

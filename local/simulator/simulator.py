@@ -7,16 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from local.simulator import admin
-from local.simulator.api import REPLAYED, SEND_PATH, Api, Call, Endpoint
+from local.simulator.api import REPLAYED, SEND_PATH, Answer, Api, Call, Endpoint
+from local.simulator.dfo.api import SEND_PATH_END, DfoApi, DfoEndpoint
+from local.simulator.dfo.console import Console
+from local.simulator.dfo.discovery import without_area
 from local.simulator.events import Event, EventQueue
 from local.simulator.faults import UNCONNECTED, Fault, Faults
 from local.simulator.journal import Entry, Journal, Message, Outcome
 from local.simulator.settings import Settings
 from local.simulator.subscriptions import Inbound
 from local.simulator.templates import Edit, Template
-from local.simulator.wire import Behaviour, RefusedError, Request, Response, find
+from local.simulator.wire import Behaviour, RefusedError, Request, Response, Route, find
 
 MAXIMUM_BODY_BYTES = 1_000_000
+_ROUTES: tuple[Route[Endpoint | DfoEndpoint], ...] = (*Api.ROUTES, *DfoApi.ROUTES)
 
 
 class Simulator:
@@ -42,7 +46,10 @@ class Simulator:
             self.faults = Faults()
             self._journal = Journal()
             self._events = EventQueue()
-            self._api = Api(self._events, self._clock(), self._rng)
+            self._handed: list[Message] = []
+            self._api = Api(self._handed, self._events, self._clock(), self._rng)
+            self._dfo = DfoApi(self._handed, self._rng)
+            self.dfo = Console(self._dfo, self._lock, self._clock, lambda: self._settings)
 
     @property
     def now(self) -> float:
@@ -62,7 +69,8 @@ class Simulator:
 
     def arrival_seconds(self, request: Request) -> float:
         """Draw how long a request is on its way: the transport hands it to `handle` so much later."""
-        longest = self._settings.arrival_jitter_seconds if request.path == SEND_PATH else 0.0
+        is_send = request.path == SEND_PATH or request.path.endswith(SEND_PATH_END)
+        longest = self._settings.arrival_jitter_seconds if is_send else 0.0
         return self._rng.uniform(0, longest) if longest else 0.0
 
     def handle(self, request: Request) -> Response:
@@ -72,7 +80,7 @@ class Simulator:
                 return self._administer(request)
             try:
                 _check_size(request)
-                endpoint, subjects = find(Api.ROUTES, request)
+                endpoint, subjects = find(_ROUTES, replace(request, path=without_area(request.path)))
             except RefusedError as refused:
                 status = refused.response.status
                 self._journal.add(self._clock(), "unknown", "refused", status, details={"path": request.path})
@@ -91,29 +99,37 @@ class Simulator:
             status = 429 if excess else 202
             self._journal.add(at, "others", _outcome(excess is None, status, {}), status, details={})
 
-    def _answer(self, endpoint: Endpoint, call: Call) -> Response:
+    def _take(self, endpoint: Endpoint | DfoEndpoint, call: Call) -> Answer:
+        if isinstance(endpoint, DfoEndpoint):
+            return self._dfo.take(endpoint, call)
+        return self._api.take(endpoint, call)
+
+    def _answer(self, endpoint: Endpoint | DfoEndpoint, call: Call) -> Response:
         self._let_others_in()
-        is_token = endpoint.family is None
-        latency = self.settings.token_latency_seconds if is_token else self.settings.latency_seconds(self._rng)
+        latency = self.settings.token_latency_seconds if endpoint.is_token else self.settings.latency_seconds(self._rng)
         details: dict[str, object] = {}
         accepted = False
         fault = self.faults.take(endpoint.operation, self._rng, accepted=False)
         if fault is None or fault.action not in UNCONNECTED:
             call.request.write_body()
         if fault is not None and fault.action != "delay":
-            response = fault.spoil(Response(503), call.now)
+            response = fault.spoil(Response(503), call.now, endpoint.fault)
         else:
             try:
-                response, details = self._api.take(endpoint, call)
+                response, details = self._take(endpoint, call)
             except RefusedError as refused:
-                response, details = refused.response, {"refusal": str(refused)}
+                response, details = refused.response, {"refusal": str(refused), **refused.details}
             else:
                 accepted = True
                 latency += fault.delay_seconds if fault else 0.0
                 if spoiler := self.faults.take(endpoint.operation, self._rng, accepted=True):
-                    fault, response = spoiler, spoiler.spoil(response, call.now)
+                    fault, response = spoiler, spoiler.spoil(response, call.now, endpoint.fault)
                     if spoiler.action == "edit_template":
                         self._edit_behind(call, spoiler)
+                    if spoiler.action == "send_without_record":
+                        self._dfo.store.erase(self._handed[-1].id)
+        if isinstance(endpoint, DfoEndpoint):
+            response = self._dfo.traced(endpoint, call.request, response)
         status = response.status if response.behaviour is Behaviour.ANSWER else None
         name = fault.action if fault else None
         self._journal.add(
@@ -139,9 +155,19 @@ class Simulator:
             return self.faults.add(fault)
 
     def accepted_messages(self) -> list[Message]:
-        """Every message that was really taken, in order."""
+        """Every message that was really taken, by either API, in order: what was handed to the carrier.
+
+        One of the Digital Engagement API has its recipient's digits with a plus as `to` and its channel as `sender`.
+        """
         with self._lock:
-            return list(self._api.messages)
+            return list(self._handed)
+
+    def texts(self) -> dict[tuple[str, str], list[str]]:
+        """What was handed to the carrier: by the recipient's digits and the text, the ids of its messages."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for message in self.accepted_messages():
+            found.setdefault((message.to.removeprefix("+"), message.text), []).append(message.id)
+        return found
 
     def log(self, operation: str | None = None, since: int = 0) -> list[Entry]:
         """The requests after entry number `since`, of one operation or of all."""
@@ -193,7 +219,7 @@ class Simulator:
     def revoke_tokens(self) -> int:
         """Make every token invalid; returns how many there were."""
         with self._lock:
-            return self._api.tokens.revoke_all()
+            return self._api.tokens.revoke_all() + self._dfo.tokens.revoke_all()
 
     def receive_inbound(self, inbound: Inbound) -> list[str]:
         """Queue an inbound message for every URL that is subscribed to such events; returns the URLs."""

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from local.simulator.journal import Message
-from local.simulator.settings import Settings, Strict
+from local.simulator.model import Strict
+from local.simulator.settings import Settings
 from local.simulator.wire import RefusedError, parse, rfc3339
 
 type PhoneNumber = Annotated[str, StringConstraints(pattern=r"^\+?[1-9][0-9]{1,14}$")]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, StringConstraints
 
 from local.simulator.events import EventQueue
-from local.simulator.settings import Settings, Strict
+from local.simulator.model import Strict
+from local.simulator.settings import Settings
 from local.simulator.sms import PhoneNumber, Text, Url
 from local.simulator.wire import RefusedError, rfc3339
 

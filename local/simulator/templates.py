@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from local.simulator.settings import Strict
+from local.simulator.model import Strict
 from local.simulator.sms import Text
 from local.simulator.wire import RefusedError, parse, rfc3339
 

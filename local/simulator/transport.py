@@ -110,4 +110,6 @@ def core_request(request: requests.PreparedRequest) -> Request:
         body=body.encode() if isinstance(body, str) else bytes(body),
         query=dict(parse_qsl(url.query)),
         write_body=lambda: _write_body(request),
+        pairs=parse_qsl(url.query),
+        base_url=f"{url.scheme}://{url.netloc}",
     )

@@ -26,6 +26,7 @@ class Behaviour(Enum):
 class Request:
     """One HTTP request; `path` is percent-decoded, header names are in any letter case.
 
+    `pairs` has the whole query, for a name that may stand in it several times. `base_url` ends with the port.
     `write_body` is called once there is a connection, before the request counts; it may raise.
     """
 
@@ -35,6 +36,8 @@ class Request:
     body: bytes = b""
     query: Mapping[str, str] = field(default_factory=dict)
     write_body: Callable[[], object] = lambda: None
+    pairs: Sequence[tuple[str, str]] = ()
+    base_url: str = ""
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None."""
@@ -60,13 +63,22 @@ class Response:
         return b"" if self.json is None else json.dumps(self.json, separators=(",", ":")).encode()
 
 
+type Refusal = Callable[[int, str, Mapping[str, str]], Response]
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str], **extra: object) -> Response:
+    """Return a refusal in the shape of RFC 9457."""
+    body = {"type": "about:blank", "status": status, "detail": detail, **extra}
+    return Response(status, body, {"Content-Type": "application/problem+json", **headers})
+
+
 class RefusedError(Exception):
     """A request is refused; `response` says why, in the shape of RFC 9457."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: object) -> None:
         super().__init__(detail)
-        body = {"type": "about:blank", "status": status, "detail": detail, **extra}
-        self.response = Response(status, body, {"Content-Type": "application/problem+json", **(headers or {})})
+        self.response = problem(status, detail, headers or {}, **extra)
+        self.details: dict[str, object] = {}  # for the log
 
 
 def parse[M: BaseModel](model: type[M], body: bytes) -> M:

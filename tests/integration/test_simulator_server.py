@@ -10,11 +10,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import jwt
 import pytest
 import requests
 
 from local.processes import free_port
-from local.simulator import DeliveryStep, Fault, Settings, Simulator
+from local.simulator import MAIN_CHANNEL, DeliveryStep, Fault, Settings, Simulator
 from local.simulator.server import running
 
 ROOT = Path(__file__).parents[2]
@@ -206,13 +207,90 @@ def test_shutdown_ends_its_threads_even_while_a_connection_is_held(simulator):
         requests.get(f"{url}/_simulator/health", timeout=2)
 
 
+KEY = {"grant_type": "password", "username": "local-access-key", "password": "local-key-secret&+=="}
+CLIENT = ("local-client", "local-secret&=+%")
+
+
+class Digital:
+    """A client of the Digital Engagement API over HTTP, whose base URL is the simulator's own."""
+
+    def __init__(self, url, prefix=""):
+        places = requests.get(f"{url}/.well-known/openid-configuration", timeout=5).json()
+        token = requests.post(places["token_endpoint"], KEY, auth=CLIENT, timeout=5).json()
+        self.id_token, self.keys = token["id_token"], places["jwks_uri"]
+        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
+        self.base = f"{url}{prefix}/dfo/3.0"
+
+    def send(self, text="hello", timeout=5):
+        recipient = {"idOnExternalPlatform": "14155550100", "name": "", "isPrimary": True, "isPrivate": True}
+        body = {"messageContent": {"type": "TEXT", "payload": {"text": text}}, "recipients": [recipient]}
+        url = f"{self.base}/channels/{MAIN_CHANNEL}/outbound"
+        return requests.post(url, json=body, headers=self.headers, timeout=timeout)
+
+    def search(self, **query):
+        return requests.get(f"{self.base}/messages", params=query, headers=self.headers, timeout=5).json()
+
+
+def test_the_digital_engagement_api_is_on_the_same_port(simulator, url):
+    client = Digital(url)
+    key_id = jwt.get_unverified_header(client.id_token)["kid"]
+    keys = requests.get(client.keys, timeout=5).json()["keys"]
+    (key,) = [jwt.PyJWK(key) for key in keys if key["kid"] == key_id]
+    claims = jwt.decode(client.id_token, key, ["RS256"], audience=CLIENT[0], issuer=url)
+    place = f"{url}/.well-known/cxone-configuration"
+    assert requests.get(place, params={"tenantId": claims["tenantId"]}, timeout=5).json()["area"] == claims["area"]
+    answer = client.send()
+    assert (answer.status_code, len(answer.headers["X-Trace-Id"])) == (200, 36)
+    found = client.search(**{"channel[]": ["sms_nobody", MAIN_CHANNEL], "direction": "outbound"})
+    assert [each["id"] for each in found["data"]] == [answer.json()["message"]["id"]]
+    assert send(url).status_code == 202
+    counts = requests.get(f"{url}/_simulator/log", timeout=5).json()["counts"]
+    assert (counts["send"], counts["dfo.send"]) == ({"accepted": 1}, {"accepted": 1})
+    texts = requests.get(f"{url}/_simulator/carrier", timeout=5).json()["texts"]
+    assert {(text["to"], text["text"], text["count"]) for text in texts} == {
+        ("14155550100", "hello", 1),
+        ("15551234567", "hello", 1),
+    }
+
+
+def test_digital_sends_whose_fate_the_client_does_not_see(simulator, url, caplog):
+    client = Digital(url)
+    for action, error in (
+        ("reset", requests.ConnectionError),
+        ("accept_then_reset", requests.ConnectionError),
+        ("accept_then_timeout", requests.ReadTimeout),
+        ("send_without_record", requests.ConnectionError),
+    ):
+        requests.post(f"{url}/_simulator/faults", json={"operation": "dfo.send", "action": action}, timeout=5)
+        with pytest.raises(error):
+            client.send(action, timeout=0.3)
+    assert [message.text for message in simulator.accepted_messages()] == [
+        "accept_then_reset",
+        "accept_then_timeout",
+        "send_without_record",
+    ]
+    assert client.search()["hits"] == 2
+    assert "ASGI" not in caplog.text
+
+
+def test_an_area_that_changes_and_keys_that_rotate(url):
+    client = Digital(url, "/area/na1")
+    assert client.send().status_code == 200
+    requests.put(f"{url}/_simulator/settings", json={"dfo_area": "eu1"}, timeout=5)
+    assert client.send().status_code == 404
+    assert Digital(url, "/area/eu1").send().status_code == 200
+    kid = requests.post(f"{url}/_simulator/dfo/keys/rotate", json={"keep_old": False}, timeout=5).json()["kid"]
+    assert [key["kid"] for key in requests.get(client.keys, timeout=5).json()["keys"]] == [kid]
+
+
 def _ignore(function, *args):
     with contextlib.suppress(requests.RequestException):
         function(*args)
 
 
 def test_it_runs_alone_with_credentials_from_the_environment():
-    environment = {**os.environ, "CXONE_CLIENT_ID": "me", "CXONE_CLIENT_SECRET": "it's & = + %"}
+    credentials = {"CXONE_CLIENT_ID": "me", "CXONE_CLIENT_SECRET": "it's & = + %"}
+    environment = {**os.environ, **credentials, "CXONE_ACCESS_KEY_ID": "key", "CXONE_ACCESS_KEY_SECRET": "x=="}
     command = [sys.executable, "-m", "local.simulator", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         ready = process.stdout.readline()
@@ -221,6 +299,8 @@ def test_it_runs_alone_with_credentials_from_the_environment():
         form = {**CREDENTIALS, "client_id": "me", "client_secret": "it's & = + %"}
         assert requests.post(f"{url}/api/v2/oauth/token", data=form, timeout=5).status_code == 200
         assert requests.post(f"{url}/api/v2/oauth/token", data=CREDENTIALS, timeout=5).status_code == 401
+        form = {**KEY, "username": "key", "password": "x=="}
+        assert requests.post(f"{url}/auth/token", form, auth=("me", "it's & = + %"), timeout=5).status_code == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
         assert process.stdout.read() == ""
