@@ -9,11 +9,13 @@ type Document = Mapping[str, Any]
 
 def document(body: bytes) -> Document:
     """Return the object that a body is; empty if it is none."""
-    try:
-        found = json.loads(body, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return {}
+    found = _parsed(body)
     return found if isinstance(found, dict) else {}
+
+
+def objects(body: bytes) -> Sequence[Document]:
+    """Return the objects of the list that a body is."""
+    return children({"list": _parsed(body)}, "list")
 
 
 def child(parent: object, name: str) -> Document:
@@ -32,3 +34,10 @@ def text(parent: object, name: str) -> str:
     """Return a text in a field; empty if there is none."""
     found = parent.get(name) if isinstance(parent, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -20,8 +20,8 @@ class MessageRecords(Protocol):
         """Return one message; None if CXone has none with this id."""
         ...
 
-    def references(self, contact: str, deadline: Deadline) -> Mapping[str, str]:
-        """Return a contact's custom fields."""
+    def references(self, record: FoundMessage, deadline: Deadline) -> Mapping[str, str]:
+        """Return the custom fields of a record's contact."""
         ...
 
     def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:

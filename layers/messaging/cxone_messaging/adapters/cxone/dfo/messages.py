@@ -13,7 +13,7 @@ import requests
 
 from cxone_messaging.adapters.cxone.dfo.sms import PATH
 from cxone_messaging.adapters.cxone.http import Answer, CxoneSession
-from cxone_messaging.adapters.cxone.json_answers import Document, child, children, document, text
+from cxone_messaging.adapters.cxone.json_answers import Document, child, children, document, objects, text
 from cxone_messaging.adapters.cxone.oauth import unavailable
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.delivery import cxone_id
@@ -52,7 +52,7 @@ class DfoMessages:
         ]
         if scroll:
             query.append(("scrollToken", scroll))
-        found = self._get(f"/messages?{urlencode(query)}", deadline)
+        found = document(self._get(f"/messages?{urlencode(query)}", deadline))
         following = text(found, "scrollToken")[:_SCROLL_LIMIT]
         data = children(found, "data")
         messages = tuple(each for item in data if (each := _message(item, direction)))
@@ -60,23 +60,27 @@ class DfoMessages:
 
     def message(self, message_id: str, deadline: Deadline) -> FoundMessage | None:
         """Return one message; None if CXone has none with this id."""
-        found = self._get(f"/messages/{quote(message_id, safe='')}", deadline, missing=True)
+        found = document(self._get(f"/messages/{quote(message_id, safe='')}", deadline, missing=True))
         # Some answers may wrap the message as an outbound one does.
         return _message(child(found, "message") or found, None)
 
-    def references(self, contact: str, deadline: Deadline) -> Mapping[str, str]:
-        """Return a contact's custom fields."""
-        found = self._get(f"/contacts/{quote(contact, safe='')}", deadline, missing=True)
-        return {text(each, "ident"): text(each, "value") for each in children(found, "customFields")}
+    def references(self, record: FoundMessage, deadline: Deadline) -> Mapping[str, str]:
+        """Return the custom fields of a record's contact."""
+        # No source shows how numbers are written.
+        query = [("endUserIdOnExternalPlatform[]", number) for number in (record.number, record.number.lstrip("+"))]
+        found = document(self._get(f"/contacts?{urlencode([('channel[]', record.channel), *query])}", deadline))
+        contact = next((each for each in children(found, "data") if text(each, "id") == record.contact), {})
+        return {text(each, "ident"): text(each, "value") for each in children(contact, "customFields")}
 
     def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:
         """Return whether a channel tracks delivery; None if CXone does not say."""
-        found = self._get(f"/channels/{quote(channel, safe='')}", deadline, missing=True)
-        flag = found.get("isTrackingMessageDeliveryStatus")
+        found = objects(self._get(f"/channels?{urlencode([('id[]', channel)])}", deadline))
+        flags = (each.get("isTrackingMessageDeliveryStatus") for each in found if text(each, "id") == channel)
+        flag = next(flags, None)
         return flag if isinstance(flag, bool) else None
 
-    def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> Document:
-        """Return an answer's object; empty if there is none and `missing` says that this is no error."""
+    def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> bytes:
+        """Return an answer's body; empty if CXone has nothing there and `missing` says that this is no error."""
         for is_last in (False, True):
             token = self._tokens.get(deadline.left)
             try:
@@ -98,12 +102,12 @@ class DfoMessages:
         raise AssertionError("the second answer is read")
 
 
-def _read(answer: Answer, *, missing: bool) -> Document:
+def _read(answer: Answer, *, missing: bool) -> bytes:
     match answer.status:
         case HTTPStatus.OK:
-            return document(answer.body)
+            return answer.body
         case HTTPStatus.NOT_FOUND if missing:
-            return {}
+            return b""
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             raise MessagingError(Code.CXONE_AUTH_FAILED, f"a read was answered {answer.status}: check the permissions")
         case HTTPStatus.TOO_MANY_REQUESTS:
@@ -161,10 +165,7 @@ def _receipts(item: Document) -> list[Receipt]:
             found.append(Receipt("failed", at or text(item, "createdAt"), text(each, "reason")[:_REASON_LIMIT] or None))
         elif at or each.get("isSuccess") is True:
             found.append(Receipt("delivered", at or text(item, "createdAt")))
-    seen = [
-        text(child(item, "customerStatistics"), "seenAt"),
-        *(text(each, "seenAt") for each in children(item, "seen")),
-    ]
+    seen = [child(item, "customerStatistics"), *children(item, "seen")]
     if at := next((at for each in seen if (at := text(each, "seenAt"))), ""):
         if not any(receipt.word == "delivered" for receipt in found):
             found.append(Receipt("delivered", at))

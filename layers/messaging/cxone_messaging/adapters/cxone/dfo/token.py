@@ -9,7 +9,6 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import quote_plus
 
 from cxone_messaging.adapters.cxone.dfo.discovery import Discovery
 from cxone_messaging.adapters.cxone.http import CxoneSession
@@ -95,6 +94,8 @@ def _left(deadline: Deadline) -> float:
 
 
 def _basic(key: AccessKey) -> str:
-    """Return the header of `client_secret_basic`; both values are form-encoded first (RFC 6749, 2.3.1)."""
-    pair = f"{quote_plus(key.client_id)}:{quote_plus(key.client_secret)}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    """Return the header of `client_secret_basic`, as NICE and all clients seen write it.
+
+    RFC 6749, 2.3.1, would have both values form-encoded first; they differ only if a value has special characters.
+    """
+    return "Basic " + base64.b64encode(f"{key.client_id}:{key.client_secret}".encode()).decode()
