@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from cxone_messaging.adapters.cxone.http import CxoneSession
-from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
+from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain import subjects
@@ -373,7 +373,7 @@ class World:
             self.clock.advance(visible_at - self.clock.now())
             self.poll()
 
-    def _gateway(self, injector: Injector) -> CxoneSms:
+    def _gateway(self, injector: Injector) -> SmsGateway:
         session = CxoneSession(self.clock)
         wire = Wire(self, SimulatorAdapter(self.simulator, self.clock.sleep))
         session.mount("http://", InjectedTransport(wire, injector))

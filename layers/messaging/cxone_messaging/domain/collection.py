@@ -6,8 +6,10 @@ far, and must never go back too little.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
+
+from cxone_messaging.domain.found_messages import FoundMessage
 
 # A search shows a message only some time after it was sent, and clocks differ. Each message is also looked at again for
 # this long after it was sent, in seconds; most receipts come within it.
@@ -77,33 +79,30 @@ class Collection:
         }
         return json.dumps(document, separators=(",", ":"))
 
-    def due(self, now: float) -> list[str]:
-        """Return the messages to ask about, the most overdue first."""
-        return sorted(
-            (id_ for id_, each in self.waiting.items() if each.next_at <= now),
-            key=lambda id_: self.waiting[id_].next_at,
-        )
 
-    def asked(self, id_: str, now: float) -> Self:
-        """Return the state after a message had no receipt again; after a day it is asked about no more."""
-        waiting = dict(self.waiting)
-        each = waiting.pop(id_)
-        age = now - each.created_at
-        if age < _ASKED_SECONDS:
-            waiting[id_] = Waiting(each.created_at, now + max(_FIRST_PAUSE_SECONDS, age / 4))
-        return replace(self, waiting=waiting)
+def due(waiting: Mapping[str, Waiting], now: float) -> list[str]:
+    """Return the messages to ask about, the most overdue first."""
+    late = [id_ for id_, each in waiting.items() if each.next_at <= now]
+    return sorted(late, key=lambda id_: waiting[id_].next_at)
 
-    def with_waiting(self, created: Mapping[str, float], settled: set[str], now: float) -> Self:
-        """Return the state with further messages that wait for a receipt, and without settled ones.
 
-        `created` says when each was created. If there are too many, the oldest are given up.
-        """
-        waiting = {id_: each for id_, each in self.waiting.items() if id_ not in settled}
-        for id_, at in created.items():
-            if id_ not in waiting and id_ not in settled and now - at < _ASKED_SECONDS:
-                waiting[id_] = Waiting(at, now + _FIRST_PAUSE_SECONDS)
-        newest = sorted(waiting, key=lambda id_: waiting[id_].created_at)[-_MOST_WAITING:]
-        return replace(self, waiting={id_: waiting[id_] for id_ in newest})
+def asked(waiting: Mapping[str, Waiting], id_: str, now: float) -> dict[str, Waiting]:
+    """Return what is waited for after a message had no receipt again; after a day it is asked about no more."""
+    rest = dict(waiting)
+    created_at = rest.pop(id_).created_at
+    age = now - created_at
+    if age < _ASKED_SECONDS:
+        rest[id_] = Waiting(created_at, now + max(_FIRST_PAUSE_SECONDS, age / 4))
+    return rest
+
+
+def wait_for(waiting: dict[str, Waiting], message: FoundMessage, now: float) -> dict[str, Waiting]:
+    """Return what is waited for, a message that has no receipt among it. If there is too much, the oldest goes."""
+    if message.id not in waiting and now - message.created_at < _ASKED_SECONDS:
+        waiting[message.id] = Waiting(message.created_at, now + _FIRST_PAUSE_SECONDS)
+        if len(waiting) > _MOST_WAITING:
+            del waiting[min(waiting, key=lambda id_: waiting[id_].created_at)]
+    return waiting
 
 
 def _span(values: Any, now: float) -> Span:

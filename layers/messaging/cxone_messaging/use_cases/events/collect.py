@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionStore
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.collection import SLACK_SECONDS, Collection, Span
+from cxone_messaging.domain.collection import SLACK_SECONDS, Collection, Span, asked, due, wait_for
 from cxone_messaging.domain.delivery import DeliveryEvent
-from cxone_messaging.domain.errors import MessagingError, StorageError
+from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.event_names import REPLY_EVENT
 from cxone_messaging.domain.found_messages import Direction, FoundMessage, Page
 from cxone_messaging.domain.ledger import BrokenChainError
@@ -26,9 +26,9 @@ from cxone_messaging.use_cases.events.record_events import Proof, RecordEvents
 from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. A run a minute takes less than half.
-MOST_READS = 900
-# Of them, so many ask about single messages.
-_MOST_ASKED = 200
+MOST_READS = 950
+# Of them, so many at most for replies, and for single messages.
+_MOST_FOR_REPLIES, _MOST_ASKED = 200, 200
 # What a run may take to record the last page, and to store how far it came.
 _LEAST_SECONDS = 20.0
 # So many records are remembered as recorded, so that the next run need not read the ledger for them.
@@ -80,99 +80,85 @@ class Collect:
         self._telemetry = telemetry
         self._recorded: dict[str, FoundMessage] = {}
         self._tracks: bool | None = None
-        self._reads = 0
 
     def __call__(self, deadline: Deadline) -> Collected:
         """Do one run.
 
         Raises `OtherRunError`, and at its end `MessagingError` if CXone refused a read, and `StorageError`. What was
-        collected before an error stays collected.
+        collected before an error stays collected, and the next run continues there.
         """
-        began, self._reads = self._clock.now(), 0
-        held = self._store.begin(began + deadline.left)
-        if held is None:
+        began = self._clock.now()
+        state = self._store.begin(began + deadline.left)
+        if state is None:
             raise OtherRunError
-        state, receipts, replies, looked_up = held, 0, 0, LookedUp()
+        run = _Run(state, began, deadline)
         try:
-            inbound, replies = self._read(Direction.INBOUND, state.inbound, None, deadline)
-            state = replace(state, inbound=inbound)
+            self._read(run, Direction.INBOUND, None)
             further_back = self._look_up.begin(state.ran_at)
-            waiting = _Waiting(began)
-            outbound, receipts = self._read(Direction.OUTBOUND, state.outbound, further_back, deadline, waiting)
-            state = replace(state, outbound=outbound).with_waiting(waiting.created, waiting.settled, began)
+            self._read(run, Direction.OUTBOUND, further_back)
             looked_up = self._look_up.settle()
-            self._record(looked_up.adopted)
-            # A message in doubt that was due in a pass that broke off is due again in the next run.
-            state = replace(state, ran_at=state.ran_at if outbound.scroll else began)
-            if self._tracks_delivery(deadline):
-                state, asked = self._ask(state, deadline)
-                receipts += asked
-            else:
-                state = replace(state, waiting={})
+            self._record(run, looked_up.adopted)
+            # Messages in doubt that were due in a pass that broke off are due again in the next run.
+            run.is_done = not run.spans[Direction.OUTBOUND].scroll
+            self._ask(run)
         finally:
-            self._store.end(state)
-            behind = self._clock.now() - min(state.inbound.up_to, state.outbound.up_to)
+            ended = run.state()
+            self._store.end(ended)
+            behind = self._clock.now() - min(ended.inbound.up_to, ended.outbound.up_to)
             self._telemetry.add(Metric.RECEIPTS_BEHIND, behind)
-            self._telemetry.add(Metric.CXONE_READS, self._reads)
-        return Collected(self._reads, receipts, replies, looked_up, behind)
+            self._telemetry.add(Metric.CXONE_READS, run.reads)
+        return Collected(run.reads, run.new[Direction.OUTBOUND], run.new[Direction.INBOUND], looked_up, behind)
 
-    def _read(
-        self,
-        direction: Direction,
-        span: Span,
-        further_back: float | None,
-        deadline: Deadline,
-        waiting: "_Waiting | None" = None,
-    ) -> tuple[Span, int]:
-        """Read one direction from the newest record on; return what was read, and how many records were new.
+    def _read(self, run: "_Run", direction: Direction, further_back: float | None) -> None:
+        """Read one direction from the newest record on.
 
-        First, a pass that broke off is finished. A pass stops at half of the reads: the other direction has its own.
+        First, a pass that broke off is finished.
         """
-        new = 0
-        limit = self._reads + MOST_READS // 2
+        limit = _MOST_FOR_REPLIES if direction is Direction.INBOUND else MOST_READS
         while True:
-            was_resumed = bool(span.scroll)
+            was_resumed = bool(run.spans[direction].scroll)
             if not was_resumed:
-                now = self._clock.now()
-                floor = min(span.up_to, now) - SLACK_SECONDS
-                span = replace(span, began=now, floor=min(floor, further_back or floor))
-            while True:
-                if self._reads >= limit or deadline.left < _LEAST_SECONDS:
-                    return span, new
-                page = self._search(direction, span, deadline)
-                inside = [each for each in page.messages if each.created_at >= span.floor]
-                new += self._record(inside)
-                if waiting:
-                    waiting.take(inside)
+                run.begin_pass(direction, self._clock.now(), further_back)
+            while run.reads < limit and run.deadline.left >= _LEAST_SECONDS:
+                page = self._search(run, direction)
+                inside = [each for each in page.messages if each.created_at >= run.spans[direction].floor]
+                self._record(run, inside)
                 if not page.next or len(inside) < len(page.messages):
+                    run.end_pass(direction)
                     break
-                span = replace(span, scroll=page.next)
-            span = Span(up_to=span.began)
+                run.turn(direction, page.next)
+            else:
+                return
             if not was_resumed:
-                return span, new
+                return
 
-    def _search(self, direction: Direction, span: Span, deadline: Deadline) -> Page:
-        self._reads += 1
-        return self._records.search(self._channels, direction, span.floor, span.scroll, deadline)
+    def _search(self, run: "_Run", direction: Direction) -> Page:
+        span = run.spans[direction]
+        run.reads += 1
+        try:
+            return self._records.search(self._channels, direction, span.floor, span.scroll, run.deadline)
+        except MessagingError as error:
+            if span.scroll and error.code is Code.CXONE_UNAVAILABLE:
+                run.spans[direction] = Span(span.up_to)  # CXone may have forgotten where the pass was: it begins anew
+            raise
 
-    def _record(self, found: Iterable[FoundMessage]) -> int:
-        """Record a page's receipts and replies, in parallel; return how many were new to this process.
-
-        Raises the first `StorageError`, once all others are recorded.
-        """
+    def _record(self, run: "_Run", found: Iterable[FoundMessage]) -> None:
+        """Record a page's receipts and replies, in parallel. Raises the first `StorageError`, once all are tried."""
+        found = list(found)
         new = [each for each in found if self._recorded.get(each.id) != each]
         failure: StorageError | None = None
         for record, done in [(each, self._executor.submit(self._record_one, each)) for each in new]:
             try:
                 if done.result():
                     self._remember(record)
+                    run.new[record.direction] += 1
             except BrokenChainError:
                 pass  # an alarm rings; the other records are not held up
             except StorageError as error:
                 failure = failure or error
+        run.take(each for each in found if each.id in self._recorded)
         if failure:
             raise failure
-        return len(new)
 
     def _record_one(self, record: FoundMessage) -> bool:
         """Record what one record says; return whether it need not be looked at again until it changes."""
@@ -196,44 +182,65 @@ class Collect:
         if len(self._recorded) > _REMEMBERED:
             del self._recorded[next(iter(self._recorded))]
 
-    def _ask(self, state: Collection, deadline: Deadline) -> tuple[Collection, int]:
-        """Ask about messages that have no receipt yet; return the new state, and how many got one."""
-        got = 0
-        for id_ in state.due(self._clock.now())[:_MOST_ASKED]:
-            if self._reads >= MOST_READS or deadline.left < _LEAST_SECONDS:
-                break
-            self._reads += 1
-            found = self._records.message(id_, deadline)
+    def _ask(self, run: "_Run") -> None:
+        """Ask about messages that have no receipt yet, one by one."""
+        if not self._tracks_delivery(run):
+            run.waiting = {}
+            return
+        for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
+            if run.reads >= MOST_READS or run.deadline.left < _LEAST_SECONDS:
+                return
+            run.reads += 1
+            found = self._records.message(id_, run.deadline)
             if found and found.is_final:
-                self._record([found])
-                got += 1
-                state = state.with_waiting({}, {id_}, self._clock.now())
+                self._record(run, [found])
             else:
-                state = state.asked(id_, self._clock.now())
-        return state, got
+                run.waiting = asked(run.waiting, id_, self._clock.now())
 
-    def _tracks_delivery(self, deadline: Deadline) -> bool:
+    def _tracks_delivery(self, run: "_Run") -> bool:
         """Whether a message without a receipt may still get one. A channel that does not say may track delivery."""
-        if self._tracks is None and self._channels:
-            self._reads += 1
-            try:
-                self._tracks = self._records.tracks_delivery(self._channels[0], deadline) is not False
-            except MessagingError:
-                return True
+        if self._tracks is None and run.waiting:
+            run.reads += 1
+            self._tracks = self._records.tracks_delivery(self._channels[0], run.deadline) is not False
         return self._tracks is not False
 
 
-class _Waiting:
-    """The outbound messages of a run that have a receipt, and those that will not be read again and have none."""
+class _Run:
+    """What one run has done so far; whenever it ends, this is what the next one continues."""
 
-    def __init__(self, now: float) -> None:
-        self._now = now
-        self.created: dict[str, float] = {}
-        self.settled: set[str] = set()
+    def __init__(self, state: Collection, began: float, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.reads = 0
+        self.new = dict.fromkeys(Direction, 0)
+        self.spans = {Direction.OUTBOUND: state.outbound, Direction.INBOUND: state.inbound}
+        self.waiting = dict(state.waiting)
+        self.is_done = False
+        self._began = began
+        self._ran_at = state.ran_at
+
+    def begin_pass(self, direction: Direction, now: float, further_back: float | None) -> None:
+        span = self.spans[direction]
+        floor = min(span.up_to, now) - SLACK_SECONDS
+        self.spans[direction] = Span(span.up_to, began=now, floor=min(floor, further_back or floor))
+
+    def turn(self, direction: Direction, scroll: str) -> None:
+        self.spans[direction] = replace(self.spans[direction], scroll=scroll)
+
+    def end_pass(self, direction: Direction) -> None:
+        self.spans[direction] = Span(self.spans[direction].began)
 
     def take(self, found: Iterable[FoundMessage]) -> None:
+        """Note which of our messages have a receipt, and which will not be read again and have none."""
         for each in found:
             if each.is_final:
-                self.settled.add(each.id)
-            elif each.created_at < self._now - SLACK_SECONDS:
-                self.created[each.id] = each.created_at
+                self.waiting.pop(each.id, None)
+            elif each.direction is Direction.OUTBOUND and each.created_at < self._began - SLACK_SECONDS:
+                self.waiting = wait_for(self.waiting, each, self._began)
+
+    def state(self) -> Collection:
+        return Collection(
+            self.spans[Direction.OUTBOUND],
+            self.spans[Direction.INBOUND],
+            self.waiting,
+            self._began if self.is_done else self._ran_at,
+        )

@@ -1,0 +1,128 @@
+"""Everything there is where the stack speaks Digital Engagement: senders, and the collector of receipts and replies."""
+
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import override
+
+from cxone_messaging.adapters.cxone.dfo.messages import DfoMessages
+from cxone_messaging.adapters.cxone.dfo.sms import DfoSms
+from cxone_messaging.adapters.cxone.dfo.token import AccessKey, DfoTokenEndpoint
+from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
+from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.domain.collection import Collection
+from cxone_messaging.use_cases.events.collect import Collect, Collected
+from cxone_messaging.wiring.events import record_events
+from cxone_messaging.wiring.sending import SenderParts
+from functions.collect_receipts.handler import collect
+from local.simulator import MAIN_CHANNEL, Settings
+from local.simulator.transport import SimulatorAdapter
+from tests.fakes import FakeClock, InlineExecutor
+from tests.wire import Wire
+from tests.worlds import CLIENT, RULES, Injected, InjectedTransport, Injector, World
+
+ISSUER = "https://cxone.niceincontact.com"
+KEY = AccessKey(*CLIENT, "local-access-key", "local-key-secret&+==")
+COLLECTOR_SECONDS = 300.0
+
+
+class FakeCollectionStore:
+    """The collector's state in memory, stored as its text."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.text: str | None = None
+        self.held_until = 0.0
+
+    def begin(self, until: float) -> Collection | None:
+        now = self._clock.now()
+        if self.held_until > now:
+            return None
+        self.held_until = until
+        return Collection.begun(now) if self.text is None else Collection.parse(self.text, now)
+
+    def end(self, state: Collection) -> None:
+        self.text, self.held_until = state.text(), 0.0
+
+
+class DfoWorld(World):
+    """A world whose senders speak Digital Engagement."""
+
+    def __init__(self, settings: Settings | None = None, seed: int = 0, clock: FakeClock | None = None) -> None:
+        super().__init__(settings, seed, clock)
+        self.collection = FakeCollectionStore(self.clock)
+        self.reference_field = ""
+        self.runs: list[Collected] = []
+        self._collector: Collect | None = None
+
+    @override
+    def parts(self, injector: Injector | None = None) -> SenderParts:
+        return replace(super().parts(injector), rules=replace(RULES, default_sender=MAIN_CHANNEL, needs_campaign=False))
+
+    @override
+    def _gateway(self, injector: Injector) -> SmsGateway:
+        session = CxoneSession(self.clock)
+        wire = Wire(self, SimulatorAdapter(self.simulator, self.clock.sleep))
+        session.mount("https://", InjectedTransport(wire, injector))
+        return DfoSms(
+            self._tokens(session, injector),
+            session,
+            self.clock,
+            timeout_seconds=20,
+            reference_field=self.reference_field,
+        )
+
+    def _tokens(self, session: CxoneSession, injector: Injector) -> TokenCache:
+        return TokenCache(
+            fetch=DfoTokenEndpoint(session, ISSUER, lambda: KEY, self.clock),
+            store=Injected(self.secrets, injector),
+            name="token",
+            lease=Injected(self.lease, injector),
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rng=self.rng,
+            located=True,
+        )
+
+    def collector(self, executor: Executor | None = None) -> Collect:
+        """Start a new process that collects: it remembers nothing."""
+        session = CxoneSession(self.clock)
+        session.mount("https://", SimulatorAdapter(self.simulator, self.clock.sleep))
+        return collect(
+            ledger=self.ledger,
+            records=DfoMessages(self._tokens(session, Injector()), session),
+            events=record_events(
+                ledger=self.ledger,
+                consents=self.consents,
+                pseudonyms=lambda: self.pseudonyms,
+                clock=self.clock,
+                telemetry=self.telemetry,
+            ),
+            store=self.collection,
+            pseudonyms=lambda: self.pseudonyms,
+            channels=MAIN_CHANNEL,
+            executor=executor or InlineExecutor(),
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    def collect(self) -> Collected:
+        """Have the collector do one run, in the process that did the last."""
+        self._collector = self._collector or self.collector()
+        self.runs.append(self._collector(self.within(COLLECTOR_SECONDS)))
+        return self.runs[-1]
+
+    def collect_for(self, seconds: float) -> None:
+        """Let time pass, with a run every minute."""
+        until = self.clock.now() + seconds
+        while self.clock.now() < until:
+            self.clock.advance(min(60.0, until - self.clock.now()))
+            self.collect()
+
+    @override
+    def deliver(self, limit: int | None = None) -> None:
+        self.collect()
+
+    def reply(self, text: str, number: str = "15551234567") -> str:
+        """Have a recipient write to the channel."""
+        return str(self.simulator.dfo.inbound(MAIN_CHANNEL, number, text))

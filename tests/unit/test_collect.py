@@ -1,0 +1,275 @@
+"""The collector: receipts and replies from CXone's records, whatever pages bring, and messages in doubt."""
+
+import random
+
+import pytest
+
+from cxone_messaging.domain.collection import Collection
+from cxone_messaging.domain.consents import ConsentStatus
+from cxone_messaging.domain.entries import EntryType
+from cxone_messaging.domain.errors import Code, MessagingError
+from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.sms import SmsRequest
+from cxone_messaging.domain.times import parse_time
+from cxone_messaging.platform.telemetry import Metric
+from cxone_messaging.use_cases.events.collect import OtherRunError
+from local.simulator import Delivery
+from local.simulator.faults import Fault
+from tests.dfo_worlds import DfoWorld
+from tests.worlds import RECIPIENT
+
+
+@pytest.fixture
+def world():
+    world = DfoWorld()
+    world.opt(ConsentStatus.OPTED_IN)
+    return world
+
+
+def send(world, text="Hello", key="r"):
+    return world.send(SmsRequest(RECIPIENT.e164, text), key).message
+
+
+def status(world, key="r"):
+    return world.read(world.pseudonyms.message_id(key), None).message
+
+
+def lose_answers(world, action="accept_then_reset", **fault):
+    world.simulator.add_fault(Fault(operation="dfo.send", action=action, **fault))
+
+
+def send_in_doubt(world, text="Hello", key="r"):
+    with pytest.raises(MessagingError) as caught:
+        send(world, text, key)
+    assert caught.value.code is Code.OUTCOME_UNKNOWN
+
+
+class TestReceipts:
+    def test_a_delivered_message_is_delivered_after_one_run(self, world):
+        send(world)
+        world.clock.advance(5)
+        world.collect()
+        assert status(world).status is Status.DELIVERED
+
+    def test_a_failed_one_has_its_reason(self, world):
+        world.simulator.settings = world.simulator.settings.changed(
+            {"dfo_delivery": Delivery(failed_after=1, reason="no route")}
+        )
+        send(world)
+        world.clock.advance(5)
+        world.collect()
+        message = status(world)
+        assert (message.status, message.error) == (Status.FAILED, "failed")
+
+    def test_the_same_pages_again_change_nothing(self, world):
+        send(world)
+        world.clock.advance(5)
+        world.collect()
+        before = len(world.ledger.read("message#" + world.pseudonyms.message_id("r")))
+        for _ in range(3):
+            world.collector()(world.within(300))
+        assert len(world.ledger.read("message#" + world.pseudonyms.message_id("r"))) == before
+
+    def test_a_run_without_news_costs_two_reads(self, world):
+        world.collect_for(600)
+        assert world.runs[-1].reads == 2
+
+    def test_a_receipt_that_comes_hours_later_is_found(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_delivery": Delivery(delivered_after=7200)})
+        send(world)
+        world.collect_for(7200)
+        assert status(world).status is Status.DISPATCHED
+        world.collect_for(3000)
+        assert status(world).status is Status.DELIVERED
+
+    def test_messages_of_others_on_the_channel_are_not_recorded(self, world):
+        send(world)
+        world.simulator.settings = world.simulator.settings.changed({"dfo_delivery": Delivery(failed_after=1)})
+        other = DfoWorld(clock=world.clock)
+        other.simulator = world.simulator
+        other.opt(ConsentStatus.OPTED_IN)
+        send(other, "from an agent", "other")
+        world.clock.advance(5)
+        world.collect_for(600)
+        assert not [each for each in world.ledger.subjects() if each.startswith("delivery#")]
+        assert Collection.parse(world.collection.text, world.clock.now()).waiting == {}
+
+    def test_a_channel_that_does_not_track_delivery_is_not_asked_about_each_message(self, world):
+        untracked = [
+            each.model_copy(update={"tracks_delivery": False}) for each in world.simulator.settings.dfo_channels
+        ]
+        world.simulator.settings = world.simulator.settings.changed({"dfo_channels": untracked})
+        send(world)
+        world.collect_for(3600)
+        assert "dfo.message" not in world.simulator.counts()
+        assert status(world).status is Status.DISPATCHED
+
+
+class TestRuns:
+    def test_two_runs_are_not_under_way_at_once(self, world):
+        world.collection.held_until = world.clock.now() + 100
+        with pytest.raises(OtherRunError):
+            world.collect()
+        world.clock.advance(101)
+        world.collect()
+
+    def test_after_an_outage_everything_is_read(self, world):
+        send(world)
+        for _ in range(40):
+            world.simulator.add_fault(Fault(operation="dfo.messages", action="status", status=503))
+            world.clock.advance(60)
+            with pytest.raises(MessagingError):
+                world.collect()
+        assert world.telemetry[Metric.RECEIPTS_BEHIND][-1] >= 40 * 60
+        world.reply("STOP")
+        world.collect()
+        assert status(world).status is Status.DELIVERED
+        assert world.consents.find(world.pseudonyms.recipient_hash(RECIPIENT)).status is ConsentStatus.OPTED_OUT
+
+    def test_a_run_that_breaks_off_is_continued(self, world):
+        keys = [f"k{number}" for number in range(200)]
+        for key in keys:
+            send(world, f"Hello {key}", key)
+        world.clock.advance(5)
+        collector = world.collector()
+        for _ in range(40):
+            calls = {"left": 4}
+            search = collector._records.search
+
+            def breaking(*args, calls=calls, search=search):
+                calls["left"] -= 1
+                if calls["left"] < 0:
+                    raise MessagingError(Code.RATE_LIMITED, "no more")
+                return search(*args)
+
+            collector._records.search = breaking
+            try:
+                collector(world.within(300))
+            except MessagingError:
+                collector._records.search = search
+                continue
+            break
+        assert {status(world, key).status for key in keys} == {Status.DELIVERED}
+
+
+class TestReplies:
+    def test_a_stop_is_in_force_after_one_run(self, world):
+        send(world)
+        world.reply("STOP")
+        world.collect()
+        with pytest.raises(MessagingError) as caught:
+            send(world, key="next")
+        assert [each.code for each in caught.value.errors] == [Code.OPTED_OUT]
+
+    def test_start_after_stop_opts_in_again(self, world):
+        world.reply("STOP")
+        world.clock.advance(10)
+        world.collect()
+        world.clock.advance(10)
+        world.reply("START")
+        world.clock.advance(10)
+        world.collect()
+        assert send(world).status is Status.DISPATCHED
+
+    def test_both_in_one_page_count_in_their_order(self, world):
+        world.reply("STOP")
+        world.clock.advance(1)
+        world.reply("START")
+        world.clock.advance(1)
+        world.reply("STOP")
+        world.clock.advance(1)
+        world.collect()
+        with pytest.raises(MessagingError):
+            send(world)
+
+    def test_help_opts_nobody_out(self, world):
+        world.reply("HELP")
+        world.collect()
+        assert send(world).status is Status.DISPATCHED
+
+
+class TestDoubts:
+    def test_an_answer_that_was_lost_after_acceptance_is_found(self, world):
+        lose_answers(world)
+        send_in_doubt(world)
+        world.collect_for(120)
+        message = status(world)
+        assert message.status is Status.DELIVERED
+        entries = world.ledger.read("message#" + world.pseudonyms.message_id("r"))
+        assert [entry.type for entry in entries][:3] == [EntryType.SENDING, EntryType.UNKNOWN, EntryType.DISPATCHED]
+        assert entries[2].data["evidence"]["createdAt"]
+
+    def test_what_was_never_accepted_stays_unknown_and_is_not_sent_again(self, world):
+        lose_answers(world, "reset")
+        send_in_doubt(world)
+        world.collect_for(4000)
+        assert status(world).status is Status.UNKNOWN
+        assert world.simulator.texts() == {}
+        entries = world.ledger.read("message#" + world.pseudonyms.message_id("r"))
+        assert entries[-1].type == EntryType.LOOKED_UP
+        assert entries[-1].data["found"] == 0
+
+    def test_a_text_without_a_record_stays_unknown(self, world):
+        lose_answers(world, "send_without_record")
+        send_in_doubt(world)
+        world.collect_for(4000)
+        assert status(world).status is Status.UNKNOWN
+
+    @pytest.mark.parametrize("lag", [90, 400, 1500])
+    def test_a_search_that_lags_is_asked_again(self, world, lag):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_index_lag_seconds": lag})
+        lose_answers(world)
+        send_in_doubt(world)
+        world.collect_for(4000)
+        assert status(world).status is Status.DELIVERED
+
+    def test_of_two_alike_one_of_which_was_accepted_none_is_adopted(self, world):
+        lose_answers(world)
+        send_in_doubt(world, key="one")
+        lose_answers(world, "reset")
+        send_in_doubt(world, key="other")
+        world.collect_for(4000)
+        for key in ("one", "other"):
+            assert status(world, key).status is Status.UNKNOWN
+            entries = world.ledger.read("message#" + world.pseudonyms.message_id(key))
+            assert entries[-1].data["candidates"]
+
+    def test_another_messages_record_is_not_adopted(self, world):
+        send(world, key="known")
+        lose_answers(world, "reset")
+        send_in_doubt(world, key="lost")
+        world.collect_for(4000)
+        assert status(world, "lost").status is Status.UNKNOWN
+        assert status(world, "known").status is Status.DELIVERED
+
+
+class TestAtFullRate:
+    def test_ten_minutes_at_a_hundred_a_second_take_less_than_half_of_the_reads(self, world):
+        """At a 25th of the scale: 4 messages a second, on pages of one, are as many pages.
+
+        Receipts come 5 to 60 seconds after a message, and a search shows them 15 seconds later.
+        """
+        world.simulator.settings = world.simulator.settings.changed(
+            {"dfo_index_lag_seconds": 15, "dfo_contact_burst": 100_000, "dfo_page_size": 1}
+        )
+        rng, sender, late, insert = random.Random(1), world.sender(), [], world.ledger.insert
+
+        def measured(entry):
+            if entry.type == EntryType.DELIVERY:
+                late.append(world.clock.now() - parse_time(entry.data["instant"]).timestamp())
+            insert(entry)
+
+        world.ledger.insert = measured
+        began = world.clock.now()
+        for minute in range(10):
+            for number in range(240):
+                world.clock.advance(max(0.0, began + 60 * minute + number / 4 - world.clock.now()))
+                request = SmsRequest(RECIPIENT.e164, f"Hello {minute} {number}")
+                message = sender.send(request, f"{minute} {number}", world.within(28)).message
+                world.simulator.dfo.set_delivery(message.cxone_message_id, Delivery(delivered_after=rng.uniform(5, 60)))
+            world.collect()
+        reads = sum(run.reads for run in world.runs)
+        world.collect_for(180)
+        assert len(late) == 2_400
+        assert max(late) <= 120
+        assert reads <= 120_000 / 6 / 2
