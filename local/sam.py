@@ -27,11 +27,8 @@ def deploy(options: Options) -> None:
     """Deploy the build. Raises `ServerError`."""
     parameters = {
         "Architecture": architecture(),
-        "CxoneSmsBaseUrl": options.sms_base_url or options.simulator_url,
-        "CxoneApiBaseUrl": options.api_base_url or options.simulator_url,
+        **options.parameters,
         "CxoneCampaignId": options.campaign_id,
-        "CxoneFromNumber": options.sender,
-        "CxoneOperatorId": options.operator_id,
         "EmulatorEndpoint": options.endpoint,
         "TokenStore": options.token_store,
     }

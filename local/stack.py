@@ -19,7 +19,7 @@ from cli.progress import Progress
 from cli.target import LOCAL_NAME, aws_client
 from local import sam, stand_ins, template
 from local.local_target import LocalTarget
-from local.options import FOLDER, ROOT, Options
+from local.options import FOLDER, ROOT, SMS_V2, Options
 from local.processes import ServerError, Servers, alone_in, answers, read_state, uninterrupted, write_state
 from local.stand_ins import REGION
 
@@ -56,7 +56,7 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             _wait_for(deployed)
             _check_running(servers, options)
             outcome.text += f"\n{deployed.api_url}\n{deployed.outputs['WebhookUrl']} (for CXone's events)"
-        if options.simulator_url:  # no other CXone reaches this machine
+        if options.simulator_url and options.api == SMS_V2:  # no other CXone reaches this machine
             with progress.step("subscribing to replies", "") as outcome:
                 outcome.text = _subscribe(deployed)
     except BaseException:
@@ -106,7 +106,12 @@ def _start(servers: Servers, options: Options, progress: Progress) -> None:
         stand_ins.start_emulator(servers, options.ministack_port, sam.temporary_folder(options.folder))
     if options.simulator_url:
         with progress.step("starting the CXone simulator", f"started the CXone simulator on {options.simulator_url}"):
-            credentials = {"CXONE_CLIENT_ID": options.client_id, "CXONE_CLIENT_SECRET": options.client_secret}
+            credentials = {
+                "CXONE_CLIENT_ID": options.client_id,
+                "CXONE_CLIENT_SECRET": options.client_secret,
+                "CXONE_ACCESS_KEY_ID": options.access_key_id,
+                "CXONE_ACCESS_KEY_SECRET": options.access_key_secret,
+            }
             workers = ("--event-workers", str(_EVENT_WORKERS))
             stand_ins.start_simulator(servers, options.simulator_port, *workers, credentials=credentials)
 
@@ -125,9 +130,8 @@ def _describe(options: Options) -> dict[str, Any]:
 
 
 def _store_credentials(options: Options, outputs: dict[str, str]) -> None:
-    credentials = {"clientId": options.client_id, "clientSecret": options.client_secret}
     aws_client("secretsmanager", options.endpoint, REGION).put_secret_value(
-        SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(credentials)
+        SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(options.credentials)
     )
 
 

@@ -136,7 +136,8 @@ class TestKey:
             for each in roles.statements(function)
             if any(action.startswith(needed_for) for action in as_list(each["Action"]))
         }
-        assert {each["Ref"] for each in properties["Roles"]} == needing
+        roles_of = [each["Fn::If"][1] if "Fn::If" in each else each for each in properties["Roles"]]
+        assert {each["Ref"] for each in roles_of} == needing
 
 
 @cache

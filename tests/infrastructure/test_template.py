@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_pascal
 from cxone_messaging.domain.checkpoints import COMPLETE_AFTER
 from cxone_messaging.platform.subscribe_event import SUBSCRIBE_EVENT
 from local import template
-from tests import roles, transformed
+from tests import functions, roles, transformed
 from tests.roles import as_list, statements
 
 TEMPLATE = template.load()
@@ -76,7 +76,7 @@ class TestFunctions:
     def test_its_environment_is_what_its_settings_read(self, function):
         model = settings_model(folder(function))
         of_libraries = {"LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "PYDANTIC_DISABLE_PLUGINS"}
-        assert set(template.variables(function)) - of_libraries == model.variables()
+        assert set(template.variables(function)) - of_libraries == functions.variables(model)
 
     def test_what_all_have_is_said_once(self):
         shared = set(GLOBALS["Environment"]["Variables"])
@@ -132,7 +132,7 @@ class TestFunctions:
     @each_function
     def test_only_who_calls_cxone_may_read_credentials_and_tokens(self, function):
         variables = template.variables(function)
-        calls_cxone = {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"} & set(variables)
+        calls_cxone = {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL", "CXONE_ISSUER"} & set(variables)
         for secret in ("CredentialsSecret", "SmsTokenSecret", "AdminTokenSecret", "sms-token", "admin-token"):
             allowed = any(is_of(each["Resource"], secret) for each in statements(function))
             assert not allowed or calls_cxone
@@ -282,7 +282,7 @@ class TestSchedules:
         permissions = transformed.resources("AWS::Lambda::Permission").values()
         rules = transformed.resources("AWS::Events::Rule")
         sources = [each["SourceArn"] for each in permissions if each["Principal"] == "events.amazonaws.com"]
-        assert len(sources) == len(rules) == 3
+        assert len(sources) == len(rules) == 4
         assert all(source["Fn::GetAtt"][0] in rules for source in sources)
 
     def test_the_sweep_is_run_by_a_schedule(self):

@@ -21,7 +21,7 @@ TEXTS = [name for name, each in PARAMETERS.items() if each["Type"] == "String" a
 URLS = ["CxoneSmsBaseUrl", "CxoneApiBaseUrl", "WebhookBaseUrl"]
 NAMES = ["CxoneAccount", "CxoneOrg"]
 IDENTIFIERS = ["CxoneCampaignId", "CxoneOperatorId"]
-MODELS = [model for name in functions.NAMES for model in functions.settings_of(functions.module(name))]
+MODELS = functions.MODELS
 
 GOOD_URLS = [
     "https://acme.my.cxone.com",
@@ -167,7 +167,9 @@ def test_rates_that_cannot_be_read_are_named_and_not_quoted(model):
 
 BAD_VARIABLES = {
     **dict.fromkeys(("CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL", "WEBHOOK_BASE_URL"), BAD_URLS),
-    "CXONE_FROM_NUMBER": BAD_NUMBERS,
+    **dict.fromkeys(("CXONE_ISSUER", "CXONE_DIGITAL_BASE_URL"), BAD_URLS),
+    "DEFAULT_SENDER": BAD_IDENTIFIERS,
+    "CXONE_CHANNEL_ID": BAD_IDENTIFIERS,
     "CXONE_CAMPAIGN_ID": BAD_IDENTIFIERS,
     "CXONE_OPERATOR_ID": BAD_IDENTIFIERS,
     "INBOUND_EVENT": BAD_EVENTS,
@@ -177,7 +179,7 @@ BAD_VARIABLES = {
 def filled(model):
     fields = {str(field.alias): field for field in model.model_fields.values()}
     return {
-        name: "https://cxone.example" if name.endswith("BASE_URL") else "1"
+        name: "https://cxone.example" if name.endswith(("BASE_URL", "ISSUER")) else "1"
         for name, field in fields.items()
         if field.is_required()
     }
@@ -194,14 +196,16 @@ def test_a_function_checks_its_environment_again_and_quotes_nothing(model, name)
     with pytest.raises(ValidationError) as raised:
         model.from_environment({**filled(model), name: QUOTABLE})
     assert "quotable" not in str(raised.value)
-    goods = GOOD_URLS if name.endswith("BASE_URL") else ["24680"]
+    goods = GOOD_URLS if name.endswith(("BASE_URL", "ISSUER")) else ["24680"]
     assert all(model.from_environment({**filled(model), name: each}) for each in goods)
 
 
 def test_every_url_and_name_of_a_functions_environment_is_checked():
     checked = set(BAD_VARIABLES)
     for model in MODELS:
-        assert {each for each in model.variables() if re.match("CXONE_.*(URL|NUMBER|ID)|.*BASE_URL", each)} <= checked
+        assert {
+            each for each in model.variables() if re.match("CXONE_.*(URL|NUMBER|ID|ISSUER)|.*BASE_URL|.*SENDER$", each)
+        } <= checked
 
 
 @pytest.mark.parametrize("name", ["CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"])

@@ -77,8 +77,39 @@ print(json.dumps([gc.isenabled(), gc.get_freeze_count(), gc.get_stats()[0]["coll
         assert enabled, f"{function.name} does not end with startup.finish()"
         assert frozen, f"{function.name} does not end with startup.finish()"
         assert collections < 10, f"{function.name} does not begin with startup"
-        speaks_http = function.name in {"send_message", "send_bulk", "approve_template"}
+        speaks_http = function.name in {"send_message", "send_bulk", "approve_template", "collect_receipts"}
         assert loaded == (["requests"] if speaks_http else []), function.name
+
+
+@pytest.mark.parametrize(
+    ("api", "function", "own", "other"),
+    [
+        ("", "send_message", "sms_v2", "dfo"),
+        ("sms-v2", "send_bulk", "sms_v2", "dfo"),
+        ("sms-v2", "approve_template", "sms_v2", "dfo"),
+        ("dfo-3.0", "send_message", "dfo", "sms_v2"),
+        ("dfo-3.0", "send_bulk", "dfo", "sms_v2"),
+        ("dfo-3.0", "approve_template", "", "sms_v2"),
+        ("dfo-3.0", "collect_receipts", "dfo", "sms_v2"),
+    ],
+)
+def test_a_function_imports_the_api_that_it_speaks_as_it_starts_and_never_the_other(api, function, own, other):
+    code = f"""
+import os
+os.environ["CXONE_API"] = {api!r}
+import json, sys
+import handler
+print(json.dumps(sorted(sys.modules)))
+"""
+    (folder,) = (each for each in FUNCTIONS if each.name == function)
+    done = run(code, folder, LAYER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    loaded = json.loads(done.stdout)
+    package = "cxone_messaging.adapters.cxone"
+    assert not own or f"{package}.{own}" in loaded
+    assert not [each for each in loaded if each.startswith(f"{package}.{other}")]
+    # Nor cryptography, which botocore would import here: pyOpenSSL is among the tools, and not in the layer.
+    assert "jwt" not in loaded
 
 
 @pytest.mark.filterwarnings("ignore:A test tried to use socket")

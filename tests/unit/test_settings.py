@@ -2,9 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from cxone_messaging.platform.settings import Settings
+from cxone_messaging.wiring.dfo import DfoSettings
+from cxone_messaging.wiring.sms_v2 import SmsV2Settings
 from functions.approve_template.handler import ApproveTemplateSettings
 from functions.receive_webhook.handler import ReceiveWebhookSettings
-from functions.send_bulk.handler import SendBulkSettings
 from functions.send_message.handler import SendMessageSettings
 from tests import functions
 from tests.functions import filled, required
@@ -16,9 +17,6 @@ SEND = {
     "PEPPER_SECRET_ARN": "arn:pepper",
     "CREDENTIALS_SECRET_ARN": "arn:credentials",
     "SMS_TOKEN_NAME": "arn:token",
-    "CALLBACK_SECRET_ARN": "arn:callback",
-    "CXONE_SMS_BASE_URL": "https://acme.my.cxone.com",
-    "WEBHOOK_BASE_URL": "https://api.example/live",
 }
 
 
@@ -53,7 +51,7 @@ def test_a_setting_can_not_be_changed():
         sample.table_name = "u"
 
 
-MODELS = [model for name in functions.NAMES for model in functions.settings_of(functions.module(name))]
+MODELS = functions.MODELS
 
 
 @pytest.mark.parametrize(("model", "missing"), [(model, name) for model in MODELS for name in required(model)])
@@ -65,9 +63,17 @@ def test_a_missing_setting_is_named(model, missing):
     assert [error["loc"] for error in raised.value.errors()] == [(missing,)]
 
 
-@pytest.mark.parametrize("model", [SendMessageSettings, SendBulkSettings, ApproveTemplateSettings])
-def test_a_base_url_may_end_in_a_slash(model):
-    name = next(name for name in model.variables() if name in {"CXONE_SMS_BASE_URL", "CXONE_API_BASE_URL"})
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (SmsV2Settings, "CXONE_SMS_BASE_URL"),
+        (SmsV2Settings, "WEBHOOK_BASE_URL"),
+        (ApproveTemplateSettings, "CXONE_API_BASE_URL"),
+        (DfoSettings, "CXONE_ISSUER"),
+        (DfoSettings, "CXONE_DIGITAL_BASE_URL"),
+    ],
+)
+def test_a_base_url_may_end_in_a_slash(model, name):
     told = model.from_environment({**filled(model), name: "http://127.0.0.1:8090/a/"})
     assert getattr(told, name.lower()) == "http://127.0.0.1:8090/a"
 
@@ -75,7 +81,7 @@ def test_a_base_url_may_end_in_a_slash(model):
 def test_sending_needs_these_variables_and_has_defaults_for_the_rest():
     assert set(required(SendMessageSettings)) == set(SEND)
     told = SendMessageSettings.from_environment(SEND)
-    assert (told.cxone_from_number, told.cxone_campaign_id) == ("", "")
+    assert (told.default_sender, told.cxone_campaign_id) == ("", "")
     assert told.max_segments == 10
     assert told.send_timeout_seconds == 20
 
@@ -98,3 +104,19 @@ def test_a_setting_out_of_its_bounds_is_named(name, value):
 def test_what_cxones_events_need():
     needed = {"LEDGER_TABLE", "CONSENTS_TABLE", "PEPPER_SECRET_ARN", "WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN"}
     assert set(required(ReceiveWebhookSettings)) == needed
+
+
+def test_each_api_needs_its_own_and_nothing_of_the_other():
+    assert set(required(SmsV2Settings)) == {"CALLBACK_SECRET_ARN", "CXONE_SMS_BASE_URL", "WEBHOOK_BASE_URL"}
+    assert required(DfoSettings) == ["CXONE_ISSUER"]
+    assert not SmsV2Settings.variables() & DfoSettings.variables()
+
+
+@pytest.mark.parametrize(("api", "needed"), [("sms-v2", True), ("dfo-3.0", False)])
+def test_a_campaign_is_needed_where_the_api_has_campaigns(api, needed):
+    assert SendMessageSettings.from_environment(SEND | {"CXONE_API": api}).rules.needs_campaign is needed
+
+
+def test_there_is_no_third_api():
+    with pytest.raises(ValidationError, match="CXONE_API"):
+        SendMessageSettings.from_environment(SEND | {"CXONE_API": "dfo"})

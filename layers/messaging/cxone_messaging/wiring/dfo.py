@@ -1,6 +1,7 @@
 """The clients of Digital Engagement, "DFO 3.0", and their settings."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,6 +14,9 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import BaseUrl, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.wiring.tokens import SmsTokenSettings, read_credentials, token_cache
+
+if TYPE_CHECKING:
+    from cxone_messaging.wiring.sending import SenderSettings
 
 
 class DfoSettings(Settings):
@@ -47,7 +51,7 @@ def sms_tokens(settings: SmsTokenSettings, session: CxoneSession, telemetry: Tel
     return token_cache(settings, fetch, settings.sms_token_name, "dfo", telemetry, located=True)
 
 
-def sms_gateway(settings: SmsTokenSettings, telemetry: Telemetry) -> DfoSms:
+def sms_gateway(settings: "SenderSettings", telemetry: Telemetry) -> DfoSms:
     """Return the client of the outbound messages."""
     own, clock = DfoSettings.from_environment(), SystemClock()
     session = CxoneSession(clock)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 
+from pydantic import Field
+
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
@@ -36,11 +38,12 @@ _MODULES = {SMS_V2: "cxone_messaging.wiring.sms_v2", DFO: "cxone_messaging.wirin
 
 
 class SenderSettings(SmsTokenSettings, RateSettings, MessageSettings):
-    """The settings of every send."""
+    """The settings of every send. The timeout is in seconds."""
 
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
+    send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The clients of the API of the two source documents, and their settings."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms_v2 import sms
@@ -14,6 +15,9 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import BaseUrl, Settings
 from cxone_messaging.platform.telemetry import Telemetry
 from cxone_messaging.wiring.tokens import SmsTokenSettings, read_credentials, token_cache
+
+if TYPE_CHECKING:
+    from cxone_messaging.wiring.sending import SenderSettings
 
 
 class SmsV2Settings(Settings):
@@ -41,7 +45,7 @@ def sms_tokens(settings: SmsTokenSettings, session: CxoneSession, telemetry: Tel
     return token_cache(settings, fetch, settings.sms_token_name, "sms", telemetry)
 
 
-def sms_gateway(settings: SmsTokenSettings, telemetry: Telemetry) -> CxoneSms:
+def sms_gateway(settings: "SenderSettings", telemetry: Telemetry) -> CxoneSms:
     """Return the client of CXone's SMS API."""
     own, clock = SmsV2Settings.from_environment(), SystemClock()
     session = CxoneSession(clock)

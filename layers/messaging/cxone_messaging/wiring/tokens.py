@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
 from cxone_messaging.adapters.cxone.token_cache import FetchToken, TokenCache
 from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
 from cxone_messaging.adapters.secrets import ParameterStore, SecretsManagerStore, SecretStore, read_object
@@ -29,10 +27,9 @@ class TokenSettings(Settings):
 
 
 class SmsTokenSettings(TokenSettings):
-    """The settings of every function that sends, or reads what was sent. The timeout is in seconds."""
+    """The settings of every function that sends, or reads what was sent."""
 
     sms_token_name: str
-    send_timeout_seconds: float = Field(default=20.0, gt=0, le=20)
 
 
 def read_credentials(secret_arn: str) -> Mapping[str, Any]:
