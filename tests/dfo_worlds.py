@@ -101,6 +101,7 @@ class DfoWorld(World):
             store=self.collection,
             pseudonyms=lambda: self.pseudonyms,
             channels=MAIN_CHANNEL,
+            reference_field=self.reference_field,
             executor=executor or InlineExecutor(),
             clock=self.clock,
             telemetry=self.telemetry,

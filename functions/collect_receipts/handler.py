@@ -57,6 +57,7 @@ def collect(
     store: CollectionStore,
     pseudonyms: Callable[[], Pseudonyms],
     channels: str,
+    reference_field: str,
     executor: Executor,
     clock: Clock,
     telemetry: Telemetry,
@@ -73,6 +74,7 @@ def collect(
         executor=executor,
         clock=clock,
         telemetry=telemetry,
+        reference_field=reference_field,
     )
 
 
@@ -98,6 +100,7 @@ def use_case() -> Collect:
         store=CollectionItem(aws.dynamodb(), settings.coordination_table, clock),
         pseudonyms=pseudonyms,
         channels=settings.cxone_channel_id,
+        reference_field=dfo.DfoSettings.from_environment().cxone_reference_field,
         executor=ThreadPoolExecutor(_AT_ONCE),
         clock=clock,
         telemetry=metrics,

@@ -5,10 +5,11 @@ other message owns it, no other record fits, and no other message in doubt could
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain.found_messages import FoundMessage
+from cxone_messaging.domain.subjects import id_in
 
 # A message is looked for this long after its doubt began, in seconds. A search lags behind by minutes.
 AGES = (30.0, 120.0, 600.0, 3_600.0)
@@ -62,8 +63,22 @@ class Match:
 
     @property
     def only(self) -> FoundMessage | None:
-        """The one record that certainly is the message's."""
+        """The one record that can be nothing but the message's."""
         return self.records[0] if len(self.records) == 1 and not self.rivals else None
+
+    def named(self, reference_of: Callable[[FoundMessage], str]) -> FoundMessage | None:
+        """Return the record whose contact holds this message's reference; None if there is none.
+
+        A contact holds the reference of the last message to it. So the newest record of that contact is meant.
+        """
+        own = reference(id_in(self.doubt.subject))
+        newest = sorted(self.records, key=lambda record: record.created_at, reverse=True)
+        return next((record for record in newest if reference_of(record) == own), None)
+
+
+def reference(message_id: str) -> str:
+    """Return the short reference to a message that a contact's custom field may hold: 64 bits of its id."""
+    return message_id.removeprefix("msg_")[:16]
 
 
 def matches(doubts: Sequence[Doubt], found: Iterable[tuple[FoundMessage, str, str]]) -> list[Match]:

@@ -8,6 +8,7 @@ repeated and reordered records change nothing. Messages that have no receipt by 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionStore
@@ -54,7 +55,10 @@ class OtherRunError(Exception):
 
 
 class Collect:
-    """The collector of some channels. It remembers what it has recorded while its process lives."""
+    """The collector of some channels. It remembers what it has recorded while its process lives.
+
+    `reference_field` is the custom field of a contact that holds a reference to the last message; empty if none does.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Collect:
         executor: Executor,
         clock: Clock,
         telemetry: Telemetry,
+        reference_field: str = "",
     ) -> None:
         self._records = records
         self._events = events
@@ -78,6 +83,7 @@ class Collect:
         self._executor = executor
         self._clock = clock
         self._telemetry = telemetry
+        self._reference_field = reference_field
         self._recorded: dict[str, FoundMessage] = {}
         self._tracks: bool | None = None
 
@@ -96,7 +102,7 @@ class Collect:
             self._read(run, Direction.INBOUND, None)
             further_back = self._look_up.begin(state.ran_at)
             self._read(run, Direction.OUTBOUND, further_back)
-            looked_up = self._look_up.settle()
+            looked_up = self._look_up.settle(partial(self._reference_of, run) if self._reference_field else None)
             self._record(run, looked_up.adopted)
             # Messages in doubt that were due in a pass that broke off are due again in the next run.
             run.is_done = not run.spans[Direction.OUTBOUND].scroll
@@ -181,6 +187,12 @@ class Collect:
         self._recorded[record.id] = record
         if len(self._recorded) > _REMEMBERED:
             del self._recorded[next(iter(self._recorded))]
+
+    def _reference_of(self, run: "_Run", record: FoundMessage) -> str:
+        if run.reads >= MOST_READS:
+            return ""
+        run.reads += 1
+        return self._records.references(record, run.deadline).get(self._reference_field, "")
 
     def _ask(self, run: "_Run") -> None:
         """Ask about messages that have no receipt yet, one by one."""

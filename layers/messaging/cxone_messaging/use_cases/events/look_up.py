@@ -71,8 +71,11 @@ class LookUp:
             return
         self._found[record.id] = record, self._pseudonyms().recipient_hash(number), text_hash
 
-    def settle(self) -> LookedUp:
-        """Record what was found. Raises `StorageError`."""
+    def settle(self, reference_of: Callable[[FoundMessage], str] | None = None) -> LookedUp:
+        """Record what was found. Raises `StorageError`.
+
+        `reference_of` returns the reference that a record's contact holds, if contacts hold any.
+        """
         now = self._clock.now()
         ledger = self._trail.journal.ledger
         unowned = [
@@ -84,9 +87,10 @@ class LookUp:
         ambiguous = 0
         for match in matches(self._doubts, unowned):
             try:
-                if match.only:
-                    self._adopt(match.doubt, match.only)
-                    adopted.append(match.only)
+                record = (match.named(reference_of) if reference_of else None) or match.only
+                if record:
+                    self._adopt(match.doubt, record)
+                    adopted.append(record)
                 elif match.records:
                     ambiguous += self._leave_to_a_person(match)
                 elif match.doubt.subject in self._due and match.doubt.is_last(now):

@@ -15,6 +15,7 @@ from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSess
 from cxone_messaging.adapters.cxone.json_answers import child, document
 from cxone_messaging.adapters.cxone.token_cache import Token, TokenCache
 from cxone_messaging.domain.delivery import cxone_id
+from cxone_messaging.domain.doubts import reference
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
@@ -127,11 +128,6 @@ class DfoSms:
             return False
         self._tokens.discard(token)
         return True
-
-
-def reference(message_id: str) -> str:
-    """Return the short reference to a message that a contact's custom field may hold."""
-    return message_id.removeprefix("msg_")[:16]
 
 
 def _outcome(answer: Answer, sms: Sms) -> SendOutcome:  # noqa: PLR0911  a line of the table each
