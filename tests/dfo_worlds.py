@@ -1,6 +1,8 @@
 """Everything there is where the stack speaks Digital Engagement: senders, and the collector of receipts and replies."""
 
+import json
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from typing import override
 
@@ -11,12 +13,16 @@ from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
 from cxone_messaging.domain.collection import Collection
+from cxone_messaging.domain.errors import MessagingError
+from cxone_messaging.domain.subjects import id_in
 from cxone_messaging.use_cases.events.collect import Collect, Collected
 from cxone_messaging.wiring.events import record_events
 from cxone_messaging.wiring.sending import SenderParts
 from functions.collect_receipts.handler import collect
 from local.simulator import MAIN_CHANNEL, Settings
+from local.simulator.journal import Message
 from local.simulator.transport import SimulatorAdapter
+from local.simulator.wire import Request, Response
 from tests.fakes import FakeClock, InlineExecutor
 from tests.wire import Wire
 from tests.worlds import CLIENT, RULES, Injected, InjectedTransport, Injector, World
@@ -49,9 +55,19 @@ class DfoWorld(World):
     """A world whose senders speak Digital Engagement."""
 
     def __init__(self, settings: Settings | None = None, seed: int = 0, clock: FakeClock | None = None) -> None:
-        super().__init__(settings, seed, clock)
+        super().__init__((settings or Settings()).changed({"dfo_contact_burst": 100_000}), seed, clock)
+        handle, self._taken = self.simulator.handle, dict[str, list[Message]]()
+
+        def handled(request: Request) -> Response:
+            before = len(self.simulator.accepted_messages())
+            answer = handle(request)
+            for message in self.simulator.accepted_messages()[before:]:
+                self._taken.setdefault(self.message_in(request), []).append(message)
+            return answer
+
+        self.simulator.handle = handled  # type: ignore[method-assign]
         self.collection = FakeCollectionStore(self.clock)
-        self.reference_field = ""
+        self.reference_field = "reference"
         self.runs: list[Collected] = []
         self._collector: Collect | None = None
 
@@ -122,7 +138,20 @@ class DfoWorld(World):
 
     @override
     def deliver(self, limit: int | None = None) -> None:
-        self.collect()
+        with suppress(MessagingError):  # CXone gives no token now; the next run collects
+            self.collect()
+
+    @override
+    def message_in(self, request: Request) -> str:
+        if not self.reference_field:
+            return "message#of any"
+        (field,) = json.loads(request.body)["contact"]["customFields"]
+        ours = (each for each in self.ledger.subjects() if each.startswith(f"message#msg_{field['value']}"))
+        return id_in(next(ours, "message#of another stack"))
+
+    @override
+    def accepted(self) -> dict[str, list[Message]]:
+        return self._taken
 
     def reply(self, text: str, number: str = "15551234567") -> str:
         """Have a recipient write to the channel."""

@@ -31,7 +31,7 @@ class Wire(requests.adapters.BaseAdapter):
         self._inner = inner
 
     def send(self, request, stream=False, timeout=None, **options):
-        is_send = request.url.endswith("/sms/send")
+        is_send = request.url.endswith(("/sms/send", "/outbound"))
         if not (is_send and self._world.troubles):
             return self._inner.send(request, stream, timeout, **options)
         trouble, clock = self._world.troubles.pop(0), self._world.clock

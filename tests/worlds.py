@@ -240,7 +240,7 @@ class World:
         held, self.held = self.held, []
         for written_at, request in held:
             self.simulator.handle(replace(request, write_body=lambda: None))
-            self._let_through[reference(json.loads(request.body)["webhookUrl"])] = written_at
+            self._let_through[self.message_in(request)] = written_at
 
     def check_posts(self) -> None:
         """Hold what left a sender against the entry before it: its deadline, and a consent that was fresh."""
@@ -404,6 +404,10 @@ class World:
     def written_at(self, subject: str, number: int) -> float:
         """Give when one of a subject's entries was written, in Unix seconds."""
         return parse_time(self.ledger.read(subject)[number].timestamp).timestamp()
+
+    def message_in(self, request: Request) -> str:
+        """Give our id of the message that a request to CXone sends."""
+        return reference(json.loads(request.body)["webhookUrl"])
 
     def accepted(self) -> dict[str, list[Message]]:
         """Give what CXone took, by our own message id."""

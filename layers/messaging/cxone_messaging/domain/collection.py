@@ -14,6 +14,8 @@ from cxone_messaging.domain.found_messages import FoundMessage
 # A search shows a message only some time after it was sent, and clocks differ. Each message is also looked at again for
 # this long after it was sent, in seconds; most receipts come within it.
 SLACK_SECONDS = 120.0
+# A search may lag behind for longer. So a pass goes on further back than it must, for a few pages.
+FURTHER_SECONDS, FURTHER_PAGES = 1_800.0, 40
 # Nothing older is collected: a stack that speaks this API anew begins here.
 FURTHEST_SECONDS = 3 * 86_400.0
 # A message without a receipt is asked about at growing intervals, for a day.

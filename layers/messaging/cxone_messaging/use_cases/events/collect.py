@@ -13,7 +13,16 @@ from functools import partial
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionStore
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.collection import SLACK_SECONDS, Collection, Span, asked, due, wait_for
+from cxone_messaging.domain.collection import (
+    FURTHER_PAGES,
+    FURTHER_SECONDS,
+    SLACK_SECONDS,
+    Collection,
+    Span,
+    asked,
+    due,
+    wait_for,
+)
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.event_names import REPLY_EVENT
@@ -125,11 +134,13 @@ class Collect:
             was_resumed = bool(run.spans[direction].scroll)
             if not was_resumed:
                 run.begin_pass(direction, self._clock.now(), further_back)
+            further = 0
             while run.reads < limit and run.deadline.left >= _LEAST_SECONDS:
-                page = self._search(run, direction)
-                inside = [each for each in page.messages if each.created_at >= run.spans[direction].floor]
-                self._record(run, inside)
-                if not page.next or len(inside) < len(page.messages):
+                page, floor = self._search(run, direction), run.spans[direction].floor
+                self._record(run, page.messages)
+                oldest = min((each.created_at for each in page.messages), default=floor)
+                further += oldest < floor
+                if not page.next or oldest < floor - FURTHER_SECONDS or further > FURTHER_PAGES:
                     run.end_pass(direction)
                     break
                 run.turn(direction, page.next)
