@@ -150,6 +150,10 @@ class DfoWorld(World):
         return id_in(next(ours, "message#of another stack"))
 
     @override
+    def posts(self) -> int:
+        return len(self.simulator.log("dfo.send"))
+
+    @override
     def accepted(self) -> dict[str, list[Message]]:
         return self._taken
 

@@ -84,8 +84,10 @@ STEPS = st.one_of(
 class History:
     """One line, and whether a send may leave: judged by the steps alone, not by what the bundle stored."""
 
-    def __init__(self, monkeypatch, country):
-        self.world, self.country = World(), country
+    sender = "12345"
+
+    def __init__(self, monkeypatch, country, world=None):
+        self.world, self.country = world or World(), country
         self.writings = LINES[country]
         self.webhook = Webhook(
             monkeypatch, ledger=self.world.ledger, consents=self.world.consents, clock=self.world.clock
@@ -126,9 +128,7 @@ class History:
             # To a sender of their own country, so that a number without its plus sign is theirs.
             told["to"] = self.writings[0][:-1] + "9"
         written, received = self._written(step), self.now
-        is_copy = told in self.seen and (step.id in {"r-1", 4.5} or written is not None)
-        self.seen.append(told)
-        assert self.webhook.event(told)[0] == 200
+        is_copy = self._post(told, step, written)
         if step.text.lower().startswith("stop") and not is_copy:
             if written is None or not any(at > written + SKEW for at in self.opt_ins):
                 self.own = received if written is None else written
@@ -138,6 +138,13 @@ class History:
             if is_later and (self.callers is None or written > self.callers - 5):
                 self.own = self.callers = None
                 self.opt_ins.append(min(written, received))
+
+    def _post(self, told, step, written):
+        """Have CXone post a reply; return whether it is a copy of an earlier one."""
+        is_copy = told in self.seen and (step.id in {"r-1", 4.5} or written is not None)
+        self.seen.append(told)
+        assert self.webhook.event(told)[0] == 200
+        return is_copy
 
     def _import(self, step):
         given_at = None if step.given_age is None else self.now - step.given_age
@@ -175,7 +182,7 @@ class History:
         to = str(self.writings[step.writing % len(self.writings)])
         before = self.world.posts()
         try:
-            self.world.send(SmsRequest(to=to, text="Hello", campaign_id="c", sender="12345"), f"k{self._sent}")
+            self.world.send(SmsRequest(to=to, text="Hello", campaign_id="c", sender=self.sender), f"k{self._sent}")
         except MessagingError:
             assert self.world.posts() == before
         else:
