@@ -13,7 +13,7 @@ from cli.findings import Check, Finding, Sheet, as_json, green, has_red, make, r
 from cli.interrupts import INTERRUPTED, interrupt_on_signals
 from cli.progress import Progress
 from cli.target import Target, TargetError
-from cli.versions import FUNCTIONS, versions_of
+from cli.versions import versions_of
 from cxone_messaging import __version__
 
 FAILED = 1
@@ -71,7 +71,7 @@ def _functions(target: Target) -> Finding:
     if wrong := {**versions.failed, **others}:
         named = "; ".join(f"{target.function(folder)}: {why}" for folder, why in sorted(wrong.items()))
         return red(named, f"deploy version {__version__}, or use the command line of the version that is deployed")
-    return green(f"all {len(FUNCTIONS)} answer, version {__version__}")
+    return green(f"all {len(versions.known)} answer, version {__version__}")
 
 
 def _preview(target: Target) -> Finding:

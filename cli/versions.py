@@ -24,11 +24,16 @@ FUNCTIONS = (
     "submit_bulk",
     "sweep_ledger",
 )
+# It is there with one API of CXone's only.
+COLLECTOR = "collect_receipts"
 # It is asked first: in a version that does not know the event, it changes nothing.
 _FIRST = "read_ledger"
 _CONFIG = Config(
-    connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1}, max_pool_connections=len(FUNCTIONS)
+    connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1}, max_pool_connections=len(FUNCTIONS) + 1
 )
+
+
+_MISSING = "it does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,12 @@ def versions_of(target: Target) -> Versions:
     first = _asked(client, target.function(_FIRST))
     if "version" not in first:
         return Versions({}, {_FIRST: first["failure"]})
-    others = [each for each in FUNCTIONS if each != _FIRST]
+    others = [each for each in (*FUNCTIONS, COLLECTOR) if each != _FIRST]
     with ThreadPoolExecutor(len(others)) as pool:
         answers = pool.map(lambda folder: _asked(client, target.function(folder)), others)
         found = {_FIRST: first, **dict(zip(others, answers, strict=True))}
+    if found[COLLECTOR].get("failure") == _MISSING:
+        del found[COLLECTOR]
     return Versions(
         {folder: each["version"] for folder, each in found.items() if "version" in each},
         {folder: each["failure"] for folder, each in found.items() if "failure" in each},
@@ -65,7 +72,7 @@ def _asked(client: Any, function: str) -> dict[str, str]:
     try:
         answer = client.invoke(FunctionName=function, Qualifier="live", Payload=json.dumps(VERSION_EVENT).encode())
     except client.exceptions.ResourceNotFoundException:
-        return {"failure": "it does not exist"}
+        return {"failure": _MISSING}
     except client.exceptions.TooManyRequestsException:
         return {"failure": "it is throttled"}
     payload = json.loads(answer["Payload"].read())

@@ -121,7 +121,7 @@ def architecture(deployment: Deployment) -> Finding:
         return red(f"{wrong[0]}{others}", "build for the parameter Architecture and deploy: make build ARCHITECTURE=…")
     if not found:
         raise NotCheckedError("no layer has code of any architecture")
-    return green(f"{', '.join(sorted(found))}, {len(FUNCTIONS)} functions and their layer")
+    return green(f"{', '.join(sorted(found))}, {len(deployment.functions)} functions and their layer")
 
 
 def _architectures_in(deployment: Deployment, arn: str) -> set[str]:
@@ -159,8 +159,8 @@ def functions(deployment: Deployment) -> Finding:
     (version,) = versions.all_known
     if version != __version__:
         remedy = f"{_DEPLOY}; or use the command line of {version}"
-        return yellow(f"all {len(FUNCTIONS)} answer as {version}, but this command line is {__version__}", remedy)
-    return green(f"all {len(FUNCTIONS)} answer, version {version}")
+        return yellow(f"all {len(versions.known)} answer as {version}, but this command line is {__version__}", remedy)
+    return green(f"all {len(versions.known)} answer, version {version}")
 
 
 def concurrency(deployment: Deployment) -> Finding:

@@ -18,6 +18,7 @@ from cxone_messaging.platform.clock import SystemClock
 _TOKEN_SECONDS, _LOOK_UP_SECONDS = 15.0, 10.0
 _CREDENTIALS = "docs/runbook.md#rotate-cxones-credentials"
 _ORGANISATION = "set CxoneOrg, or have CXone post replies by hand: docs/runbook.md#have-replies-posted"
+_ACCESS_KEY = ("accessKeyId", "accessKeySecret")
 _DELIVERIES_PATH = "/webhooks/cxone/sms"
 
 
@@ -25,8 +26,8 @@ def secrets(deployment: Deployment) -> Finding:
     """Check that each secret holds what the functions need, and not the template's placeholder."""
     store, target = deployment.secrets, deployment.target
     faults, remedies = [], []
-    if not all(_cxone_credentials(deployment)):
-        faults.append("CredentialsSecretArn holds no clientId and clientSecret")
+    if missing := [name for name, value in _cxone_credentials(deployment).items() if not value]:
+        faults.append(f"CredentialsSecretArn holds no {' and '.join(missing)}")
         remedies.append(f"put CXone's credentials in: {_CREDENTIALS}")
     for output in ("WebhookSecretArn", "CallbackSecretArn"):
         try:
@@ -44,23 +45,28 @@ def secrets(deployment: Deployment) -> Finding:
     return green("all four are filled in")
 
 
-def _cxone_credentials(deployment: Deployment) -> tuple[str, str]:
-    """Return CXone's client id and secret, empty where the secret does not have them."""
+def _cxone_credentials(deployment: Deployment) -> dict[str, str]:
+    """Return CXone's credentials by name, empty where the secret does not have them."""
+    names = ("clientId", "clientSecret", *(_ACCESS_KEY if deployment.speaks_dfo else ()))
     try:
         document = read_object(deployment.secrets, deployment.target.output("CredentialsSecretArn"))
     except UnreadableSecretError:
-        return "", ""
-    return str(document.get("clientId") or ""), str(document.get("clientSecret") or "")
+        document = {}
+    return {name: str(document.get(name) or "") for name in names}
 
 
 def sms_token(deployment: Deployment) -> Finding:
     """Check that CXone gives a token that may send."""
+    if deployment.speaks_dfo:
+        return _dfo_token(deployment)
     url = deployment.setting("send_message", "CXONE_SMS_BASE_URL") + sms.TOKEN_PATH
     return _token(deployment, url, requested=(), needed={sms.SCOPE})
 
 
 def admin_token(deployment: Deployment) -> Finding:
     """Check that CXone gives a token that may approve templates."""
+    if deployment.speaks_dfo:
+        return green("not supported: Digital Engagement approves no templates, CXone's own pages do")
     url = deployment.setting("approve_template", "CXONE_API_BASE_URL")
     if has_no_organisation(deployment):
         return yellow(
@@ -71,17 +77,12 @@ def admin_token(deployment: Deployment) -> Finding:
 
 def _token(deployment: Deployment, url: str, requested: Sequence[str], needed: Collection[str]) -> Finding:
     """Fetch one token, which is neither used nor shared, and check its scopes."""
-    cxone_credentials = _cxone_credentials(deployment)
-    if not all(cxone_credentials):
-        raise NotCheckedError("CXone's credentials are not filled in")
-    fetch = TokenEndpoint(CxoneSession(SystemClock()), url, lambda: cxone_credentials, requested)
+    client_id, client_secret = _filled_in(deployment)
+    fetch = TokenEndpoint(CxoneSession(SystemClock()), url, lambda: (client_id, client_secret), requested)
     try:
         token = fetch(_TOKEN_SECONDS)
     except MessagingError as error:
-        if error.code is Code.CXONE_AUTH_FAILED:
-            return red(error.detail, f"compare CredentialsSecretArn with CXone's: {_CREDENTIALS}")
-        host = urlsplit(url).hostname
-        return red(error.detail, f"is {host} the right host (docs/configuration.md)? Otherwise see CXone's status page")
+        return _no_token(error, url)
     # An answer that names no scopes grants those that were requested (RFC 6749, 5.1).
     scopes = token.scopes if token.scopes is not None else frozenset(requested)
     if token.scopes is None and not requested:
@@ -92,8 +93,41 @@ def _token(deployment: Deployment, url: str, requested: Sequence[str], needed: C
     return green(f"CXone gives one, with {', '.join(sorted(needed))}")
 
 
+def _dfo_token(deployment: Deployment) -> Finding:
+    """Fetch one token of Digital Engagement, with the tenant's place."""
+    from cxone_messaging.adapters.cxone.dfo.token import AccessKey, DfoTokenEndpoint
+
+    issuer, base_url = (
+        deployment.setting("send_message", name).rstrip("/") for name in ("CXONE_ISSUER", "CXONE_DIGITAL_BASE_URL")
+    )
+    key = AccessKey(*_filled_in(deployment))
+    fetch = DfoTokenEndpoint(CxoneSession(SystemClock()), issuer, lambda: key, SystemClock(), base_url)
+    try:
+        token = fetch(_TOKEN_SECONDS)
+    except MessagingError as error:
+        return _no_token(error, issuer)
+    return green(f"CXone gives one, and the tenant is at {token.base_url}")
+
+
+def _filled_in(deployment: Deployment) -> tuple[str, ...]:
+    """Return the credentials' values. Raises `NotCheckedError` if one is missing."""
+    values = tuple(_cxone_credentials(deployment).values())
+    if not all(values):
+        raise NotCheckedError("CXone's credentials are not filled in")
+    return values
+
+
+def _no_token(error: MessagingError, url: str) -> Finding:
+    if error.code is Code.CXONE_AUTH_FAILED:
+        return red(error.detail, f"compare CredentialsSecretArn with CXone's: {_CREDENTIALS}")
+    host = urlsplit(url).hostname
+    return red(error.detail, f"is {host} the right host (docs/configuration.md)? Otherwise see CXone's status page")
+
+
 def webhook(deployment: Deployment) -> Finding:
     """Check that the address that CXone posts to is one address, answers, and refuses a forged event."""
+    if deployment.speaks_dfo:
+        return green("CXone posts no events with this API; receipts and replies are collected")
     target = deployment.target
     url = target.output("WebhookUrl").rstrip("/")
     for folder in ("send_message", "send_bulk", "approve_template"):

@@ -10,16 +10,17 @@ from botocore.config import Config
 
 from cli.findings import NotCheckedError
 from cli.target import Target, is_on_aws
-from cli.versions import FUNCTIONS
+from cli.versions import COLLECTOR, FUNCTIONS
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore
 from cxone_messaging.platform.clock import Clock, SystemClock
+from cxone_messaging.platform.message_settings import DFO
 
 CONFIG = Config(
     connect_timeout=5,
     read_timeout=15,
     retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=len(FUNCTIONS),
+    max_pool_connections=len(FUNCTIONS) + 1,
 )
 # The outputs of template.yaml.
 OUTPUTS = frozenset(
@@ -99,9 +100,16 @@ class Deployment:
                 return None
             return dict(found)
 
-        with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
-            found = zip(FUNCTIONS, pool.map(configuration, FUNCTIONS), strict=True)
+        folders = (*FUNCTIONS, COLLECTOR)
+        with ThreadPoolExecutor(len(folders)) as pool:
+            found = zip(folders, pool.map(configuration, folders), strict=True)
             return {folder: each for folder, each in found if each is not None}
+
+    @property
+    def speaks_dfo(self) -> bool:
+        """Whether the stack speaks Digital Engagement."""
+        variables = self.functions.get("send_message", {}).get("Environment", {}).get("Variables", {})
+        return bool(variables.get("CXONE_API") == DFO)
 
     def setting(self, folder: str, variable: str) -> str:
         """Return an environment variable of a function's `live` version. Raises `NotCheckedError` if it has none."""

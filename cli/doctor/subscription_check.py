@@ -1,16 +1,20 @@
 """Check that CXone posts its events here, replies among them: without replies, no STOP arrives."""
 
+import json
 from collections.abc import Sequence
 
 from cli.doctor.cxone_checks import has_no_organisation
 from cli.doctor.deployment import Deployment
 from cli.findings import Finding, NotCheckedError, green, red, yellow
+from cli.versions import COLLECTOR
 from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.subscriptions import Judgement, Replies, is_made_with
 from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
 
+_COLLECTED = "look at the log of collect-receipts: docs/dfo.md#receipts-and-replies"
+_LONGEST_SECONDS = 600
 _EVENTS_PATH = "/webhooks/cxone/events"
 _REPLIES = "docs/runbook.md#have-replies-posted"
 _SUBSCRIBE = f"run cxone-messaging subscribe, which says why it fails: {_REPLIES}"
@@ -20,7 +24,12 @@ _BY_HAND = f"see that it does, signed with the current webhook secret: {_REPLIES
 
 
 def subscription(deployment: Deployment) -> Finding:
-    """Check that CXone posts its events, replies among them, and signs them with a secret that is in force."""
+    """Check that CXone posts its events, replies among them, and signs them with a secret that is in force.
+
+    Where it posts none, check that a run of the collector succeeds.
+    """
+    if deployment.speaks_dfo:
+        return _collection(deployment)
     url = deployment.setting("approve_template", "WEBHOOK_BASE_URL").rstrip("/") + _EVENTS_PATH
     reply_event = deployment.setting("approve_template", "INBOUND_EVENT")
     entries = deployment.ledger.read(subjects.subscription(url))
@@ -40,6 +49,23 @@ def subscription(deployment: Deployment) -> Finding:
     if not reply_event:
         return yellow("InboundEvent is empty, so a STOP arrives only if CXone posts replies by hand", _BY_HAND)
     return _not_subscribed(deployment, current, reply_event)
+
+
+def _collection(deployment: Deployment) -> Finding:
+    answer = deployment.client("lambda").invoke(
+        FunctionName=deployment.target.function(COLLECTOR), Qualifier="live", Payload=b"{}"
+    )
+    document = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        return red(
+            f"receipts and replies, STOP among them, are not collected ({document.get('errorType')})", _COLLECTED
+        )
+    behind = document.get("behindSeconds")
+    if behind is None:
+        return green("receipts and replies are being collected by another run")
+    if behind > _LONGEST_SECONDS:
+        return yellow(f"receipts and replies are collected, but {behind} s behind", _COLLECTED)
+    return green(f"receipts and replies are collected, {document['reads']} reads for this run")
 
 
 def _not_subscribed(deployment: Deployment, judged: Judgement, reply_event: str) -> Finding:

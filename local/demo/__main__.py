@@ -30,7 +30,7 @@ def main() -> int:
     interrupt_on_signals()
     try:
         with alone_in(folder, "a demo runs already; wait for it, or give this one another --folder"):
-            return _run(folder, progress)
+            return _run(folder, Options.from_environment().api, progress)
     except ServerError as error:
         progress.error(str(error))
         return 1
@@ -39,13 +39,13 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _run(folder: Path, progress: Progress) -> int:
+def _run(folder: Path, api: str, progress: Progress) -> int:
     down(folder)  # what a demo that was killed could not stop
     stack: LocalTarget | None = None
     try:
-        stack = up(Options.apart(folder), progress)
-        state = DemoState(stack)
-        for step in [*STEPS, *approval.STEPS]:
+        stack = up(Options.apart(folder, api=api), progress)
+        state = DemoState(stack, api)
+        for step in [*STEPS, *approval.steps(state)]:
             with progress.step(step.doing, step.doing) as outcome:
                 step.run(state, outcome)
     except (UnexpectedError, requests.RequestException) as error:

@@ -49,11 +49,22 @@ def audit(state: DemoState, outcome: Outcome) -> None:
     outcome.shown = ledger_table(f"the template {GOOD}", answer["audit"], _essential)
 
 
-STEPS = [
-    Step("approving a template", approve),
-    Step("trying a template that breaks every rule", refuse),
-    Step("reading the ledger of the approval", audit),
-]
+def not_supported(state: DemoState, outcome: Outcome) -> None:
+    """Show that an API that approves no templates says so."""
+    problem = state.call("POST", f"/templates/{GOOD}/approval", REQUEST, status=501).json()
+    expect("the problem's code", "not_supported", problem["code"])
+    outcome.text = f"approving a template is not supported by this API\n501: {problem['detail']}"
+
+
+def steps(state: DemoState) -> list[Step]:
+    """Return the steps that the stack's API can do."""
+    if state.speaks_dfo:
+        return [Step("trying to approve a template", not_supported)]
+    return [
+        Step("approving a template", approve),
+        Step("trying a template that breaks every rule", refuse),
+        Step("reading the ledger of the approval", audit),
+    ]
 
 
 def _counts(state: DemoState) -> dict[str, dict[str, int]]:

@@ -9,6 +9,7 @@ import requests
 
 from cli.progress import Outcome
 from local.local_target import LocalTarget
+from local.options import DFO, SMS_V2
 
 _WAIT_SECONDS = 30
 
@@ -34,6 +35,7 @@ class DemoState:
     """The demo so far."""
 
     stack: LocalTarget
+    api: str = SMS_V2
     sent: list[Sent] = field(default_factory=list)
 
     def call(
@@ -44,6 +46,20 @@ class DemoState:
         if answer.status_code != status:
             raise UnexpectedError(f"{method} {path}", status, f"{answer.status_code} {answer.text}")
         return answer
+
+    @property
+    def speaks_dfo(self) -> bool:
+        """Whether the stack speaks Digital Engagement, so that receipts and replies are collected."""
+        return self.api == DFO
+
+    def collect(self) -> None:
+        """Have the scheduled function collect, where there is one: the emulator has no schedules."""
+        if self.speaks_dfo:
+            answer = self.stack.client("lambda").invoke(
+                FunctionName=self.stack.function("collect_receipts"), Qualifier="live", Payload=b"{}"
+            )
+            if "FunctionError" in answer:
+                raise UnexpectedError("collecting receipts", "no error", answer["Payload"].read().decode())
 
     def taken_by_cxone(self) -> int:
         """Return the number of messages that CXone really accepted."""
