@@ -16,7 +16,7 @@ FOLDER = ROOT / ".local"
 CLIENT_ID = "local-client"
 CLIENT_SECRET = "local-secret&=+%"  # noqa: S105  the simulator's; with all that a form must encode
 ACCESS_KEY_ID, ACCESS_KEY_SECRET = "local-access-key", "local-key-secret&+=="
-SMS_V2, DFO = template.load()["Parameters"]["CxoneApi"]["AllowedValues"]
+SMS_V2, DFO = (str(each) for each in template.load()["Parameters"]["CxoneApi"]["AllowedValues"])
 CAMPAIGN_ID = "local-campaign"
 SENDER = "+15550100000"
 OPERATOR_ID = "local-operator"
