@@ -13,8 +13,8 @@ from cli.target import Target, is_on_aws
 from cli.versions import COLLECTOR, FUNCTIONS
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore
+from cxone_messaging.domain.cxone_apis import DFO
 from cxone_messaging.platform.clock import Clock, SystemClock
-from cxone_messaging.platform.message_settings import DFO
 
 CONFIG = Config(
     connect_timeout=5,

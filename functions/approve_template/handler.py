@@ -22,6 +22,7 @@ from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.secrets import SecretsManagerStore, WebhookSecrets
 from cxone_messaging.domain.approvals import Approval, Registration
 from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.cxone_apis import DFO, SMS_V2, CxoneApi
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.event_names import REPLY_EVENT
 from cxone_messaging.domain.ledger import Ledger
@@ -33,7 +34,6 @@ from cxone_messaging.platform.bodies import Body
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.http_api import HttpApi, HttpRequest
-from cxone_messaging.platform.message_settings import DFO, SMS_V2, CxoneApi
 from cxone_messaging.platform.problems import HttpResponse
 from cxone_messaging.platform.settings import BaseUrl, EventName, Identifier
 from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT, is_subscribe_event

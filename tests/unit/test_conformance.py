@@ -207,7 +207,9 @@ def test_each_brings_a_page_that_maps_its_api_to_ours(dialect):
     assert all(str(http_status) in text for http_status in dialect.statuses if http_status in {401, 408, 429})
 
 
-@pytest.mark.parametrize(("dialect", "there"), itertools.permutations(DIALECTS, 2), ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    ("dialect", "there"), list(itertools.permutations(DIALECTS, 2)), ids=lambda dialect: dialect.name
+)
 def test_a_stack_moves_to_another_api_and_back_and_keeps_each_messages_trail(dialect, there):
     """The ledger, the consents, the token's secret and the lease stay; a message sent before is answered after."""
     worlds = [opted_in(dialect)]

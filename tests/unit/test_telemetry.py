@@ -15,6 +15,8 @@ from cxone_messaging.platform import aws, telemetry
 from cxone_messaging.platform.clock import instant
 from cxone_messaging.platform.telemetry import NAMESPACE, EmbeddedMetrics, Metric, make_logger
 from cxone_messaging.wiring import sending
+from cxone_messaging.wiring.dfo import DfoSettings
+from cxone_messaging.wiring.sms_v2 import SmsV2Settings
 from tests import functions
 from tests.building import SUBJECT
 from tests.dynamo import FakeDynamo
@@ -93,7 +95,8 @@ def test_a_gap_that_a_function_reads_is_counted_whichever_ledger_of_its_own_read
         if hasattr(place, "DynamoLedger"):
             monkeypatch.setattr(place, "DynamoLedger", Ledger)
     model = functions.settings_of(function)[-1]
-    built = Functions(monkeypatch, functions.filled(model))
+    of_apis = functions.filled(SmsV2Settings) | functions.filled(DfoSettings)
+    built = Functions(monkeypatch, of_apis | functions.filled(model))
     for build in [each for each in vars(function).values() if hasattr(each, "cache_clear")]:
         build()
     built.forget()

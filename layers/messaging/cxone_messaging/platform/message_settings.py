@@ -1,17 +1,11 @@
 """The settings of a message's rules: which API carries it, and what a request need not name."""
 
-from typing import Final, Literal
-
 from pydantic import Field
 
+from cxone_messaging.domain.cxone_apis import SMS_V2, CxoneApi
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform.settings import Country, Identifier, Settings
-
-type CxoneApi = Literal["sms-v2", "dfo-3.0"]
-
-SMS_V2: Final = "sms-v2"
-DFO: Final = "dfo-3.0"
 
 
 class MessageSettings(Settings):

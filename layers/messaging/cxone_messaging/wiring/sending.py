@@ -20,12 +20,13 @@ from cxone_messaging.adapters.dynamodb.governor import DynamoGovernor, Governor
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.adapters.dynamodb.schedule_item import ACCOUNT
 from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
+from cxone_messaging.domain.cxone_apis import DFO, SMS_V2
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
-from cxone_messaging.platform.message_settings import DFO, SMS_V2, MessageSettings
+from cxone_messaging.platform.message_settings import MessageSettings
 from cxone_messaging.platform.rate_settings import RateSettings
 from cxone_messaging.platform.telemetry import Telemetry, Unreported
 from cxone_messaging.use_cases.journal import Journal
