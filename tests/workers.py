@@ -33,9 +33,11 @@ from cxone_messaging.use_cases.send.dispatcher import Dispatcher
 from cxone_messaging.use_cases.send.send_message import SendMessage
 from functions.send_bulk.handler import SendBulkSettings, read, work_queue
 from functions.send_message.handler import SendMessageSettings, send_message
+from tests import aws_models
 from tests.fakes import FakeTelemetry
 
-# A fork server with everything imported: a new sender takes milliseconds, not a second.
+# A fork server with everything imported and read: a new sender takes milliseconds, not a second.
+aws_models.read_ahead()
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.workers"])
 # The one name for which a function takes plain http.
