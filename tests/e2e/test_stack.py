@@ -87,8 +87,9 @@ def test_the_processes_of_all_functions_share_one_unpacked_layer(stack, stack_fo
     processes = [each for each in (stack_folder / "tmp").glob("ministack-lambda-*") if (each / "code").exists()]
     assert len(processes) >= 2
     assert [each for each in processes if list(each.glob("layer*"))] == []
-    (layer,) = (stack_folder / "tmp").glob("ministack-layer-*")
-    assert (layer / "python" / "cxone_messaging" / "BUILT").exists()
+    layers = list((stack_folder / "tmp").glob("ministack-layer-*"))  # the release bundle's has been there too
+    built = {(each / "python" / "cxone_messaging" / "BUILT").read_text() for each in layers}
+    assert len(built) == len(layers) > 0
 
 
 def test_down_twice_is_no_matter(tmp_path):
