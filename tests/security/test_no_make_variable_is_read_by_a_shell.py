@@ -126,11 +126,19 @@ class Clone:
         return [str(path) for path in self.folder.rglob("pwned*")]
 
 
-@pytest.fixture
-def clone(tmp_path):
-    folder = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("make") / "clone"
     folder.mkdir()
     return Clone(folder)
+
+
+@pytest.fixture
+def clone(whole):
+    """Give the clone as it was: without what an attack has left there."""
+    yield whole
+    for path in whole.pwned():
+        Path(path).unlink()
 
 
 @pytest.mark.parametrize("verb", [each for each in VERBS if each != "clean"])
