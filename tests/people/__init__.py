@@ -13,7 +13,9 @@ def table(kind: str) -> Any:
     """Return the inputs of a kind's file."""
     text = (_FOLDER / f"{kind}.yaml").read_text("utf-8")
     # libyaml is many times as fast, and refuses half of a surrogate pair.
-    return yaml.load(text, yaml.SafeLoader if r"\ud" in text else yaml.CSafeLoader)
+    if r"\ud" in text:
+        return yaml.safe_load(text)
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def inputs(kind: str) -> Any:
