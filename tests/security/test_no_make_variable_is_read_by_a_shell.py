@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import __main__ as bench
 from cli import app, invoke
 from cli.audit import command as audit
 from cli.campaign import command as campaign
@@ -189,6 +188,8 @@ def parsed(monkeypatch, verb, **variables):
     for name in ("CAMPAIGN_TEXT", "AUDIT_RECIPIENT"):
         monkeypatch.setenv(name, environment.get(name, ""))
     if verb == "bench":
+        from bench import __main__ as bench  # noqa: PLC0415  matplotlib takes long to import
+
         return bench._options(), environment
     assert arguments[:3] == ["-m", "cli", verb]
     monkeypatch.setattr(sys, "argv", arguments[1:])
