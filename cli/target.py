@@ -1,7 +1,9 @@
 """The stack that a command works on: the local one by its `stack.json`, one on AWS by its name."""
 
 import json
+import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,6 +22,7 @@ _LOOK_UP = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard
 # The defaults of the template's parameters.
 _PARAMETERS = {"CxoneRequestsPerSecond": 100.0, "RateUtilisationPercent": 96.0, "MaxSegments": 10.0}
 _DEFAULT_COUNTRY = "US"
+_making = threading.Lock()  # a session makes one client at a time
 
 
 class TargetError(Exception):
@@ -38,8 +41,15 @@ class Api(Protocol):
 
 def aws_client(service: str, endpoint: str, region: str, config: Config | None = None) -> Any:
     """Return an AWS client for an emulator, which accepts any credentials; proxy settings are ignored."""
-    session: Any = boto3.Session("local", "local", region_name=region)
-    return session.client(service, endpoint_url=endpoint, config=Config(proxies={}).merge(config or Config()))
+    with _making:
+        session = _emulators_session(region)
+        return session.client(service, endpoint_url=endpoint, config=Config(proxies={}).merge(config or Config()))
+
+
+@cache
+def _emulators_session(region: str | None) -> Any:
+    """Return one session for all clients: each reads the descriptions of AWS's services anew, for up to 0.1 s."""
+    return boto3.Session("local", "local", region_name=region)
 
 
 class Target:
@@ -97,7 +107,7 @@ class Target:
         """Return the stack on this machine that the content of a `stack.json` describes."""
         return cls(
             name=LOCAL_NAME,
-            session=boto3.Session("local", "local", region_name=description["region"] or None),
+            session=_emulators_session(description["region"] or None),
             outputs={**description["outputs"], "ApiUrl": description["apiUrl"]},
             endpoint=description["awsEndpointUrl"],
             simulator_url=description["simulatorUrl"],

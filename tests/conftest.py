@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from cxone_messaging.domain import phone_numbers
 from local import stand_ins, template
 from local.processes import Servers, free_port
+from tests import aws_models
 
 # In the background a shell has us ignore Ctrl-C, and so would every process whose interruption is to be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,6 +26,8 @@ settings.load_profile("project")
 
 # Tests send to a few numbers a hundred thousand times, and what libphonenumber makes of a text is always the same.
 phone_numbers._canonical = lru_cache(4096)(phone_numbers._canonical)
+
+aws_models.share()
 
 # Of the end-to-end tests, these start a stack of their own; all others share one.
 _WITH_THEIR_OWN_STACK = ("tests/e2e/test_demo.py", "tests/e2e/test_doctor.py")

@@ -1,5 +1,6 @@
 """Senders on one schedule, each with a clock of its own, over a DynamoDB that tells its `Date`, or does not."""
 
+import math
 import operator
 import random
 import re
@@ -188,9 +189,9 @@ class Fleet:
             while sets and base.now() >= began + sets[0][0]:
                 _, which, skew = sets.pop(0)
                 clocks[which].skew = skew
-            for number in rng.sample(range(len(clocks)), len(clocks)):
-                if base.now() < free_at[number]:
-                    continue
+            due = [number for number, at in enumerate(free_at) if at <= base.now()]
+            rng.shuffle(due)
+            for number in due:
                 try:
                     slots = senders[number].reserve(25, 1.0)
                 except NoSlotError as error:
@@ -200,7 +201,9 @@ class Fleet:
                 self.posts += [start + place * slots.seconds for place in range(slots.count)]
                 self.reserved[number].append(base.now() - began)
                 free_at[number] = start + slots.count * slots.seconds + rng.choice([0, 0, 0.5])
-            base.advance(0.01)
+            # On to the next hundredth in which anybody does anything.
+            then = min(*free_at, *(at + began for at, _, _ in sets[:1]))
+            base.advance(0.01 * max(1, math.ceil((then - base.now()) / 0.01)))
         return self
 
     def most_in_a_second(self) -> int:

@@ -34,11 +34,13 @@ from cxone_messaging.use_cases.send.send_message import SendMessage
 from cxone_messaging.wiring import sending
 from functions.send_bulk.handler import SendBulkSettings, read, work_queue
 from functions.send_message.handler import SendMessageSettings, send_message
+from tests import aws_models, simulators
 from tests.fakes import FakeTelemetry
 
-# A fork server with everything imported: a new sender takes milliseconds, not a second.
+# A fork server with everything imported and read: a new sender takes milliseconds, not a second.
+aws_models.read_ahead()
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.workers"])
+processes.set_forkserver_preload([__name__, *simulators.PRELOADED])
 # The one name for which a function takes plain http.
 SLOW_NAME = "localhost"
 

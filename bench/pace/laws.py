@@ -1,6 +1,6 @@
 """Laws of the pace in a model of the fleet, which needs no machine: `python -m bench.pace.laws` prints the table.
 
-Four workers take chunks of 25 slots, a second ahead at most, and send each message at its slot. CXone admits 100
+Four workers take chunks of 25 slots, 0.9 seconds ahead at most, and send each message at its slot. CXone admits 100
 requests in any second, and answers after 150 ms (median). Refusals of slots that were reserved before a hold are one
 event.
 """
@@ -18,7 +18,7 @@ from typing import Protocol
 from cxone_messaging.domain.pace import MICRO, AccountRate, Pace, PaceLaw
 from cxone_messaging.domain.schedule import backoff
 
-_WORKERS, _CHUNK, _CHECK_EVERY, _HORIZON = 4, 25, 13, 1.0
+_WORKERS, _CHUNK, _CHECK_EVERY, _HORIZON = 4, 25, 13, 0.9
 _SECONDS, _LEARNT, _SEEDS = 160.0, 15.0, (0, 1, 2)
 _OTHERS_FROM, _OTHERS_TO = 20.0, 80.0
 _LATE_SECONDS, _CLAIM_SECONDS, _RECORD_SECONDS = 0.004, 0.01, 0.02

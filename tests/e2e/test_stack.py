@@ -80,6 +80,18 @@ def _sockets(groups):
                         yield str(link.readlink()).removeprefix("socket:[").removesuffix("]")
 
 
+def test_the_processes_of_all_functions_share_one_unpacked_layer(stack, stack_folder):
+    """As in Lambda, where it is mounted. To unpack its thousands of files takes longer than all else of a start."""
+    stack.call("GET", "/messages/none")
+    stack.call("POST", "/messages/preview", {})
+    processes = [each for each in (stack_folder / "tmp").glob("ministack-lambda-*") if (each / "code").exists()]
+    assert len(processes) >= 2
+    assert [each for each in processes if list(each.glob("layer*"))] == []
+    layers = list((stack_folder / "tmp").glob("ministack-layer-*"))  # the release bundle's has been there too
+    built = {(each / "python" / "cxone_messaging" / "BUILT").read_text() for each in layers}
+    assert len(built) == len(layers) > 0
+
+
 def test_down_twice_is_no_matter(tmp_path):
     assert down(tmp_path) == down(tmp_path) == []
 

@@ -4,7 +4,6 @@ import tomllib
 from functools import cache
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local import template
 from tests import roles, transformed
@@ -143,6 +142,8 @@ class TestKey:
 @cache
 def schema(type_):
     """Give a type's schema in CloudFormation's registry, as cfn-lint has it."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415  it takes long to import
+
     return PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_).schema
 
 

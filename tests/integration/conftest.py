@@ -1,6 +1,8 @@
 """A simulator and the environment of a sending function, for tests that run senders against the emulator."""
 
 import json
+import multiprocessing
+import time
 import uuid
 
 import pytest
@@ -14,20 +16,30 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.consents import ConsentFromApi
 from functions.manage_consents.handler import manage_consents
 from local import stand_ins, template
-from local.processes import Servers, free_port
+from local.processes import answers, free_port
+from tests import simulators
 from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions
 
 RECIPIENT = "+12025550100"  # whom events are about
 
 
 @pytest.fixture
-def simulator(tmp_path):
+def simulator():
     """Run a simulator of this test's own, and give its URL."""
-    servers = Servers(tmp_path)
+    port = free_port()
+    process = multiprocessing.get_context("forkserver").Process(target=simulators.serve, args=(port,), daemon=True)
+    process.start()
     try:
-        yield stand_ins.start_simulator(servers, free_port())
+        give_up_at = time.monotonic() + 60
+        while not answers(port):
+            assert process.is_alive(), "the simulator ended"
+            assert time.monotonic() < give_up_at, "the simulator does not answer"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
     finally:
-        servers.stop()
+        process.terminate()
+        process.join(10)
+        process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,6 @@ def test_each_server_answers_programs(server, host):
     assert status(port, path, headers_of(host, f"http://{host}".lower(), "same-origin", port)) == 200
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"])
 @pytest.mark.parametrize(
     ("host", "origin", "site"),
     [
@@ -132,9 +131,10 @@ def test_each_server_answers_programs(server, host):
         ("localhost:{port}", "http://127.0.0.1:{port}", None),
     ],
 )
-def test_each_server_refuses_pages(server, host, origin, site, method):
+def test_each_server_refuses_pages(server, host, origin, site):
     port, path = server
-    assert status(port, path, headers_of(host, origin, site, port), method) in {400, 403}
+    for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
+        assert status(port, path, headers_of(host, origin, site, port), method) in {400, 403}, method
 
 
 def test_each_server_refuses_a_request_without_a_host(server):

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import __main__ as bench
 from cli import app, invoke
 from cli.audit import command as audit
 from cli.campaign import command as campaign
@@ -126,11 +125,19 @@ class Clone:
         return [str(path) for path in self.folder.rglob("pwned*")]
 
 
-@pytest.fixture
-def clone(tmp_path):
-    folder = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("make") / "clone"
     folder.mkdir()
     return Clone(folder)
+
+
+@pytest.fixture
+def clone(whole):
+    """Give the clone as it was: without what an attack has left there."""
+    yield whole
+    for path in whole.pwned():
+        Path(path).unlink()
 
 
 @pytest.mark.parametrize("verb", [each for each in VERBS if each != "clean"])
@@ -181,6 +188,8 @@ def parsed(monkeypatch, verb, **variables):
     for name in ("CAMPAIGN_TEXT", "AUDIT_RECIPIENT"):
         monkeypatch.setenv(name, environment.get(name, ""))
     if verb == "bench":
+        from bench import __main__ as bench  # noqa: PLC0415  matplotlib takes long to import
+
         return bench._options(), environment
     assert arguments[:3] == ["-m", "cli", verb]
     monkeypatch.setattr(sys, "argv", arguments[1:])

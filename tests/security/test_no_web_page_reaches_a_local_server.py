@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import boto3
 import pytest
 import requests
 
+from cli.target import aws_client
 from local import stand_ins
 from local.options import ROOT
 from local.processes import Servers, free_port
@@ -132,8 +132,7 @@ def ports(tmp_path_factory):
 
 
 def aws(ports, service):
-    session = boto3.Session("local", "local", region_name=stand_ins.REGION)
-    return session.client(service, endpoint_url=f"http://127.0.0.1:{ports['emulator']}")
+    return aws_client(service, f"http://127.0.0.1:{ports['emulator']}", stand_ins.REGION)
 
 
 def attacks(ports, host):

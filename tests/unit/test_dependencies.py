@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -35,17 +36,33 @@ OPERATORS = {name_of(each) for each in PROJECT["project"]["dependencies"]}
 LAYER = declared("layer") | {"boto3", "botocore"}
 
 
+def statements(body):
+    """Give all statements of a module's body. Only among these are imports, and there are few beside expressions."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from statements(getattr(node, part, ()))
+
+
+@cache
+def modules_imported(path):
+    """Name the foreign modules that a file imports, without what is below them."""
+    names = set()
+    for node in statements(ast.parse(path.read_text("utf-8")).body):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+    return {each.partition(".")[0] for each in names} - OURS - STUBS - sys.stdlib_module_names
+
+
 def imported(folder):
     """Give the distributions that a folder's modules import, each with a module that does."""
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            for top in {each.partition(".")[0] for each in names} - OURS - STUBS - sys.stdlib_module_names:
-                owners = {each.lower().replace("_", "-") for each in DISTRIBUTIONS.get(top, [top])}
-                found[frozenset(owners)] = str(path.relative_to(ROOT))
+        for top in modules_imported(path):
+            owners = {each.lower().replace("_", "-") for each in DISTRIBUTIONS.get(top, [top])}
+            found[frozenset(owners)] = str(path.relative_to(ROOT))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,7 @@ PROSE = {name: re.sub(r"```.*?```", "", text, flags=re.DOTALL) for name, text in
 DECISIONS = PAGES["docs/decisions.md"]
 # Files that only come to be, or that are gone, as their pages say.
 NOT_KEPT = {"audit/faults.csv", "tests/security/iam/node_modules", "assembly/", ".local/stack.json", "dist/"}
+ELSEWHERE = {".venv", ".venv-checks", ".git", ".tools", ".aws-sam", "node_modules", "__pycache__"}
 
 
 def anchors(page):
@@ -28,6 +30,18 @@ def anchors(page):
 def found(path):
     """Find a file that a page names: from the root, from the layer's package, or by a pattern."""
     return next((base / path for base in (ROOT, PACKAGE) if (base / path).exists()), None)
+
+
+@cache
+def ours():
+    """List our files and folders, as `/path/from/the/root`, without what is installed, built or left behind."""
+    folders, paths = [ROOT], []
+    while folders:
+        for path in folders.pop().iterdir():
+            if path.name not in ELSEWHERE:
+                paths.append("/" + path.relative_to(ROOT).as_posix())
+                folders += [path] if path.is_dir() and not path.is_symlink() else []
+    return paths
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -44,7 +58,8 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", sorted(set(PAGES) - {"CHANGELOG.md"}))
 def test_files_that_are_named_exist(page):
     named = set(re.findall(r"`((?:[a-z_][\w.-]*/)+[\w.-]*|[\w-]+\.(?:py|toml|md))`", PROSE[page])) - NOT_KEPT
-    assert {each for each in named if found(each) is None and not any(ROOT.rglob(each))} == set()
+    missing = {each.rstrip("/") for each in named if found(each) is None}
+    assert {each for each in missing if not any(path.endswith("/" + each) for path in ours())} == set()
 
 
 def defined(path):

@@ -8,14 +8,13 @@ from cxone_messaging.domain.refusals import means_opted_out
 WORDS = "stop,stop all,stopall,unsubscribe,cancel,end,quit,revoke,opt out,opt-out,optout,remove,arret"
 
 
-@pytest.mark.parametrize("word", WORDS.split(","))
 @pytest.mark.parametrize(
     "written",
     ["{}", " {} ", "{}.", "{}!", '"{}"', "{} please", "Please {}", "{}, thanks!", "{}\n", "{} 🛑", "\u200b{}"],
 )
-@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
-def test_every_opt_out_word_in_any_dress(word, written, case):
-    assert keyword_in(written.format(case(word))) is Keyword.OPT_OUT
+def test_every_opt_out_word_in_any_dress(written):
+    replies = [written.format(case(word)) for case in (str.lower, str.upper, str.title) for word in WORDS.split(",")]
+    assert [each for each in replies if keyword_in(each) is not Keyword.OPT_OUT] == []
 
 
 @pytest.mark.parametrize(

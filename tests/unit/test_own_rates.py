@@ -1,6 +1,8 @@
 """Senders with a rate of their own: they keep it, use it, and hold up nobody else."""
 
 import bisect
+import itertools
+import statistics
 
 import pytest
 
@@ -78,6 +80,27 @@ def test_a_campaign_of_a_slow_sender_uses_its_rate_and_loses_nothing(world):
     assert most_in_a_second(posts) <= 6
     assert 300 / (posts[-1] - posts[0]) >= 0.92 * 5
     assert (len(world.queue), world.queue.dead) == (0, [])
+
+
+def test_a_slow_sender_keeps_its_rate_evenly_while_the_account_is_busy(world):
+    """Others reserve the account's slots 1.2 seconds ahead, and now and then 1.6 or 0.9."""
+    account = world.governor
+    busy = itertools.cycle((1.2, 1.6, 0.9, 1.4))
+    reserve = account.reserve
+
+    def after_others(count, horizon):
+        account.next_slot = max(account.next_slot, world.clock.now() + next(busy))
+        return reserve(count, horizon)
+
+    account.reserve = after_others
+    world.queue.put(records(100, SLOW))
+    world.work_off()
+    posts = times(world, SLOW)
+    assert len(posts) == 100
+    assert most_in_a_second(posts) <= 6
+    assert 100 / (posts[-1] - posts[0]) >= 0.92 * 5
+    gaps = [later - earlier for earlier, later in itertools.pairwise(posts)]
+    assert statistics.quantiles(gaps, n=10)[0] >= 0.19
 
 
 def test_single_sends_of_other_senders_pass_by(world):

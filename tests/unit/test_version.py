@@ -41,8 +41,18 @@ def test_each_function_answers_the_version_event_and_does_nothing_for_it(monkeyp
 
 
 def test_requests_to_cxone_name_it():
-    prepared = CxoneSession(SystemClock()).prepare_request(requests.Request("POST", "https://cxone.test", data={}))
-    assert prepared.headers["User-Agent"] == f"cxone-messaging/{__version__}"
+    sent = []
+
+    class Refuses(requests.adapters.BaseAdapter):
+        def send(self, request, *args, **options):
+            sent.append(request.headers["User-Agent"])
+            raise requests.ConnectionError
+
+    session = CxoneSession(SystemClock())
+    session.mount("https://", Refuses())
+    with pytest.raises(requests.ConnectionError):
+        session.exchange("https://cxone.test", {}, {}, 1.0, must_read=())
+    assert sent == [f"cxone-messaging/{__version__}"]
 
 
 def test_the_command_line_runs_with_what_is_installed_with_it():

@@ -70,10 +70,6 @@ class Slots:
         """Return one of the slots, counted from 0."""
         return replace(self, start=self.start + number * self.seconds, count=1)
 
-    def used_at(self, own: "Slots", early_seconds: float) -> "Slots":
-        """Return the same slots, used at the times of their sender's own, but at most so many seconds early."""
-        return replace(self, start=max(own.start, self.start - early_seconds), seconds=own.seconds, own=own)
-
     def is_missed(self, now: float) -> bool:
         """Whether it is too late for the first slot."""
         return now - self.start > _MISSED_SECONDS

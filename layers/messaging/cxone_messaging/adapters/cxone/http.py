@@ -47,9 +47,9 @@ class CxoneSession(requests.Session):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self.trust_env = False  # a .netrc would replace the bearer token
+        self.trust_env = False  # no proxy and no .netrc
         self.headers["User-Agent"] = f"cxone-messaging/{__version__}"
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would grow all later requests
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would pile up
         self._clock = clock
         adapter = BoundedAdapter(clock, _CONNECTIONS)
         for scheme in ("https://", "http://"):
@@ -82,10 +82,11 @@ class CxoneSession(requests.Session):
         if isinstance(body, WatchedBody):
             body.deadline = deadline
         timeout: Any = Timeout(total=seconds, connect=min(_BEFORE_REQUEST_SECONDS, seconds))
+        # `Session.request` would merge in cookies, proxies and parameters: there are none, and it takes a third longer.
+        request = requests.PreparedRequest()
+        request.prepare(method, url, headers={**self.headers, **headers}, data=body)
         try:
-            with self.request(
-                method, url, data=body, headers=dict(headers), timeout=timeout, stream=True, allow_redirects=False
-            ) as response:
+            with self.send(request, timeout=timeout, stream=True, allow_redirects=False, proxies={}) as response:
                 wait = retry_after(response.headers, self._clock)
                 answer = Answer(response.status_code, response.headers, b"", wait)
                 if answer.status in must_read:
@@ -145,9 +146,12 @@ def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
     from the answer's own `Date`, so that a wrong clock on either side changes nothing; without a `Date`, from now.
     The longest of several values counts. The result is between 0 and 15 minutes.
     """
+    given = headers.get("Retry-After")
+    if not given:
+        return None
     sent_at = _date(headers.get("Date", ""))
     reference = clock.now() if sent_at is None else sent_at
-    waits = [wait for each in _values(headers.get("Retry-After", "")) if (wait := _wait(each, reference)) is not None]
+    waits = [wait for each in _values(given) if (wait := _wait(each, reference)) is not None]
     return min(max(waits), MAX_HOLD_SECONDS) if waits else None
 
 

@@ -15,26 +15,27 @@ from cxone_messaging.domain.errors import MessagingError, StorageError
 from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.outcomes import NotAccepted, Rejected
 from cxone_messaging.domain.retries import pause_after
-from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, SenderRateUsedUpError, SlotMissedError, Slots
+from cxone_messaging.domain.schedule import NoSlotError, RateUsedUpError, SenderRateUsedUpError, Slots
 from cxone_messaging.platform.clock import CLOCK_SKEW_SECONDS, Clock, milliseconds_since
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.bulk.claims import Claims
 from cxone_messaging.use_cases.bulk.in_flight import InFlight, Later, Sent, later, postpone
 from cxone_messaging.use_cases.bulk.slots import SlotSequence
-from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispatcher, no_slot, wait_until
+from cxone_messaging.use_cases.send.dispatcher import SCHEDULE_UNREADABLE, Dispatcher, no_slot
 from cxone_messaging.use_cases.send.permission import fresh
 
 CHUNK = 25
 # The batch's own, and those of senders with a rate of their own. Threads are made only when they are needed.
 _CHUNKS_AT_ONCE = 9
-# Bulk reserves only this far ahead, so that a single send waits at most about that long for its slot, and a chunk.
-HORIZON_SECONDS = 1.0
+# Bulk reserves only this far ahead. A single send waits at most about that long for its slot, and as long again where
+# an account is so slow that a chunk fills the horizon.
+HORIZON_SECONDS = 0.9
 # A slow sender's chunk may wait this long for its first slot, and as long again for its last.
 _OWN_RATE_HORIZON_SECONDS = 1.25
-# A slow sender's message does not wait for the account's usual backlog, or it would come close to the next one of its
-# sender: it uses the account's slot early. More than this backlog is waited for.
-_EARLY_SECONDS, _JOIN_HORIZON_SECONDS = 1.3, 2 * HORIZON_SECONDS
+# A slow sender's message does not wait for its slot of the account, or it would come close to the next one of its
+# sender: it uses a slot that begins this soon at once. That is more than the backlog which bulk makes.
+_JOIN_HORIZON_SECONDS = 2 * HORIZON_SECONDS
 # The longest that a round takes: to get a token and slots, to receive the slowest answer, to record all outcomes.
 _READY_SECONDS, _SEND_SECONDS, _OUTCOME_SECONDS = 5.0, 30.0, 5.0
 ROUND_SECONDS = _READY_SECONDS + _SEND_SECONDS + _OUTCOME_SECONDS
@@ -184,16 +185,11 @@ class Chunks:
         """Return a slot of the account for a sender's own slot, after any short wait. Raises `NoSlotError`."""
         while True:
             try:
-                slot = self._dispatcher.join(own, _JOIN_HORIZON_SECONDS, _EARLY_SECONDS)
-                wait_until(slot, deadline, self._clock)
-            except SlotMissedError:
-                continue  # the clock was set back
+                return self._dispatcher.join(own, _JOIN_HORIZON_SECONDS, early=True)
             except RateUsedUpError as error:
                 if error.retry_after > min(_PATIENCE_SECONDS, deadline.left):
                     raise
                 self._clock.sleep(error.retry_after)
-            else:
-                return slot
 
     def _refused_meanwhile(self, items: Sequence[InFlight]) -> Rejected | None:
         """Return a rejection if the first item's consent, read again if it is old, was withdrawn."""

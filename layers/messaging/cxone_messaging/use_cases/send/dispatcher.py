@@ -121,14 +121,14 @@ class Dispatcher:
         own = self.schedules.reserve(sender, count, horizon_seconds) if sender else None
         return own or reserve_when_sure(self.governor, count, horizon_seconds, self._clock)
 
-    def join(self, own: Slots, horizon_seconds: float, early_seconds: float = 0.0) -> Slots:
-        """Reserve a slot of the account for a sender's own slot; use it then, but at most so many seconds early.
+    def join(self, own: Slots, horizon_seconds: float, *, early: bool = False) -> Slots:
+        """Reserve a slot of the account for a sender's own slot, to be used at the later of the two times.
 
-        Raises `NoSlotError`, and `StorageError`.
+        `early` uses it at the time of the sender's own slot. Raises `NoSlotError`, and `StorageError`.
         """
         slot = reserve_when_sure(self.governor, 1, horizon_seconds, self._clock)
         self.governor.refuse_held()
-        return slot.used_at(own, early_seconds)
+        return replace(slot, start=own.start if early else max(own.start, slot.start), seconds=own.seconds, own=own)
 
     def release(self, slots: Slots) -> None:
         """Release slots that are not used, as far as the schedule can use them again."""
