@@ -111,7 +111,8 @@ def _furnish(emulator: str, simulator: str) -> dict[str, str]:
         "COORDINATION_TABLE": "CoordinationTable",
         "IDEMPOTENCY_TABLE": "IdempotencyTable",
         "CXONE_SMS_BASE_URL": simulator,
-        "CXONE_FROM_NUMBER": "12345",
+        "DEFAULT_SENDER": "12345",
+        "CXONE_FROM_NUMBER": "12345",  # the naive handler's
         "CXONE_CAMPAIGN_ID": "campaign",
         "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
         "BULK_QUEUE_URL": queue,

@@ -17,6 +17,7 @@ from cxone_messaging.use_cases.consents import ConsentFromApi
 from functions.manage_consents.handler import manage_consents
 from local import stand_ins, template
 from local.processes import answers, free_port
+from local.simulator import MAIN_CHANNEL
 from tests import simulators
 from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions
 
@@ -106,12 +107,30 @@ def environment(
         "CALLBACK_SECRET_ARN": secret(json.dumps({"current": CALLBACK_SECRET, "previous": ""})),
         "CXONE_SMS_BASE_URL": simulator,
         "CXONE_API_BASE_URL": simulator,
-        "CXONE_FROM_NUMBER": "12345",
+        "DEFAULT_SENDER": "12345",
         "CXONE_CAMPAIGN_ID": "campaign",
         "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
         "INBOUND_EVENT": "message.inbound",
         "BULK_QUEUE_URL": bulk_queue,
         "BULK_DEAD_LETTER_QUEUE_URL": dead_letter_queue,
+    }
+
+
+@pytest.fixture
+def dfo_environment(environment, simulator, secrets_manager):
+    """Give the same where the stack speaks Digital Engagement."""
+    names = ("clientId", "clientSecret", "accessKeyId", "accessKeySecret")
+    values = ("local-client", "local-secret&=+%", "local-access-key", "local-key-secret&+==")
+    secret = secrets_manager.create_secret(
+        Name=uuid.uuid4().hex, SecretString=json.dumps(dict(zip(names, values, strict=True)))
+    )
+    return environment | {
+        "CXONE_API": "dfo-3.0",
+        "CXONE_ISSUER": simulator,
+        "CXONE_DIGITAL_BASE_URL": simulator,
+        "CXONE_CHANNEL_ID": MAIN_CHANNEL,
+        "DEFAULT_SENDER": MAIN_CHANNEL,
+        "CREDENTIALS_SECRET_ARN": secret["ARN"],
     }
 
 
