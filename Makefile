@@ -76,13 +76,14 @@ test: $(READY) $(IAM_READY) ## all tests, the slowest named at the end
 	$(BIN)/pytest -n 3 --durations=15 --durations-min=1
 
 histories: $(READY) ## 10,000 random histories of faults around a send, and as many in bulk
-	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) -n 2 tests/unit/test_send_histories.py tests/unit/test_bulk_histories.py
+	HISTORIES=10000 $(BIN)/pytest $(EXPLORE) -n 2 tests/unit/test_send_histories.py tests/unit/test_bulk_histories.py \
+	  tests/unit/test_dfo_histories.py tests/unit/test_dfo_stops.py
 
 fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 	FUZZ=50000 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_webhook_fuzz.py
 
 proof: $(READY) histories fuzz ## senders and bulk workers killed, frozen, racing, paced, stopped and cold, at full size
-	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/integration/test_sender_processes.py \
+	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_collect.py tests/integration/test_sender_processes.py \
 	  tests/integration/test_bulk_processes.py tests/integration/test_frozen_processes.py
 
 # SECONDS is a variable of the shell's own.

@@ -23,6 +23,14 @@ from tests.events import CALLBACK_SECRET, PEPPER, WEBHOOK_SECRET, Functions
 
 RECIPIENT = "+12025550100"  # whom events are about
 
+# The simulator's, of either API.
+CREDENTIALS = {
+    "clientId": "local-client",
+    "clientSecret": "local-secret&=+%",
+    "accessKeyId": "local-access-key",
+    "accessKeySecret": "local-key-secret&+==",
+}
+
 
 @pytest.fixture
 def simulator():
@@ -99,7 +107,7 @@ def environment(
         "CONSENTS_TABLE": consents_table,
         "COORDINATION_TABLE": coordination_table,
         "PEPPER_SECRET_ARN": secret(PEPPER),
-        "CREDENTIALS_SECRET_ARN": secret(json.dumps({"clientId": "local-client", "clientSecret": "local-secret&=+%"})),
+        "CREDENTIALS_SECRET_ARN": secret(json.dumps(CREDENTIALS)),
         "TOKEN_STORE": token_store,
         "SMS_TOKEN_NAME": token("sms-token"),
         "ADMIN_TOKEN_NAME": token("admin-token"),
@@ -107,6 +115,9 @@ def environment(
         "CALLBACK_SECRET_ARN": secret(json.dumps({"current": CALLBACK_SECRET, "previous": ""})),
         "CXONE_SMS_BASE_URL": simulator,
         "CXONE_API_BASE_URL": simulator,
+        "CXONE_ISSUER": simulator,
+        "CXONE_DIGITAL_BASE_URL": simulator,
+        "CXONE_CHANNEL_ID": MAIN_CHANNEL,
         "DEFAULT_SENDER": "12345",
         "CXONE_CAMPAIGN_ID": "campaign",
         "WEBHOOK_BASE_URL": "http://127.0.0.1:9",
@@ -117,21 +128,9 @@ def environment(
 
 
 @pytest.fixture
-def dfo_environment(environment, simulator, secrets_manager):
+def dfo_environment(environment):
     """Give the same where the stack speaks Digital Engagement."""
-    names = ("clientId", "clientSecret", "accessKeyId", "accessKeySecret")
-    values = ("local-client", "local-secret&=+%", "local-access-key", "local-key-secret&+==")
-    secret = secrets_manager.create_secret(
-        Name=uuid.uuid4().hex, SecretString=json.dumps(dict(zip(names, values, strict=True)))
-    )
-    return environment | {
-        "CXONE_API": "dfo-3.0",
-        "CXONE_ISSUER": simulator,
-        "CXONE_DIGITAL_BASE_URL": simulator,
-        "CXONE_CHANNEL_ID": MAIN_CHANNEL,
-        "DEFAULT_SENDER": MAIN_CHANNEL,
-        "CREDENTIALS_SECRET_ARN": secret["ARN"],
-    }
+    return environment | {"CXONE_API": "dfo-3.0", "DEFAULT_SENDER": MAIN_CHANNEL}
 
 
 @pytest.fixture

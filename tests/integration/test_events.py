@@ -203,6 +203,7 @@ EXPECTED = {
     "submit_bulk/key_reused": problem(422, "idempotency_key_reused", before=(OPT_IN, OPT_IN_TOO, SUBMIT)),
     "submit_bulk/no_messages": problem(400, "malformed_request", "malformed_request"),
     "submit_bulk/without_key": problem(400, "idempotency_key_required"),
+    "collect_receipts/schedule": ok({"reads": 2, "receipts": 0, "replies": 0, "adopted": 0}, status=None),
     "sweep_ledger/schedule": ok({"joined": 0, "unknown": 0}, status=None),
 }
 

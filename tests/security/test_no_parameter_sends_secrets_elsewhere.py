@@ -218,6 +218,16 @@ def test_make_up_refuses_a_url_that_the_template_would(name):
     assert Options.from_environment(both).sms_base_url == "http://127.0.0.1:9"
 
 
+@pytest.mark.parametrize("name", ["CXONE_ISSUER", "CXONE_DIGITAL_BASE_URL"])
+def test_make_up_refuses_a_url_of_the_other_api_that_the_template_would(name):
+    for value in BAD_URLS:
+        with pytest.raises(ServerError, match=f"{name} must be") as raised:
+            Options.from_environment({"CXONE_API": "dfo-3.0", name: value})
+        assert "evil" not in str(raised.value)
+    given = Options.from_environment({"CXONE_API": "dfo-3.0", name: "http://127.0.0.1:9"})
+    assert "http://127.0.0.1:9" in given.parameters.values()
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
