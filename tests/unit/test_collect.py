@@ -11,6 +11,7 @@ from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
@@ -307,11 +308,14 @@ class TestAtFullRate:
             insert(entry)
 
         world.ledger.insert = measured
+        numbers = [PhoneNumber.parse(f"+1202555010{number}") for number in range(10)]
+        for number in numbers:
+            world.opt(ConsentStatus.OPTED_IN, number)
         began = world.clock.now()
         for minute in range(MINUTES):
             for number in range(240):
                 world.clock.advance(max(0.0, began + 60 * minute + number / 4 - world.clock.now()))
-                request = SmsRequest(RECIPIENT.e164, f"Hello {minute} {number}")
+                request = SmsRequest(numbers[number % 10].e164, f"Hello {minute} {number}")
                 message = sender.send(request, f"{minute} {number}", world.within(28)).message
                 world.simulator.dfo.set_delivery(message.cxone_message_id, Delivery(delivered_after=rng.uniform(5, 60)))
             world.collect()

@@ -266,6 +266,30 @@ class TestSend:
         assert tenant.simulator.texts() == {}
 
 
+class TestOneContact:
+    def test_more_texts_than_its_bucket_has_wait_and_are_not_posted(self, tenant):
+        outcomes = [tenant.send() for _ in range(251)]
+        assert [type(each) for each in outcomes[:250]] == [Accepted] * 250
+        assert (outcomes[250].reason, outcomes[250].tried) == ("contact_throttled", False)
+        assert tenant.requests("dfo.send") == 250
+        tenant.clock.advance(outcomes[250].retry_after)
+        assert isinstance(tenant.send(), Accepted)
+
+    def test_a_429_after_many_texts_to_one_contact_is_that_contacts(self, tenant):
+        """Another process sends to it too, so that it is full before this one has counted as many."""
+        tenant.set(dfo_contact_burst=30)
+        outcomes = [tenant.send() for _ in range(32)]
+        assert [type(each) for each in outcomes[:30]] == [Accepted] * 30
+        assert [(each.reason, each.tried) for each in outcomes[30:]] == [("contact_throttled", False)] * 2
+        other = Sms(PhoneNumber.parse("+15559876543"), "Hello", "", MAIN_CHANNEL, SMS.size)
+        assert isinstance(tenant.send(other), Accepted)
+
+    def test_a_429_on_anybody_elses_is_the_tenants(self, tenant):
+        tenant.fault(action="status", status=429)
+        throttled = tenant.send()
+        assert (throttled.reason, throttled.tried) == ("throttled", True)
+
+
 class TestRecords:
     def test_a_message_is_read_by_its_id(self, tenant):
         tenant.set(dfo_delivery=Delivery())

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+from cxone_messaging.adapters.cxone.dfo.contact_buckets import ContactBuckets
 from cxone_messaging.adapters.cxone.explanations import refusal_reason
 from cxone_messaging.adapters.cxone.http import LEAST_SECONDS, Answer, CxoneSession, WatchedBody
 from cxone_messaging.adapters.cxone.json_answers import child, document
@@ -61,6 +62,7 @@ class DfoSms:
         self._timeout_seconds = timeout_seconds
         self._number_format: NumberFormat = number_format
         self._reference_field = reference_field
+        self._contacts = ContactBuckets(clock)
 
     def prepare(self, seconds: float) -> None:
         """Make ready for sends within `seconds`: fetch a token if none is current.
@@ -82,28 +84,39 @@ class DfoSms:
             return _NO_TOKEN
         if seconds <= LEAST_SECONDS:
             return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
+        if wait := self._contacts.take(sms.to.e164):
+            return NotAccepted("rate_limited", "contact_throttled", retry_after=wait, tried=False)
         body = WatchedBody(self._payload(sms, message_id), hold_back)
-        headers = {
-            "Authorization": f"Bearer {token.value}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-        }
         try:
-            answer = self._session.exchange(
-                f"{token.base_url}{PATH}/channels/{quote(sms.sender, safe='')}/outbound",
-                body,
-                headers,
-                min(self._timeout_seconds, seconds),
-                must_read=_ACCEPTANCES,
-                may_read=_EXPLAINED,
-            )
+            answer = self._post(token, sms.sender, body, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
             self._ask_again(token)
             return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
+        return self._read(answer, token, sms)
+
+    def _post(self, token: Token, channel: str, body: WatchedBody, seconds: float) -> Answer:
+        return self._session.exchange(
+            f"{token.base_url}{PATH}/channels/{quote(channel, safe='')}/outbound",
+            body,
+            {
+                "Authorization": f"Bearer {token.value}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+            min(self._timeout_seconds, seconds),
+            must_read=_ACCEPTANCES,
+            may_read=_EXPLAINED,
+        )
+
+    def _read(self, answer: Answer, token: Token, sms: Sms) -> SendOutcome:
         if answer.status in _MOVED and self._ask_again(token):
             return NotAccepted("cxone_unavailable", "channel_not_found", answer.status)
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS and self._contacts.is_busy(sms.to.e164):
+            # It holds back this contact alone, as if it had not been tried.
+            wait = max(answer.retry_after or 0.0, self._contacts.emptied(sms.to.e164))
+            return NotAccepted("rate_limited", "contact_throttled", answer.status, wait, tried=False)
         outcome = _outcome(answer, sms)
         if isinstance(outcome, TokenRefused):
             self._tokens.invalidate(token)
