@@ -83,7 +83,8 @@ fuzz: $(READY) ## 50,000 random and mutated requests to the webhook
 	FUZZ=50000 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_webhook_fuzz.py
 
 proof: $(READY) histories fuzz ## senders and bulk workers killed, frozen, racing, paced, stopped and cold, at full size
-	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_collect.py tests/integration/test_sender_processes.py \
+	PROOF=1 $(BIN)/pytest $(EXPLORE) -s tests/unit/test_collect.py tests/e2e/test_demo.py \
+	  tests/integration/test_sender_processes.py \
 	  tests/integration/test_bulk_processes.py tests/integration/test_frozen_processes.py
 
 # SECONDS is a variable of the shell's own.

@@ -15,8 +15,9 @@ from cxone_messaging.domain.subjects import id_in
 AGES = (30.0, 120.0, 600.0, 3_600.0)
 # How much earlier than the sender says, and later than its deadline, a record may be dated.
 _SKEW_SECONDS = 60.0
-# A younger record may be of a message whose sender has not recorded its outcome yet.
-SETTLED_SECONDS = 45.0
+# A younger record may be of a message whose sender has not recorded its outcome yet: a chunk takes 30 seconds to post,
+# and 5 to record.
+SETTLED_SECONDS = 35.0
 
 
 @dataclass(frozen=True, slots=True)
