@@ -52,7 +52,9 @@ def _run(deployment: Deployment, send_to: str | None, progress: Progress, *, pri
     trials: list[Trial] = []
 
     def trial() -> Finding:
-        trials.append(send_test_message(deployment.target, send_to or ""))
+        collects = deployment.speaks_dfo and deployment.target.is_local
+        collect = partial(subscription_check.collect, deployment) if collects else lambda: None
+        trials.append(send_test_message(deployment.target, send_to or "", collect=collect))
         return trials[0].finding
 
     checks = [Check(name, partial(check, deployment), needs) for name, check, needs in CHECKS]

@@ -31,10 +31,15 @@ class Trial:
     trail: Sequence[Mapping[str, str]] = ()
 
 
-def send_test_message(target: Target, number: str, sleep: Callable[[float], None] = time.sleep) -> Trial:
+def send_test_message(
+    target: Target,
+    number: str,
+    sleep: Callable[[float], None] = time.sleep,
+    collect: Callable[[], object] = lambda: None,
+) -> Trial:
     """Send one test message, and wait up to two minutes for its delivery event.
 
-    No consent is recorded. Raises `requests.RequestException`. The finding holds no number.
+    `collect` is called before each look, for a local stack whose receipts no schedule collects. No consent is recorded. Raises `requests.RequestException`. The finding holds no number.
     """
     key = f"doctor-{uuid.uuid4().hex}"
     answer = target.call("POST", "/messages", {"to": number, "text": TEXT}, {"Idempotency-Key": key})
@@ -43,6 +48,7 @@ def send_test_message(target: Target, number: str, sleep: Callable[[float], None
     message_id = answer.json()["messageId"]
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
+        collect()
         message = _document(target.call("GET", f"/messages/{message_id}"))
         if message.get("status") in _FINAL or time.monotonic() > give_up_at:
             return Trial(_outcome(message_id, message), _trail(message))
