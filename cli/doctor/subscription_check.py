@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from cli.doctor.cxone_checks import has_no_organisation
 from cli.doctor.deployment import Deployment
@@ -51,15 +52,19 @@ def subscription(deployment: Deployment) -> Finding:
     return _not_subscribed(deployment, current, reply_event)
 
 
-def _collection(deployment: Deployment) -> Finding:
+def collect(deployment: Deployment) -> dict[str, Any]:
+    """Have the collector do one run, and return its counts, or its error as Lambda describes it."""
     answer = deployment.client("lambda").invoke(
         FunctionName=deployment.target.function(COLLECTOR), Qualifier="live", Payload=b"{}"
     )
-    document = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
-        return red(
-            f"receipts and replies, STOP among them, are not collected ({document.get('errorType')})", _COLLECTED
-        )
+    document: dict[str, Any] = json.loads(answer["Payload"].read())
+    return document
+
+
+def _collection(deployment: Deployment) -> Finding:
+    document = collect(deployment)
+    if kind := document.get("errorType"):
+        return red(f"receipts and replies, STOP among them, are not collected ({kind})", _COLLECTED)
     behind = document.get("behindSeconds")
     if behind is None:
         return green("receipts and replies are being collected by another run")

@@ -39,7 +39,8 @@ def send_test_message(
 ) -> Trial:
     """Send one test message, and wait up to two minutes for its delivery event.
 
-    `collect` is called before each look, for a local stack whose receipts no schedule collects. No consent is recorded. Raises `requests.RequestException`. The finding holds no number.
+    `collect` is called before each look, for a local stack whose receipts no schedule collects. No consent is recorded.
+    Raises `requests.RequestException`. The finding holds no number.
     """
     key = f"doctor-{uuid.uuid4().hex}"
     answer = target.call("POST", "/messages", {"to": number, "text": TEXT}, {"Idempotency-Key": key})
