@@ -17,6 +17,7 @@ from cli.doctor.deployment import OUTPUTS, Deployment
 from cli.doctor.trial import send_test_message
 from cli.findings import Check, Light, Sheet, examine, green, make
 from cli.target import Target
+from cxone_messaging.adapters.cxone.dfo.token import DfoTokenEndpoint
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import FetchedToken
 from cxone_messaging.domain import subjects
@@ -573,3 +574,55 @@ def test_a_test_message_is_followed_to_its_delivery_event(monkeypatch, message, 
     trial = send_test_message(stack, NUMBER, sleep=lambda _: None)
     assert (trial.finding.light, found in trial.finding.text) == (light, True), trial
     assert "***0100" not in repr(trial.trail)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where the stack speaks Digital Engagement.
+# ---------------------------------------------------------------------------------------------------------------------
+
+DFO = {"CXONE_API": "dfo-3.0", "CXONE_ISSUER": "https://cxone.test", "CXONE_DIGITAL_BASE_URL": ""}
+FOUR = {"clientId": "a", "clientSecret": "b", "accessKeyId": "c", "accessKeySecret": "d"}
+
+
+def secret(**values):
+    return {"SecretString": json.dumps(values)}
+
+
+class TestDigitalEngagement:
+    def test_its_token_says_where_the_tenant_is(self, monkeypatch):
+        monkeypatch.setattr(
+            DfoTokenEndpoint, "__call__", lambda *_: FetchedToken("t", 3600, base_url="https://api-de-na1.test")
+        )
+        found = cxone_checks.sms_token(on_aws(variables=DFO, get_secret_value=secret(**FOUR)))
+        assert (found.light, "https://api-de-na1.test" in found.text) == (Light.GREEN, True)
+
+    def test_a_refused_key_is_red(self, monkeypatch):
+        def refuse(*_):
+            raise MessagingError(Code.CXONE_AUTH_FAILED, "the token endpoint answered 401")
+
+        monkeypatch.setattr(DfoTokenEndpoint, "__call__", refuse)
+        found = cxone_checks.sms_token(on_aws(variables=DFO, get_secret_value=secret(**FOUR)))
+        assert found.light is Light.RED
+
+    def test_an_access_key_that_is_not_filled_in_is_named(self):
+        found = cxone_checks.secrets(on_aws(variables=DFO, get_secret_value=secret(clientId="a", clientSecret="b")))
+        assert "accessKeyId and accessKeySecret" in found.text
+
+    def test_what_it_cannot_do_is_said(self):
+        found = cxone_checks.admin_token(on_aws(variables=DFO))
+        assert (found.light, "not supported" in found.text) == (Light.GREEN, True)
+        assert cxone_checks.webhook(on_aws(variables=DFO)).light is Light.GREEN
+
+    @pytest.mark.parametrize(
+        ("answer", "light"),
+        [
+            ({"reads": 2, "behindSeconds": 3}, Light.GREEN),
+            ({"reads": 950, "behindSeconds": 700}, Light.YELLOW),
+            ({}, Light.GREEN),
+            ({"errorType": "MessagingError", "errorMessage": "+12025550100"}, Light.RED),
+        ],
+    )
+    def test_a_run_of_the_collector_is_tried(self, answer, light):
+        found = subscription_check.subscription(on_aws(variables=DFO, invoke=payload(answer)))
+        assert found.light is light
+        assert "+12025550100" not in found.text
