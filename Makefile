@@ -24,7 +24,7 @@ export PIP_CACHE_DIR ?= $(abspath .tools/cache/pip)
 # Where the environment forbids compiled files, each of hundreds of processes would compile our code anew.
 export override PYTHONDONTWRITEBYTECODE :=
 
-override GROUPS := --group layer --group local --group test --group lint --group bench --group naive
+override GROUPS := --group layer --group identity --group local --group test --group lint --group bench --group naive
 override READY := .venv/.ready
 override BIN := .venv/bin
 # checkov and pip-audit, which need other versions of what the rest uses.
@@ -41,7 +41,8 @@ override WHEELS := --only-binary :all: $(if $(filter Darwin,$(shell uname)),--no
 override SYNC := pip sync --quiet --compile-bytecode --require-hashes
 # Says what it has found, and what it could not look up, on standard output; nothing where all is well or it broke off.
 override AUDIT := $(CHECKS_BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off \
-  --requirement requirements.lock --requirement layers/messaging/requirements.txt
+  --requirement requirements.lock --requirement layers/messaging/requirements.txt \
+  --requirement layers/identity/requirements.txt
 override EXPLORE := --hypothesis-profile=explore
 override CODE := functions layers cli local bench tests
 
@@ -125,6 +126,8 @@ lock: $(READY) ## lock the dependencies, for this project and for the layer; UPG
 	$(BIN)/uv pip compile $(LOCK_FLAGS) pyproject.toml $(GROUPS) --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group layer --constraint requirements.lock \
 	  --output-file layers/messaging/requirements.txt
+	$(BIN)/uv pip compile $(LOCK_FLAGS) --group identity --constraint requirements.lock \
+	  --output-file layers/identity/requirements.txt
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group checks --output-file requirements-checks.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group installer --constraint requirements.lock --output-file requirements-uv.lock
 

@@ -17,6 +17,7 @@ def transformed(layer: str = "as it is", **parameters: str) -> dict[str, Any]:
     """Return the resources by their logical ids; `layer` stands for the layer's content."""
     document = copy.deepcopy(template.load())
     document["Resources"]["MessagingLayer"]["Properties"]["ContentUri"] = f"s3://bucket/{layer.replace(' ', '-')}"
+    document["Resources"]["IdentityLayer"]["Properties"]["ContentUri"] = "s3://bucket/identity"
     for function in template.resources("AWS::Serverless::Function"):
         document["Resources"][function]["Properties"]["CodeUri"] = f"s3://bucket/{function}"
     session = SimpleNamespace(region_name="us-east-1")

@@ -8,8 +8,11 @@ import pytest
 from local.options import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-LAYER = (ROOT / "layers/messaging/Makefile").read_text("utf-8")
-LOCKS = ["requirements.lock", "requirements-checks.lock", "requirements-uv.lock", "layers/messaging/requirements.txt"]
+LAYERS = [(ROOT / "layers" / name / "Makefile").read_text("utf-8") for name in ("messaging", "identity")]
+LOCKS = [
+    *("requirements.lock", "requirements-checks.lock", "requirements-uv.lock"),
+    *("layers/messaging/requirements.txt", "layers/identity/requirements.txt"),
+]
 # AWS publishes wheels of these for Linux alone; elsewhere they are built, by the hash of their source.
 WITHOUT_WHEELS = {"awslambdaric": "Darwin"}
 
@@ -31,12 +34,12 @@ def commands(makefile):
     ]
 
 
-INSTALLING = commands(MAKEFILE) + commands(LAYER)
+INSTALLING = [*commands(MAKEFILE), *(each for layer in LAYERS for each in commands(layer))]
 OWN = [each for each in INSTALLING if each.endswith("--editable .")]
 
 
 def test_all_that_installs_is_looked_at():
-    assert len(INSTALLING) == 5
+    assert len(INSTALLING) == 6
 
 
 def test_what_is_built_is_our_own_by_what_is_locked_and_nothing_is_fetched_for_it():

@@ -33,7 +33,7 @@ def declared(*groups):
 
 
 OPERATORS = {name_of(each) for each in PROJECT["project"]["dependencies"]}
-LAYER = declared("layer") | {"boto3", "botocore"}
+LAYER = declared("layer", "identity") | {"boto3", "botocore"}
 
 
 def statements(body):
