@@ -27,14 +27,15 @@ def make_store(request, clock):
 
 def test_a_stack_begins_a_slack_ago(make_store, clock):
     state = make_store().begin(clock.now() + 60)
-    assert state.outbound == state.inbound == Span(clock.now() - SLACK_SECONDS)
+    assert state.outbound == state.inbound == Span(clock.now() - SLACK_SECONDS, clock.now())
 
 
 def test_what_a_run_stores_is_what_the_next_begins_with(make_store, clock):
     store = make_store()
     store.begin(clock.now() + 60)
     now = clock.now()
-    state = Collection(Span(now, "scroll+/=é", now, now - 300), Span(now - 1), {"m-1": Waiting(now - 9, now)}, now)
+    outbound = Span(now, now, "scroll+/=é", now, now - 300, now)
+    state = Collection(outbound, Span(now - 1, now), {"m-1": Waiting(now - 9, now)}, now)
     store.end(state)
     assert make_store().begin(clock.now() + 60) == state
 
@@ -62,7 +63,7 @@ def test_a_run_that_took_too_long_undoes_nothing(dynamodb, coordination_table, c
     state = next_.begin(clock.now() + 60)
     next_.end(Collection(Span(clock.now()), state.inbound, ran_at=clock.now()))
     late.end(Collection(Span(1.0), Span(1.0)))
-    assert next_.begin(clock.now() + 60).outbound == Span(clock.now())
+    assert next_.begin(clock.now() + 60).outbound.up_to == clock.now()
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"outbound": 1}', '{"outbound": [1, "", 0, 0]}', "{"])
@@ -72,7 +73,7 @@ def test_a_state_that_cannot_be_read_goes_back_as_far_as_any(clock, text):
 
 
 def test_a_clock_that_was_ahead_skips_nothing(clock):
-    ahead = Collection(Span(clock.now() + 9_999, "", clock.now() + 9_999), Span(0.0), ran_at=clock.now())
+    ahead = Collection(Span(clock.now() + 9_999, clock.now() + 9_999), Span(0.0), ran_at=clock.now())
     state = Collection.parse(ahead.text(), clock.now())
     assert state.outbound.up_to == clock.now()
     assert state.inbound.up_to == clock.now() - FURTHEST_SECONDS

@@ -3,6 +3,7 @@
 import os
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -129,12 +130,13 @@ class TestRuns:
 
     def test_after_an_outage_everything_is_read(self, world):
         send(world)
+        world.simulator.add_fault(Fault(operation="dfo.messages", action="status", status=503, times="forever"))
         for _ in range(40):
-            world.simulator.add_fault(Fault(operation="dfo.messages", action="status", status=503))
             world.clock.advance(60)
             with pytest.raises(MessagingError):
                 world.collect()
-        assert world.telemetry[Metric.RECEIPTS_BEHIND][-1] >= 40 * 60
+        assert world.telemetry[Metric.RECEIPTS_BEHIND][-1] >= 39 * 60
+        world.simulator.faults.clear()
         world.reply("STOP")
         world.collect()
         assert status(world).status is Status.DELIVERED
@@ -164,6 +166,106 @@ class TestRuns:
                 continue
             break
         assert {status(world, key).status for key in keys} == {Status.DELIVERED}
+
+
+class TestOddAnswers:
+    """What a search may do that must not lose a STOP."""
+
+    def is_opted_out(self, world):
+        consent = world.consents.find(world.pseudonyms.recipient_hash(RECIPIENT))
+        return consent.status is ConsentStatus.OPTED_OUT
+
+    def test_an_index_that_stands_still_for_an_hour_loses_nothing(self, world):
+        send(world)
+        world.collect_for(300)
+        world.simulator.settings = world.simulator.settings.changed({"dfo_index_lag_seconds": 3600})
+        world.reply("STOP")
+        for number in range(29):  # others write meanwhile
+            world.reply("Hello", f"1212555{number:04}")
+            world.collect_for(120)
+        assert not self.is_opted_out(world)
+        world.simulator.settings = world.simulator.settings.changed({"dfo_index_lag_seconds": 0})
+        world.collect_for(120)
+        assert self.is_opted_out(world)
+
+    @pytest.mark.parametrize("fault", [{"action": "garbage_body"}, {"action": "status", "status": 500}])
+    def test_a_page_that_cannot_be_read_is_read_again(self, world, fault):
+        world.reply("STOP")
+        world.clock.advance(60)
+        world.simulator.add_fault(Fault(operation="dfo.messages", times=3, **fault))
+        with pytest.raises(MessagingError):
+            world.collect()
+        world.simulator.faults.clear()
+        world.clock.advance(4_000)
+        world.collect()
+        assert self.is_opted_out(world)
+
+    def test_a_record_with_an_odd_date_ends_no_pass(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_page_size": 2})
+        world.reply("STOP")
+        for number in range(6):
+            world.clock.advance(1)
+            world.reply("Hello", f"1212555{number:04}")
+        collector = world.collector()
+        search = collector._records.search
+
+        def with_an_odd_one(*args):
+            page = search(*args)
+            if not page.messages or args[3]:
+                return page
+            odd = replace(page.messages[0], id="odd", created_at=0.0)
+            return replace(page, messages=(*page.messages, odd))
+
+        collector._records.search = with_an_odd_one
+        collector(world.within(300))
+        assert self.is_opted_out(world)
+
+    def test_records_that_are_not_sorted_are_an_error(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_page_size": 2})
+        for number in range(6):
+            world.reply("Hello", f"1212555{number:04}")
+            world.clock.advance(600)
+        collector = world.collector()
+        search, pages = collector._records.search, {}
+
+        def upside_down(*args):
+            page = search(*args)
+            pages[args[3]] = page
+            return replace(page, messages=tuple(replace(each, created_at=-each.created_at) for each in page.messages))
+
+        collector._records.search = upside_down
+        with pytest.raises(MessagingError, match="not in pages"):
+            collector(world.within(300))
+
+    @pytest.mark.parametrize("written", ["4155550100", "(415) 555-0100", "14155550100", "+14155550100"])
+    def test_a_number_is_read_as_people_write_it(self, world, written):
+        number = PhoneNumber.parse("+14155550100")
+        world.opt(ConsentStatus.OPTED_IN, number)
+        world.reply("STOP", "14155550100")
+        collector = world.collector()
+        search = collector._records.search
+
+        def as_written(*args):
+            page = search(*args)
+            return replace(page, messages=tuple(replace(each, written=written) for each in page.messages))
+
+        collector._records.search = as_written
+        collector(world.within(300))
+        consent = world.consents.find(world.pseudonyms.recipient_hash(number))
+        assert consent.status is ConsentStatus.OPTED_OUT
+
+    def test_a_stop_without_a_readable_time_counts_as_received(self, world):
+        world.reply("STOP")
+        collector = world.collector()
+        search = collector._records.search
+
+        def undated(*args):
+            page = search(*args)
+            return replace(page, messages=tuple(replace(each, created_at=0.0, written_at="") for each in page.messages))
+
+        collector._records.search = undated
+        collector(world.within(300))
+        assert self.is_opted_out(world)
 
 
 class TestReplies:
@@ -257,6 +359,58 @@ class TestDoubts:
         world.collect_for(4000)
         assert status(world, "taken").status is Status.DELIVERED
         assert status(world, "never").status is Status.UNKNOWN
+
+    def test_what_was_left_to_a_person_stays_so_when_one_of_two_records_is_out_of_sight(self, world):
+        world.reference_field = ""
+        lose_answers(world)
+        send_in_doubt(world)
+        other = DfoWorld(clock=world.clock)  # an agent writes the same to the same person
+        other.reference_field = ""
+        other.simulator = world.simulator
+        other.opt(ConsentStatus.OPTED_IN)
+        world.clock.advance(20)
+        send(other, key="agent")
+        world.clock.advance(60)
+        world.collect()
+        assert world.entries_of("r")[-1].data["found"] == 2
+        collector = world.collector()
+        search = collector._records.search
+
+        def newer_alone(*args):
+            page = search(*args)
+            return replace(page, messages=page.messages[:1], next="")
+
+        collector._records.search = newer_alone
+        world.clock.advance(60)
+        collector(world.within(300))
+        assert status(world).status is Status.UNKNOWN
+
+    def test_of_twins_the_later_ones_reference_takes_no_record_of_the_earlier(self, world):
+        """A search shows the earlier one's record first; the contact holds the later one's reference by then."""
+        world.simulator.settings = world.simulator.settings.changed({"dfo_index_lag_seconds": 90})
+        for key in ("earlier", "later"):
+            lose_answers(world)
+            send_in_doubt(world, key=key)
+            world.clock.advance(40)
+        world.collect_for(4000)
+        ids = world.simulator.texts()[("15551234567", "Hello")]
+        found = [status(world, key) for key in ("earlier", "later")]
+        assert [each.cxone_message_id or id_ for each, id_ in zip(found, ids, strict=True)] == ids
+        assert found[1].status is Status.DELIVERED
+
+    def test_an_old_doubt_does_not_keep_a_run_from_what_is_new(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_page_size": 1})
+        lose_answers(world, "reset")
+        send_in_doubt(world, key="doubt")
+        numbers = opted_in_numbers(world)
+        sender = world.sender()
+        for number in range(1_200):
+            sender.send(SmsRequest(numbers[number % 10].e164, f"Hello {number}"), f"{number}", world.within(28))
+            world.clock.advance(3)
+            if number % 20 == 0:
+                world.deliver()
+                assert Collection.parse(world.collection.text, world.clock.now()).outbound.scroll == ""
+                assert status(world, "0").status is Status.DELIVERED or number == 0
 
     def test_another_messages_record_is_not_adopted(self, world):
         send(world, key="known")

@@ -1,5 +1,6 @@
 """Digital Engagement as the client speaks it: discovery and token, each answer to a send, records as they are read."""
 
+import json
 import random
 
 import pytest
@@ -261,9 +262,13 @@ class TestSend:
         (record,) = tenant.records.search([MAIN_CHANNEL], Direction.OUTBOUND, 0, "", tenant.within()).messages
         assert tenant.records.references(record, tenant.within()) == {"reference": "a" * 16}
 
-    def test_what_is_held_back_does_not_leave(self, tenant):
+    def test_what_is_held_back_does_not_leave_and_costs_no_token(self, tenant):
+        tenant.send()
+        tenant.clock.advance(300)
         tenant.send(hold_back=lambda: True)
-        assert tenant.simulator.texts() == {}
+        tenant.send()
+        assert len(tenant.simulator.accepted_messages()) == 2
+        assert tenant.requests("dfo.token") == 1
 
 
 class TestOneContact:
@@ -318,6 +323,19 @@ class TestRecords:
         (receipt,) = tenant.records.message(sent.cxone_message_id, tenant.within()).receipts
         assert (receipt.word, receipt.error) == ("failed", "30003 unreachable")
 
+    def test_what_an_agents_screen_shows_is_no_delivery(self, tenant):
+        tenant.set(dfo_delivery=Delivery())
+        sent = tenant.send()
+        read = tenant.records._get
+
+        def with_items(*args, **options):
+            shown = {"deliveredAt": "2026-11-18T10:00:00Z", "seenAt": "2026-11-18T10:00:00Z", "userId": "agent"}
+            items = {"delivered": [shown], "seen": [shown]}
+            return json.dumps(json.loads(read(*args, **options)) | items).encode()
+
+        tenant.records._get = with_items
+        assert tenant.records.message(sent.cxone_message_id, tenant.within()).receipts == ()
+
     def test_a_message_that_was_seen_was_delivered(self, tenant):
         tenant.set(dfo_delivered_shape="absent", dfo_delivery=Delivery(seen_after=1))
         sent = tenant.send()
@@ -360,7 +378,7 @@ class TestRecords:
         ("status", "code"), [(403, Code.CXONE_AUTH_FAILED), (429, Code.RATE_LIMITED), (500, Code.CXONE_UNAVAILABLE)]
     )
     def test_an_error_says_what_kind_it_is(self, tenant, status, code):
-        tenant.simulator.add_fault(Fault(operation="dfo.message", action="status", status=status))
+        tenant.simulator.add_fault(Fault(operation="dfo.message", action="status", status=status, times=3))
         with pytest.raises(MessagingError) as caught:
             tenant.records.message("1", tenant.within())
         assert caught.value.code is code

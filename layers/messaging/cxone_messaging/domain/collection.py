@@ -6,7 +6,7 @@ far, and must never go back too little.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from cxone_messaging.domain.found_messages import FoundMessage
@@ -18,23 +18,56 @@ SLACK_SECONDS = 120.0
 FURTHER_SECONDS, FURTHER_PAGES = 1_800.0, 40
 # Nothing older is collected: a stack that speaks this API anew begins here.
 FURTHEST_SECONDS = 3 * 86_400.0
+# CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
+# they come; a run has at most what a minute has.
+_READS_A_SECOND, MOST_READS = 15.8, 950
+# Where a search was may be forgotten. A pass that broke off longer ago begins anew.
+_SCROLL_SECONDS = 3_600.0
 # A message without a receipt is asked about at growing intervals, for a day.
 _FIRST_PAUSE_SECONDS, _ASKED_SECONDS = 120.0, 86_400.0
-_MOST_WAITING = 3_000
+# With ids of 128 characters, these take half of the 400 KB of an item.
+_MOST_WAITING = 1_200
+
+
+def reads_allowed(seconds: float) -> int:
+    """Return how many reads a run may make, so many seconds after the one before began; at least a few."""
+    return max(20, min(MOST_READS, round(seconds * _READS_A_SECOND)))
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """What was read of one direction. Instants are in Unix seconds.
 
-    All messages that were created before `up_to` have been read. A pass that broke off continues with `scroll`; it
-    began at `began`, and goes back to `floor`.
+    All messages that were created before `up_to` have been read, as far as the search showed any; the last pass that
+    came to its end began at `ended`. A pass that broke off continues with `scroll`; it began at `began`, goes back to
+    `floor`, and has seen a message of `newest`.
     """
 
     up_to: float
+    ended: float = 0.0
     scroll: str = ""
     began: float = 0.0
     floor: float = 0.0
+    newest: float = 0.0
+
+    def begun(self, now: float) -> "Span":
+        """Return the span with a new pass."""
+        return Span(self.up_to, self.ended, "", now, min(self.up_to, now) - SLACK_SECONDS)
+
+    def broken_off(self) -> "Span":
+        """Return the span without its pass."""
+        return Span(self.up_to, self.ended)
+
+    def finished(self) -> "Span":
+        """Return the span after a pass came to its end.
+
+        A search that stands still shows nothing new, so only what it has shown counts as read.
+        """
+        return Span(max(self.up_to, min(self.began, self.newest)), self.began)
+
+    def turned(self, scroll: str, newest: float) -> "Span":
+        """Return the span after a page whose newest message has a date, and that is followed by another."""
+        return replace(self, scroll=scroll, newest=max(self.newest, newest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +80,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The collector's state. `ran_at` is when its last run began."""
+    """The collector's state. `ran_at` is when its last run began that came to its end."""
 
     outbound: Span
     inbound: Span
@@ -57,7 +90,8 @@ class Collection:
     @classmethod
     def begun(cls, now: float) -> Self:
         """Return the state of a collector that has never run."""
-        return cls(Span(now - SLACK_SECONDS), Span(now - SLACK_SECONDS), ran_at=now)
+        span = Span(now - SLACK_SECONDS, now)
+        return cls(span, span, ran_at=now - 60.0)
 
     @classmethod
     def parse(cls, text: str, now: float) -> Self:
@@ -66,7 +100,7 @@ class Collection:
             document = json.loads(text)
             outbound, inbound = (_span(document[name], now) for name in ("outbound", "inbound"))
             waiting = {str(id_): Waiting(float(each[0]), float(each[1])) for id_, each in document["waiting"].items()}
-            return cls(outbound, inbound, waiting=waiting, ran_at=float(document["ranAt"]))
+            return cls(outbound, inbound, waiting=waiting, ran_at=min(float(document["ranAt"]), now))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             span = Span(now - FURTHEST_SECONDS)
             return cls(span, span, ran_at=now - FURTHEST_SECONDS)
@@ -74,12 +108,15 @@ class Collection:
     def text(self) -> str:
         """Return the state as it is stored."""
         document: dict[str, Any] = {
-            "outbound": [self.outbound.up_to, self.outbound.scroll, self.outbound.began, self.outbound.floor],
-            "inbound": [self.inbound.up_to, self.inbound.scroll, self.inbound.began, self.inbound.floor],
-            "waiting": {id_: [each.created_at, each.next_at] for id_, each in self.waiting.items()},
-            "ranAt": self.ran_at,
+            name: [span.up_to, span.ended, span.scroll, span.began, span.floor, span.newest]
+            for name, span in (("outbound", self.outbound), ("inbound", self.inbound))
         }
-        return json.dumps(document, separators=(",", ":"))
+        document["waiting"] = {id_: [each.created_at, each.next_at] for id_, each in self.waiting.items()}
+        return json.dumps({**document, "ranAt": self.ran_at}, separators=(",", ":"))
+
+    def behind(self, now: float) -> float:
+        """Return how many seconds ago the last passes of both directions began that came to their end."""
+        return now - min(self.outbound.ended, self.inbound.ended)
 
 
 def due(waiting: Mapping[str, Waiting], now: float) -> list[str]:
@@ -98,17 +135,25 @@ def asked(waiting: Mapping[str, Waiting], id_: str, now: float) -> dict[str, Wai
     return rest
 
 
-def wait_for(waiting: dict[str, Waiting], message: FoundMessage, now: float) -> dict[str, Waiting]:
-    """Return what is waited for, a message that has no receipt among it. If there is too much, the oldest goes."""
-    if message.id not in waiting and now - message.created_at < _ASKED_SECONDS:
-        waiting[message.id] = Waiting(message.created_at, now + _FIRST_PAUSE_SECONDS)
-        if len(waiting) > _MOST_WAITING:
-            del waiting[min(waiting, key=lambda id_: waiting[id_].created_at)]
-    return waiting
+def wait_for(waiting: dict[str, Waiting], message: FoundMessage, now: float) -> bool:
+    """Have a message that has no receipt waited for; return False if too many wait already."""
+    if message.id in waiting or now - message.created_at >= _ASKED_SECONDS:
+        return True
+    if len(waiting) >= _MOST_WAITING:
+        return False
+    waiting[message.id] = Waiting(message.created_at, now + _FIRST_PAUSE_SECONDS)
+    return True
 
 
 def _span(values: Any, now: float) -> Span:
-    up_to, scroll, began, floor = values
+    up_to, ended, scroll, began, floor, newest = values
     # A clock that was ahead must not make the collector skip what comes until then.
-    earliest = now - FURTHEST_SECONDS
-    return Span(min(max(float(up_to), earliest), now), str(scroll), min(float(began), now), float(floor))
+    span = Span(
+        min(max(float(up_to), now - FURTHEST_SECONDS), now),
+        min(float(ended), now),
+        str(scroll),
+        min(float(began), now),
+        max(float(floor), now - FURTHEST_SECONDS),
+        float(newest),
+    )
+    return span.broken_off() if scroll and span.began < now - _SCROLL_SECONDS else span

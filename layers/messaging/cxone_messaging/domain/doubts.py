@@ -18,6 +18,8 @@ _SKEW_SECONDS = 60.0
 # A younger record may be of a message whose sender has not recorded its outcome yet: a chunk takes 30 seconds to post,
 # and 5 to record.
 SETTLED_SECONDS = 35.0
+# By then, a search shows every record that it ever shows.
+_SHOWN_SECONDS = 590.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,13 @@ class Doubt:
         """Whether one of the ages at which it is looked for lies between two runs."""
         return any(last_run < self.since + age <= now for age in AGES)
 
-    def is_last(self, now: float) -> bool:
+    def is_last(self, last_run: float, now: float) -> bool:
         """Whether it is looked for no more after this run."""
-        return self.since + AGES[-1] <= now
+        return last_run < self.since + AGES[-1] <= now
+
+    def is_covered(self, reached: float) -> bool:
+        """Whether all records that may be this message's were read, where all newer than `reached` were."""
+        return reached <= self.earliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +73,16 @@ class Match:
         """The one record that can be nothing but the message's."""
         return self.records[0] if len(self.records) == 1 and not self.rivals else None
 
-    def named(self, reference_of: Callable[[FoundMessage], str]) -> FoundMessage | None:
-        """Return the record whose contact holds this message's reference; None if there is none.
+    def named(self, reference_of: Callable[[FoundMessage], str], now: float) -> FoundMessage | None:
+        """Return the record whose contact holds this message's reference; None if there is none for certain.
 
-        A contact holds the reference of the last message to it. So the newest record of that contact is meant.
+        A contact holds the reference of the last message to it. So the newest record of that contact is meant, once
+        each claimer has a record, or a search would long have shown the others.
         """
-        own = reference(id_in(self.doubt.subject))
         newest = sorted(self.records, key=lambda record: record.created_at, reverse=True)
-        return next((record for record in newest if reference_of(record) == own), None)
+        if not newest or (len(newest) <= len(self.rivals) and now - newest[0].created_at < _SHOWN_SECONDS):
+            return None
+        return newest[0] if reference_of(newest[0]) == reference(id_in(self.doubt.subject)) else None
 
 
 def reference(message_id: str) -> str:

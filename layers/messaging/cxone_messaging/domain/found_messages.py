@@ -24,20 +24,27 @@ class Receipt:
 class FoundMessage:
     """One record.
 
-    `created_at` is in Unix seconds, `written_at` the same as CXone writes it. `number` is the recipient's, or the
-    author's of an inbound message, with its plus sign; empty if the record has none. `contact` identifies the
-    conversation.
+    `created_at` is in Unix seconds, `written_at` the same as CXone writes it; an inbound message without a readable
+    time has 0 and an empty text. `written` is the recipient's number as CXone writes it, or the author's of an inbound
+    message; `number` has its digits alone and a plus sign. Both are empty if the record has none. `contact` identifies
+    the conversation.
     """
 
     id: str
     direction: Direction
     created_at: float
     written_at: str
-    number: str
+    written: str
     text: str
     channel: str
     contact: str
     receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def number(self) -> str:
+        """The number with its plus sign, as our own messages' numbers are compared."""
+        digits = "".join(each for each in self.written if each in "0123456789")
+        return f"+{digits}" if digits else ""
 
     @property
     def is_final(self) -> bool:

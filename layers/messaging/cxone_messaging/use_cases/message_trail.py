@@ -73,11 +73,13 @@ class MessageTrail:
     def adopt(self, subject: str, cxone_message_id: str, evidence: Mapping[str, Value]) -> bool:
         """Record that a message in doubt was dispatched, as CXone's own record of it shows; return whether that is new.
 
-        `evidence` is what that record says. Events that came early are joined. Raises `StorageError`.
+        `evidence` is what that record says. Where an earlier look-up named candidates, a person decides, unless the
+        message's own reference names the record. Events that came early are joined. Raises `StorageError`.
         """
 
         def dispatched(known: Sequence[Entry]) -> Draft | None:
-            if Message.of(known).status is not Status.UNKNOWN:
+            was_ambiguous = any(each.type == EntryType.LOOKED_UP and each.data.get("found") for each in known)
+            if Message.of(known).status is not Status.UNKNOWN or (was_ambiguous and not evidence.get("byReference")):
                 return None
             data: dict[str, Value] = {CXONE_MESSAGE_KEY: cxone_message_id, "evidence": {**evidence}}
             index = batch_index(batch_of(known), EntryType.DISPATCHED, data)
@@ -86,7 +88,7 @@ class MessageTrail:
         appended = self.journal.append(subject, dispatched)
         if appended.new:
             self._telemetry.add(Metric.MESSAGES_ADOPTED)
-        self.join_early_receipts(subject, cxone_message_id, appended.entries)
+            self.join_early_receipts(subject, cxone_message_id, appended.entries)
         return appended.new is not None
 
     def count_in_batches(self, subject: str, entries: list[Entry], batch_id: str | None = None) -> list[Entry]:

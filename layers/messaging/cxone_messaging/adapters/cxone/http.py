@@ -110,21 +110,24 @@ class WatchedBody(io.BytesIO):
 
     The head is sent first and announces a body. So CXone cannot have accepted a request whose body was never read.
     That fact separates a certain failure from a doubtful one, whatever the type of the exception. After `deadline`, or
-    if `hold_back` returns True, a read raises `HeldBackError`. `hold_back` is called once, at the last moment.
+    if `hold_back` returns True, a read raises `HeldBackError` and sets `held`. `hold_back` is called once, at the last
+    moment.
     """
 
     deadline: Deadline | None = None
 
     def __init__(self, document: Mapping[str, Any], hold_back: Callable[[], bool] = lambda: False) -> None:
         super().__init__(json.dumps(document).encode())
-        self.written = False
+        self.written = self.held = False
         self._hold_back = hold_back
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return some of the body, and record that it was written. Raises `HeldBackError`."""
         if not self.written and self._hold_back():
+            self.held = True
             raise HeldBackError("the request was held back")
         if self.deadline and self.deadline.has_passed:
+            self.held = True
             raise HeldBackError("the request's deadline passed")
         self.written = True
         return super().read(size)

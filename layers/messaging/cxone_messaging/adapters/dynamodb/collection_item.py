@@ -52,7 +52,8 @@ class CollectionItem:
                 TableName=self._table,
                 Key=_KEY,
                 UpdateExpression="SET heldBy = :owner, heldUntil = :until",
-                ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil < :now",
+                # The SDK repeats a call whose answer was lost: then this run already holds it.
+                ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil < :now OR heldBy = :owner",
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
                     ":until": {"N": f"{until + _GRACE_SECONDS:.3f}"},

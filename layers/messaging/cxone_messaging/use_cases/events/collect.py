@@ -5,9 +5,10 @@ lags behind, and receipts come after their messages. What it finds is recorded a
 repeated and reordered records change nothing. Messages that have no receipt by then are asked about one by one.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
@@ -18,9 +19,9 @@ from cxone_messaging.domain.collection import (
     FURTHER_SECONDS,
     SLACK_SECONDS,
     Collection,
-    Span,
     asked,
     due,
+    reads_allowed,
     wait_for,
 )
 from cxone_messaging.domain.delivery import DeliveryEvent
@@ -35,10 +36,8 @@ from cxone_messaging.use_cases.events.look_up import LookedUp, LookUp
 from cxone_messaging.use_cases.events.record_events import Proof, RecordEvents
 from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
-# CXone documents 120,000 reads an hour, which all of a tenant's programs share. A run a minute takes less than half.
-MOST_READS = 950
-# Of them, so many at most for replies, and for single messages.
-_MOST_FOR_REPLIES, _MOST_ASKED = 200, 200
+# Of a run's reads, so many at most are for replies, for single messages, and left for those after a look-up.
+_MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 200, 200, 50
 # What a run may take to record the last page, and to store how far it came.
 _LEAST_SECONDS = 20.0
 # So many records are remembered as recorded, so that the next run need not read the ledger for them.
@@ -64,7 +63,7 @@ class OtherRunError(Exception):
 
 
 class Collect:
-    """The collector of some channels. It remembers what it has recorded while its process lives.
+    """The collector of one channel. It remembers what it has recorded while its process lives.
 
     `reference_field` is the custom field of a contact that holds a reference to the last message; empty if none does.
     """
@@ -94,7 +93,6 @@ class Collect:
         self._telemetry = telemetry
         self._reference_field = reference_field
         self._recorded: dict[str, FoundMessage] = {}
-        self._tracks: bool | None = None
 
     def __call__(self, deadline: Deadline) -> Collected:
         """Do one run.
@@ -108,56 +106,71 @@ class Collect:
             raise OtherRunError
         run = _Run(state, began, deadline)
         try:
-            self._read(run, Direction.INBOUND, None)
-            further_back = self._look_up.begin(state.ran_at)
-            self._read(run, Direction.OUTBOUND, further_back)
-            looked_up = self._look_up.settle(partial(self._reference_of, run) if self._reference_field else None)
+            self._read(run, Direction.INBOUND)
+            looked_for = self._look_up.begin(state.ran_at)
+            self._read(run, Direction.OUTBOUND, looked_for)
+            looked_up = self._look_up.settle(
+                run.reached, deadline, partial(self._reference_of, run) if self._reference_field else None
+            )
             self._record(run, looked_up.adopted)
-            # Messages in doubt that were due in a pass that broke off are due again in the next run.
-            run.is_done = not run.spans[Direction.OUTBOUND].scroll
+            run.is_done = True
             self._ask(run)
         finally:
             ended = run.state()
             self._store.end(ended)
-            behind = self._clock.now() - min(ended.inbound.up_to, ended.outbound.up_to)
+            behind = max(0.0, ended.behind(self._clock.now()))
             self._telemetry.add(Metric.RECEIPTS_BEHIND, behind)
             self._telemetry.add(Metric.CXONE_READS, run.reads)
         return Collected(run.reads, run.new[Direction.OUTBOUND], run.new[Direction.INBOUND], looked_up, behind)
 
-    def _read(self, run: "_Run", direction: Direction, further_back: float | None) -> None:
-        """Read one direction from the newest record on.
+    def _read(self, run: "_Run", direction: Direction, looked_for: float | None = None) -> None:
+        """Read one direction from the newest record on; first, finish a pass that broke off.
 
-        First, a pass that broke off is finished.
+        A pass goes on further back than it must: for a few pages, and as far as `looked_for` (Unix seconds) while the
+        run has reads left.
         """
-        limit = _MOST_FOR_REPLIES if direction is Direction.INBOUND else MOST_READS
-        while True:
-            was_resumed = bool(run.spans[direction].scroll)
-            if not was_resumed:
-                run.begin_pass(direction, self._clock.now(), further_back)
-            further = 0
-            while run.reads < limit and run.deadline.left >= _LEAST_SECONDS:
-                page, floor = self._search(run, direction), run.spans[direction].floor
-                self._record(run, page.messages)
-                oldest = min((each.created_at for each in page.messages), default=floor)
-                further += oldest < floor
-                if not page.next or oldest < floor - FURTHER_SECONDS or further > FURTHER_PAGES:
-                    run.end_pass(direction)
-                    break
-                run.turn(direction, page.next)
-            else:
-                return
-            if not was_resumed:
-                return
+        limit = min(run.most_reads, _MOST_FOR_REPLIES) if direction is Direction.INBOUND else run.most_reads - _SPARED
+        if run.spans[direction].scroll and not self._finish(run, direction, limit, _Pages(run.spans[direction].scroll)):
+            return
+        run.spans[direction] = run.spans[direction].begun(self._clock.now())
+        pages = _Pages()
+        if not self._finish(run, direction, limit, pages):
+            return
+        furthest = pages.reached - FURTHER_SECONDS
+        for number in itertools.count():
+            is_wanted = looked_for is not None and pages.reached >= looked_for
+            is_near = number < FURTHER_PAGES and pages.reached >= furthest
+            if not pages.next or not (is_wanted or is_near) or not run.may_read(limit):
+                break
+            self._turn(run, direction, pages)
+        if direction is Direction.OUTBOUND:
+            run.reached = pages.reached
 
-    def _search(self, run: "_Run", direction: Direction) -> Page:
-        span = run.spans[direction]
+    def _finish(self, run: "_Run", direction: Direction, limit: int, pages: "_Pages") -> bool:
+        """Read the pages that a pass must read; return whether it came to its end."""
+        while run.may_read(limit):
+            is_first = pages.number == 0
+            span = run.spans[direction]
+            is_resumed = is_first and bool(span.scroll)
+            try:
+                self._turn(run, direction, pages)
+            except MessagingError as error:
+                if is_resumed and error.code is Code.CXONE_UNAVAILABLE:
+                    run.spans[direction] = span.broken_off()
+                raise
+            run.spans[direction] = span.turned(pages.next, pages.newest)
+            if not pages.next or pages.reached < span.floor:
+                run.spans[direction] = run.spans[direction].finished()
+                return True
+        return False
+
+    def _turn(self, run: "_Run", direction: Direction, pages: "_Pages") -> None:
+        """Read a page, and record what is on it."""
         run.reads += 1
-        try:
-            return self._records.search(self._channels, direction, span.floor, span.scroll, run.deadline)
-        except MessagingError as error:
-            if span.scroll and error.code is Code.CXONE_UNAVAILABLE:
-                run.spans[direction] = Span(span.up_to)  # CXone may have forgotten where the pass was: it begins anew
-            raise
+        floor = run.spans[direction].floor or self._clock.now()
+        page = self._records.search(self._channels, direction, floor, pages.next, run.deadline)
+        self._record(run, page.messages)
+        pages.take(page)
 
     def _record(self, run: "_Run", found: Iterable[FoundMessage]) -> None:
         """Record a page's receipts and replies, in parallel. Raises the first `StorageError`, once all are tried."""
@@ -180,10 +193,9 @@ class Collect:
     def _record_one(self, record: FoundMessage) -> bool:
         """Record what one record says; return whether it need not be looked at again until it changes."""
         if record.direction is Direction.INBOUND:
-            if record.text.strip():
-                self._events.record_subscription(
-                    SubscriptionEvent(REPLY_EVENT, record.id, record.written_at, None, record.number, None, record.text)
-                )
+            self._events.record_subscription(
+                SubscriptionEvent(REPLY_EVENT, record.id, record.written_at, None, record.written, None, record.text)
+            )
             return True
         owner = self._owner_of(record.id)
         if owner is None:  # somebody else's, or one in doubt
@@ -200,18 +212,20 @@ class Collect:
             del self._recorded[next(iter(self._recorded))]
 
     def _reference_of(self, run: "_Run", record: FoundMessage) -> str:
-        if run.reads >= MOST_READS:
+        if run.reads >= run.most_reads:
             return ""
         run.reads += 1
         return self._records.references(record, run.deadline).get(self._reference_field, "")
 
     def _ask(self, run: "_Run") -> None:
         """Ask about messages that have no receipt yet, one by one."""
-        if not self._tracks_delivery(run):
-            run.waiting = {}
-            return
+        if run.waiting and run.reads < run.most_reads:
+            run.reads += 1
+            if self._records.tracks_delivery(self._channels[0], run.deadline) is False:
+                run.waiting = {}
+                return
         for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
-            if run.reads >= MOST_READS or run.deadline.left < _LEAST_SECONDS:
+            if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS:
                 return
             run.reads += 1
             found = self._records.message(id_, run.deadline)
@@ -220,37 +234,55 @@ class Collect:
             else:
                 run.waiting = asked(run.waiting, id_, self._clock.now())
 
-    def _tracks_delivery(self, run: "_Run") -> bool:
-        """Whether a message without a receipt may still get one. A channel that does not say may track delivery."""
-        if self._tracks is None and run.waiting:
-            run.reads += 1
-            self._tracks = self._records.tracks_delivery(self._channels[0], run.deadline) is not False
-        return self._tracks is not False
+
+class _Pages:
+    """The pages of one pass so far: where the next one is, and what they reached, in Unix seconds.
+
+    `newest` is the date of the newest record. All records that are newer than `reached` were read.
+    """
+
+    def __init__(self, scroll: str = "") -> None:
+        self.next = scroll
+        self.number = 0
+        self._is_resumed = bool(scroll)
+        self.newest = 0.0
+        self.reached = float("inf")
+
+    def take(self, page: Page) -> None:
+        """Add a page. Raises `MessagingError` if it is no page that can follow: empty, or newer than the one before."""
+        dates = [each.created_at for each in page.messages]
+        # One record with an odd date must not end a pass, so the newest of a page counts.
+        newest = max(dates, default=self.reached)
+        is_lost = not dates and (bool(page.next) or (self._is_resumed and not self.number))
+        if is_lost or newest > self.reached + SLACK_SECONDS:
+            raise MessagingError(Code.CXONE_UNAVAILABLE, "CXone's records are not in pages from the newest back")
+        self.newest = max(self.newest, newest if dates else 0.0)
+        self.next, self.number = page.next, self.number + 1
+        self.reached = newest if page.next else float("-inf")
 
 
 class _Run:
-    """What one run has done so far; whenever it ends, this is what the next one continues."""
+    """What one run has done so far; whenever it ends, this is what the next one continues.
+
+    `reached` is how far back the outbound records were read without a gap, from the newest on, in Unix seconds.
+    """
 
     def __init__(self, state: Collection, began: float, deadline: Deadline) -> None:
         self.deadline = deadline
         self.reads = 0
+        self.most_reads = reads_allowed(began - state.ran_at)
         self.new = dict.fromkeys(Direction, 0)
         self.spans = {Direction.OUTBOUND: state.outbound, Direction.INBOUND: state.inbound}
         self.waiting = dict(state.waiting)
+        self.given_up = 0
+        self.reached = float("inf")
         self.is_done = False
         self._began = began
         self._ran_at = state.ran_at
 
-    def begin_pass(self, direction: Direction, now: float, further_back: float | None) -> None:
-        span = self.spans[direction]
-        floor = min(span.up_to, now) - SLACK_SECONDS
-        self.spans[direction] = Span(span.up_to, began=now, floor=min(floor, further_back or floor))
-
-    def turn(self, direction: Direction, scroll: str) -> None:
-        self.spans[direction] = replace(self.spans[direction], scroll=scroll)
-
-    def end_pass(self, direction: Direction) -> None:
-        self.spans[direction] = Span(self.spans[direction].began)
+    def may_read(self, limit: int) -> bool:
+        """Whether there are reads and time left for another page."""
+        return self.reads < limit and self.deadline.left >= _LEAST_SECONDS
 
     def take(self, found: Iterable[FoundMessage]) -> None:
         """Note which of our messages have a receipt, and which will not be read again and have none."""
@@ -258,9 +290,10 @@ class _Run:
             if each.is_final:
                 self.waiting.pop(each.id, None)
             elif each.direction is Direction.OUTBOUND and each.created_at < self._began - SLACK_SECONDS:
-                self.waiting = wait_for(self.waiting, each, self._began)
+                self.given_up += not wait_for(self.waiting, each, self._began)
 
     def state(self) -> Collection:
+        """Return the collector's state after this run."""
         return Collection(
             self.spans[Direction.OUTBOUND],
             self.spans[Direction.INBOUND],

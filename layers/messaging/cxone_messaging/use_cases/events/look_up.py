@@ -15,10 +15,16 @@ from cxone_messaging.domain.phone_numbers import InvalidPhoneNumberError, PhoneN
 from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.domain.times import format_time, parse_time
 from cxone_messaging.platform.clock import Clock, instant
+from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.message_trail import MessageTrail
 
-# Doubts that began earlier are looked for no more. The last run may be late.
-_LONGEST_SECONDS = AGES[-1] + 900.0
+# Doubts that began earlier are looked for no more; the last run may be late. Their rivals may be older, as far as two
+# messages that one record fits can be apart.
+_LONGEST_SECONDS, _RIVAL_SECONDS = AGES[-1] + 900.0, 900.0
+# A doubt that began so long after its send is of a sender that died; its records are too far back to be read.
+_FURTHEST_SECONDS = AGES[-1] + 600.0
+# What is left of a run for what follows.
+_LEAST_SECONDS = 20.0
 _MOST_NAMED = 10
 
 
@@ -38,7 +44,7 @@ class LookUp:
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._doubts: list[Doubt] = []
-        self._due: set[str] = set()
+        self._last_run = 0.0
         self._texts: frozenset[str] = frozenset()
         self._found: dict[str, tuple[FoundMessage, str, str]] = {}
 
@@ -49,14 +55,13 @@ class LookUp:
         """
         now = self._clock.now()
         ledger = self._trail.journal.ledger
-        flagged = ledger.flagged(Attention.UNKNOWN, _ago(now, _LONGEST_SECONDS), _ago(now, 0))
+        flagged = ledger.flagged(Attention.UNKNOWN, _ago(now, _LONGEST_SECONDS + _RIVAL_SECONDS), _ago(now, 0))
         read = ((subject, self._trail.journal.newest(subject)) for subject in dict.fromkeys(flagged))
         self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries))]
         self._texts = frozenset(doubt.text_hash for doubt in self._doubts)
-        self._found = {}
-        due = [doubt for doubt in self._doubts if doubt.is_due(last_run, now)]
-        self._due = {doubt.subject for doubt in due}
-        return min((doubt.earliest for doubt in due), default=None)
+        self._found, self._last_run = {}, last_run
+        due = (doubt.earliest for doubt in self._doubts if doubt.is_due(last_run, now))
+        return min((earliest for earliest in due if earliest > now - _FURTHEST_SECONDS), default=None)
 
     def offer(self, record: FoundMessage) -> None:
         """Note a record that may be of a message in doubt."""
@@ -71,10 +76,13 @@ class LookUp:
             return
         self._found[record.id] = record, self._pseudonyms().recipient_hash(number), text_hash
 
-    def settle(self, reference_of: Callable[[FoundMessage], str] | None = None) -> LookedUp:
-        """Record what was found. Raises `StorageError`.
+    def settle(
+        self, reached: float, deadline: Deadline, reference_of: Callable[[FoundMessage], str] | None = None
+    ) -> LookedUp:
+        """Record what was found. All records that are newer than `reached` (Unix seconds) were read.
 
-        `reference_of` returns the reference that a record's contact holds, if contacts hold any.
+        Only a message all of whose time was read is settled: what was not read may fit too. `reference_of` returns the
+        reference that a record's contact holds, if contacts hold any. Raises `StorageError`.
         """
         now = self._clock.now()
         ledger = self._trail.journal.ledger
@@ -86,21 +94,39 @@ class LookUp:
         adopted: list[FoundMessage] = []
         ambiguous = 0
         for match in matches(self._doubts, unowned):
+            if deadline.left < _LEAST_SECONDS:
+                break
+            if match.doubt.since < now - _LONGEST_SECONDS:
+                continue  # it is here as a rival of others alone
             try:
-                record = (match.named(reference_of) if reference_of else None) or match.only
-                if record:
-                    self._adopt(match.doubt, record)
+                if not match.doubt.is_covered(reached):
+                    self._record_nothing(match.doubt, now, was_read=False)
+                elif record := self._certain(match, now, reference_of):
                     adopted.append(record)
                 elif match.records:
                     ambiguous += self._leave_to_a_person(match)
-                elif match.doubt.subject in self._due and match.doubt.is_last(now):
-                    self._record(match.doubt.subject, {"found": 0})
+                else:
+                    self._record_nothing(match.doubt, now, was_read=True)
             except BrokenChainError:
                 continue  # an alarm rings; the others are looked up
         return LookedUp(tuple(adopted), ambiguous)
 
-    def _adopt(self, doubt: Doubt, record: FoundMessage) -> None:
-        self._trail.adopt(doubt.subject, record.id, {"createdAt": record.written_at, "contact": record.contact})
+    def _certain(
+        self, match: Match, now: float, reference_of: Callable[[FoundMessage], str] | None
+    ) -> FoundMessage | None:
+        """Return the record that is certainly the message's, once it is adopted."""
+        named = match.named(reference_of, now) if reference_of else None
+        record = named or match.only
+        if record is None:
+            return None
+        evidence: dict[str, Value] = {"createdAt": record.written_at, "contact": record.contact}
+        evidence["byReference"] = named is not None
+        return record if self._trail.adopt(match.doubt.subject, record.id, evidence) else None
+
+    def _record_nothing(self, doubt: Doubt, now: float, *, was_read: bool) -> None:
+        """Record, at the last look-up, that no record was found, or that not all were read."""
+        if doubt.is_last(self._last_run, now):
+            self._record(doubt.subject, {"found": 0} if was_read else {"found": 0, "notRead": True})
 
     def _leave_to_a_person(self, match: Match) -> bool:
         ids = sorted(record.id for record in match.records)[:_MOST_NAMED]

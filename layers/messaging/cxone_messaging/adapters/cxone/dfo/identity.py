@@ -24,7 +24,13 @@ def tenant_of(id_token: str, keys: Document, issuer: str, now: float) -> str:
             algorithms=["RS256"],
             issuer=issuer,
             # Times are compared with this process's own clock.
-            options={"require": ["exp", "iss"], "verify_aud": False, "verify_exp": False, "verify_iat": False},
+            options={
+                "require": ["exp", "iss"],
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
         )
     except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise unavailable(f"the id token cannot be verified with the issuer's keys ({type(error).__name__})") from None

@@ -23,8 +23,11 @@ from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.deadline import Deadline
 
 _TIMEOUT_SECONDS = 10.0
-_REASON_LIMIT, _TEXT_LIMIT = 1024, 20_000
-_SCROLL_LIMIT = 4096
+_REASON_LIMIT, _TEXT_LIMIT, _NUMBER_LIMIT = 1024, 20_000, 256
+# A search is asked from so much earlier, because its days may be of the tenant's own time zone.
+_DAY_SECONDS = 86_400.0
+# A read changes nothing, so it is repeated at once where CXone fails.
+_TRIES = 3
 # 25 messages with all that CXone says about them.
 _ANSWER_LIMIT = 2 * 1024 * 1024
 
@@ -46,15 +49,16 @@ class DfoMessages:
         query = [
             *(("channel[]", channel) for channel in channels),
             ("direction", direction.value),
-            ("date[from]", datetime.fromtimestamp(since, UTC).date().isoformat()),
+            ("date[from]", datetime.fromtimestamp(since - _DAY_SECONDS, UTC).date().isoformat()),
             ("sorting", "createdAt"),
             ("sortingType", "desc"),
         ]
         if scroll:
             query.append(("scrollToken", scroll))
         found = document(self._get(f"/messages?{urlencode(query)}", deadline))
-        following = text(found, "scrollToken")[:_SCROLL_LIMIT]
-        data = children(found, "data")
+        if not isinstance(found.get("data"), list):
+            raise unavailable("a search was answered 200 without a list of messages")
+        following, data = text(found, "scrollToken"), children(found, "data")
         messages = tuple(each for item in data if (each := _message(item, direction)))
         return Page(messages, following if data else "")
 
@@ -80,8 +84,12 @@ class DfoMessages:
         return flag if isinstance(flag, bool) else None
 
     def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> bytes:
-        """Return an answer's body; empty if CXone has nothing there and `missing` says that this is no error."""
-        for is_last in (False, True):
+        """Return an answer's body; empty if CXone has nothing there and `missing` says that this is no error.
+
+        A refused token is replaced once. Where CXone fails, the read is repeated twice.
+        """
+        refused = False
+        for number in range(1, _TRIES + 1):
             token = self._tokens.get(deadline.left)
             try:
                 answer = self._session.exchange(
@@ -94,12 +102,17 @@ class DfoMessages:
                     limit=_ANSWER_LIMIT,
                 )
             except (requests.RequestException, OSError, ValueError) as error:
-                raise unavailable(f"a read sent no answer ({type(error).__name__})") from None
-            if answer.status == HTTPStatus.UNAUTHORIZED and not is_last:
+                if number == _TRIES:
+                    self._tokens.discard(token)  # the tenant may have moved
+                    raise unavailable(f"a read sent no answer ({type(error).__name__})") from None
+                continue
+            if answer.status == HTTPStatus.UNAUTHORIZED and not refused:
+                refused = True
                 self._tokens.invalidate(token)
                 continue
-            return _read(answer, missing=missing)
-        raise AssertionError("the second answer is read")
+            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or number == _TRIES:
+                return _read(answer, missing=missing)
+        raise AssertionError("the last answer is read")
 
 
 def _read(answer: Answer, *, missing: bool) -> bytes:
@@ -118,56 +131,56 @@ def _read(answer: Answer, *, missing: bool) -> bytes:
 
 
 def _message(item: Document, direction: Direction | None) -> FoundMessage | None:
-    """Return a record as a message; None if it has no id or no time, so that nothing can be told about it."""
+    """Return a record as a message; None if it has no id, or is one of ours without a time."""
     id_ = cxone_id(item.get("id"))
-    written_at = text(item, "createdAtWithMilliseconds") or text(item, "createdAt")
-    try:
-        created_at = parse_time(written_at).timestamp()
-    except ValueError:
-        return None
     said = text(item, "direction")
     way = Direction(said) if said in Direction else direction
     if id_ is None or way is None:
         return None
-    parties = (
-        [child(item, "authorEndUserIdentity")] if way is Direction.INBOUND else list(children(item, "recipients"))[:1]
-    )
+    is_inbound = way is Direction.INBOUND
+    written_at = text(item, "createdAtWithMilliseconds") or text(item, "createdAt")
+    try:
+        created_at = parse_time(written_at).timestamp()
+    except ValueError:
+        if not is_inbound:
+            return None
+        created_at, written_at = 0.0, ""  # it may be a STOP
+    party = child(item, "authorEndUserIdentity") if is_inbound else next(iter(children(item, "recipients")), {})
+    content = child(item, "messageContent")
+    words = text(child(content, "payload"), "text") or text(content, "text") or text(content, "fallbackText")
     return FoundMessage(
         id=id_,
         direction=way,
         created_at=created_at,
         written_at=written_at,
-        number=_number(parties),
-        text=text(child(child(item, "messageContent"), "payload"), "text")[:_TEXT_LIMIT]
-        or text(child(item, "messageContent"), "text")[:_TEXT_LIMIT],
+        written=text(party, "idOnExternalPlatform")[:_NUMBER_LIMIT],
+        text=words[:_TEXT_LIMIT],
         channel=text(child(item, "channel"), "id") or text(item, "channelId"),
-        contact=text(item, "contactNumber"),
+        contact=cxone_id(item.get("contactNumber")) or "",
         receipts=tuple(_receipts(item)),
     )
-
-
-def _number(parties: Sequence[Document]) -> str:
-    """Return a party's phone number with its plus sign; forms are compared by their digits."""
-    written = next((text(each, "idOnExternalPlatform") for each in parties), "")
-    digits = "".join(each for each in written if each in "0123456789")
-    return f"+{digits}" if digits else ""
 
 
 def _receipts(item: Document) -> list[Receipt]:
     """Return what a record says about delivery, in either shape that NICE's code reads.
 
-    A message that was seen was delivered.
+    A message that was seen was delivered. In the shape that names who got it, an item without an end user is of an
+    agent's screen.
     """
     found: list[Receipt] = []
-    for each in children(item, "delivered"):
-        at = text(each, "deliveredAt")
-        if each.get("isSuccess") is False:
-            found.append(Receipt("failed", at or text(item, "createdAt"), text(each, "reason")[:_REASON_LIMIT] or None))
+    for each in filter(_is_of_end_user, children(item, "delivered")):
+        at, reason = text(each, "deliveredAt"), text(each, "reason")[:_REASON_LIMIT] or None
+        if each.get("isSuccess") is False or (reason and not at and "isSuccess" not in each):
+            found.append(Receipt("failed", at or text(item, "createdAt"), reason))
         elif at or each.get("isSuccess") is True:
             found.append(Receipt("delivered", at or text(item, "createdAt")))
-    seen = [child(item, "customerStatistics"), *children(item, "seen")]
+    seen = [child(item, "customerStatistics"), *filter(_is_of_end_user, children(item, "seen"))]
     if at := next((at for each in seen if (at := text(each, "seenAt"))), ""):
         if not any(receipt.word == "delivered" for receipt in found):
             found.append(Receipt("delivered", at))
         found.append(Receipt("seen", at))
     return found
+
+
+def _is_of_end_user(item: Document) -> bool:
+    return bool(item.get("endUserId")) or not {"endUserId", "userId"} & item.keys()

@@ -92,7 +92,8 @@ class DfoSms:
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
-            self._ask_again(token)
+            if not body.held:
+                self._ask_again(token)
             return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
         return self._read(answer, token, sms)
 
