@@ -1,5 +1,7 @@
 """What a deployment does, by the transform that CloudFormation runs: new versions, and how they get their calls."""
 
+import re
+
 import pytest
 
 from local import template
@@ -79,3 +81,36 @@ def test_otherwise_all_calls_go_to_the_new_versions_at_once():
     at_once = transformed()
     assert not [each for each in at_once.values() if each["Type"].startswith("AWS::CodeDeploy::")]
     assert not [each for each in of_type(at_once, "AWS::Lambda::Alias").values() if "UpdatePolicy" in each]
+
+
+def named_in(value, conditions=frozenset()):
+    """Yield what a value names, each with the conditions under which CloudFormation resolves it."""
+    if isinstance(value, list):
+        for each in value:
+            yield from named_in(each, conditions)
+    if not isinstance(value, dict):
+        return
+    for key, part in value.items():
+        if key == "Fn::If":
+            yield from named_in(part[1], conditions | {part[0]})
+            yield from named_in(part[2], conditions)
+        elif key == "Ref":
+            yield part, conditions
+        elif key == "Fn::GetAtt":
+            yield (part if isinstance(part, str) else part[0]).split(".")[0], conditions
+        elif key == "Fn::Sub":
+            text = part if isinstance(part, str) else part[0]
+            yield from ((name.split(".")[0], conditions) for name in re.findall(r"\$\{([^!}]+)\}", text))
+        else:
+            yield from named_in(part, conditions)
+
+
+@pytest.mark.parametrize("gradually", ["true", "false"])
+def test_nothing_names_what_a_stack_of_the_other_api_leaves_out(gradually):
+    """SAM passes a function's condition on to CodeDeploy's group only where `PassthroughCondition` says so."""
+    resources = transformed(GradualDeployments=gradually)
+    left_out = {id_ for id_, each in resources.items() if each.get("Condition") == "SpeaksDfo"}
+    assert {id_ for id_ in resources if id_.startswith("CollectReceiptsFunction")} <= left_out
+    for id_ in resources.keys() - left_out:
+        named = {name for name, under in named_in(resources[id_].get("Properties", {})) if "SpeaksDfo" not in under}
+        assert not named & left_out, id_
