@@ -160,8 +160,14 @@ class TestTags:
             each["Type"] for each in resources().values() if not schema(each["Type"]).get("tagging", {}).get("taggable")
         } == {
             *("AWS::ApiGateway::Deployment", "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route"),
-            *("AWS::IAM::Policy", "AWS::Lambda::Alias", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"),
-            *("AWS::Lambda::Version", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"),
+            *("AWS::IAM::Policy", "AWS::Lambda::Alias", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::LayerVersion"),
+            *(
+                "AWS::Lambda::Permission",
+                "AWS::Lambda::Version",
+                "AWS::SNS::Subscription",
+                "AWS::SNS::TopicPolicy",
+                "AWS::SQS::QueuePolicy",
+            ),
         }
 
     def test_no_resource_has_tags_of_its_own(self):
