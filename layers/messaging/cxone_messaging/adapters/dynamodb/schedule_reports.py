@@ -93,9 +93,11 @@ class ScheduleReports:
             seen, now = self._item.seen, self._item.time.now()
             is_lowered = slots.pace_version == seen.pace.version
             if not is_lowered:
-                seconds = min(retry_after or 0.0, MAX_HOLD_SECONDS)
-                until = min(now + round(seconds * MICRO), seen.held_from + round(MAX_HOLD_SECONDS * MICRO))
-                if until <= seen.held_until:
+                until = now + round(min(retry_after or 0.0, MAX_HOLD_SECONDS) * MICRO)
+                longest = seen.held_from + round(MAX_HOLD_SECONDS * MICRO)
+                if longest > now:  # an operator's ceiling makes a new version too, long after the last hold
+                    until = min(until, longest)
+                if until <= max(seen.held_until, now):
                     return seen
             in_a_row = seen.holds_in_a_row(now)
             changes: dict[str, int] = {}

@@ -164,6 +164,7 @@ class Chunks:
         under_way: list[Future[Sent]] = []
         halt: NotAccepted | None = None
         for number, item in enumerate(items):
+            slot = None
             try:
                 slot = sequence.next(len(items) - number)
                 if sender:
@@ -171,11 +172,10 @@ class Chunks:
                 refused = self._refused_meanwhile(items[number:])
                 if refused:
                     self._dispatcher.release(slot)
-            except NoSlotError as error:
-                halt = no_slot(error)
-                break
-            except StorageError:
-                halt = SCHEDULE_UNREADABLE
+            except (NoSlotError, StorageError) as error:
+                halt = no_slot(error) if isinstance(error, NoSlotError) else SCHEDULE_UNREADABLE
+                if slot:
+                    self._dispatcher.release(slot)
                 break
             under_way.append(_done(Sent(item, refused)) if refused else self._start(item, slot, deadline))
         unsent = [Sent(item, halt) for item in items[len(under_way) :]] if halt else []

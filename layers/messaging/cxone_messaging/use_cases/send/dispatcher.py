@@ -195,8 +195,8 @@ class Dispatcher:
     def report(self, slot: Slots, outcome: SendOutcome, sender: str) -> None:
         """Report to the other senders how CXone answered; suppress errors, to keep the message's outcome.
 
-        A 429 on a message of a sender with a rate of its own holds that sender only. If the account's rate was meant,
-        another message finds that out.
+        A 429 on a message of a sender with a rate of its own holds that sender only. If another such sender is refused
+        right after it, the account's rate was meant, and all senders are held.
         """
         governor = self.governor
         with suppress(StorageError):
@@ -209,8 +209,9 @@ class Dispatcher:
                     self._telemetry.add(Metric.THROTTLED)
                     own = self.schedules.of(sender)
                     if own and slot.own:
-                        governor.succeeded(slot)
                         own.throttled(outcome.retry_after, slot.own)
+                    if own and slot.own and not self.schedules.is_refused_with_others(sender):
+                        governor.succeeded(slot)
                     else:
                         governor.throttled(outcome.retry_after, slot)
                 case NotAccepted() | OutcomeUnknown():

@@ -19,6 +19,8 @@ _LONGEST_SECONDS = 900.0
 _LINE_PERCENT = 110
 # A caller may name any sender.
 _MOST_KEPT = 256
+# Refusals of two senders within so many seconds are the account's.
+_TOGETHER_SECONDS = 3.0
 # A sender's schedule is full for this long at least if it has no room.
 _SHORTEST_SECONDS = 1.0
 
@@ -33,6 +35,14 @@ class SenderSchedules:
         self._make = lru_cache(_MOST_KEPT)(make)
         self._clock = clock
         self._rng = rng
+        # The sender of the last refusal, and when that was by the stopwatch.
+        self._refused = "", float("-inf")
+
+    def is_refused_with_others(self, sender: str) -> bool:
+        """Note that CXone refused a sender with a 429; return whether it has just refused another one too."""
+        name, now = canonical(sender), self._clock.monotonic()
+        (other, at), self._refused = self._refused, (name, now)
+        return other not in {"", name} and now - at < _TOGETHER_SECONDS
 
     def name(self, sender: str) -> str:
         """Return the name of a sender that has a rate of its own; empty if it has the account's only."""
