@@ -228,8 +228,10 @@ def test_a_thousand_cold_callers_fetch_one_token(environment, simulator, tmp_pat
     waits = [json.loads(line) for line in log.read_text().splitlines()]
     fetches = requests.get(f"{simulator}/_simulator/log", params={"operation": "token_sms"}, timeout=10).json()
     fetched = len(fetches["entries"])
-    added = statistics.median(seconds for seconds, _ in waits) - endpoint_seconds
-    print(f"{len(waits)} callers, {fetched} fetches, median added wait {added:.2f} s")
+    # How long the fetch takes, the endpoint and the machine decide; who fetches is the first to have the token.
+    fetching = min(seconds for seconds, _ in waits)
+    added = statistics.median(seconds for seconds, _ in waits) - fetching
+    print(f"{len(waits)} callers, {fetched} fetches in {fetching:.2f} s, median added wait {added:.2f} s")
     assert len(waits) == 1000
     assert len({generation for _, generation in waits}) == 1
     assert fetched <= (2 if holder_dies else 1)

@@ -165,6 +165,25 @@ def test_who_read_the_secret_before_a_refresh_does_not_fetch_after_it(fleet):
     assert fleet.fetches == 1
 
 
+def test_who_learns_of_a_new_token_has_it_a_moment_later(fleet):
+    """The pauses of one who waits for a slow fetch have grown; the lease says that the fetch is over."""
+    began, acquire = fleet.clock.now(), fleet.lease.acquire
+    acquire(0, "slow", began, LEASE_SECONDS)
+    over_at = []
+
+    def acquire_as_the_fetch_ends(*args):
+        if not over_at and fleet.clock.now() >= began + 3:
+            over_at.append(fleet.clock.now())
+            fleet.lease.release("slow", 0, fleet.clock.now())
+            fleet.cache().get()
+        return acquire(*args)
+
+    fleet.lease.acquire = acquire_as_the_fetch_ends
+    assert fleet.cache().get().value == "token-1"
+    assert fleet.clock.now() - over_at[0] <= 0.15
+    assert fleet.fetches == 1
+
+
 def test_a_token_that_can_not_be_shared_still_serves_who_fetched_it(fleet):
     def broken(arn, text):
         raise StorageError("no")

@@ -169,12 +169,15 @@ class TokenCache:
         self._reuse_until = float("-inf")
 
     def _renewed(self, deadline: Deadline) -> Token:
-        pause = _FIRST_PAUSE_SECONDS
+        pause, was_issued = _FIRST_PAUSE_SECONDS, False
         while True:
             if self._token and self._is_fresh(self._token):
                 return self._token
             try:
                 renewed = self._shared_or_new(deadline)
+            except _JustIssuedError:
+                renewed = None
+                pause, was_issued = (pause if was_issued else _FIRST_PAUSE_SECONDS), True
             except BusyStoreError:
                 renewed = None
                 pause = min(max(_FIRST_BUSY_PAUSE_SECONDS, 2 * pause), _MAX_BUSY_PAUSE_SECONDS)
@@ -191,7 +194,7 @@ class TokenCache:
             if deadline.left <= pause:
                 raise _too_late()
             self._clock.sleep(min(pause * self._rng.uniform(0.5, 1.5), deadline.left))
-            pause = max(pause, min(_MAX_PAUSE_SECONDS, pause * 1.5))
+            pause = max(pause, min(_MAX_PAUSE_SECONDS, pause * 1.25))
 
     def _is_fresh(self, token: Token) -> bool:
         is_due = self._clock.now() >= token.refresh_at or token.generation <= self._insufficient
@@ -216,7 +219,8 @@ class TokenCache:
     def _shared_or_new(self, deadline: Deadline) -> Token | None:
         """Return the shared token if it is fresh, else a new one; None while another worker is fetching.
 
-        Raises `BusyStoreError` if so many workers read the shared token that the store refuses this one.
+        Raises `_JustIssuedError` if another worker is about to share a newer one, and `BusyStoreError` if so many
+        workers read the shared token that the store refuses this one.
         """
         self._raise_if_held()
         shared, is_until = self._read_shared()
@@ -236,9 +240,9 @@ class TokenCache:
             grant = self._acquired(known, accepted)
         except LeaseTakenError:
             self._unchanged = shared, is_until
-            grant = None
-        if grant is None:
             return None
+        if grant is None:
+            raise _JustIssuedError
         if shared and self._is_fresh(shared):
             # The token had expired by this machine's clock, but the lease's answer gave the server's time.
             self._release(grant, failures=grant.failures)
@@ -379,3 +383,7 @@ class TokenCache:
 
 def _too_late() -> MessagingError:
     return MessagingError(Code.CXONE_UNAVAILABLE, "no token was available in time", retry_after=5)
+
+
+class _JustIssuedError(Exception):
+    """Another worker has a newer token, and shares it in a moment."""
