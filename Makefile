@@ -70,7 +70,7 @@ campaign: $(READY) ## send to everybody in FILE=people.csv; TEXT='Hello {name}',
 audit: $(READY) ## verify all of the ledger; OUT=folder exports it, or DAY=…, CAMPAIGN=…, TEMPLATE=…, RECIPIENT=… of it
 	@$(BIN)/python -m local.verbs audit
 
-unit: $(READY) ## the unit tests alone: no sockets, no emulator, about a minute
+unit: $(READY) ## the unit tests alone: no sockets, no emulator, under a minute
 	$(BIN)/pytest -n 2 tests/unit
 
 test: $(READY) $(IAM_READY) ## all tests, the slowest named at the end

@@ -210,7 +210,7 @@ class Dispatcher:
                     own = self.schedules.of(sender)
                     if own and slot.own:
                         own.throttled(outcome.retry_after, slot.own)
-                    if own and slot.own and not self.schedules.is_refused_with_others(sender):
+                    if own and slot.own and not self.schedules.note_refusal(sender):
                         governor.succeeded(slot)
                     else:
                         governor.throttled(outcome.retry_after, slot)

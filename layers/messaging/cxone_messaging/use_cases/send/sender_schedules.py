@@ -38,7 +38,7 @@ class SenderSchedules:
         # The sender of the last refusal, and when that was by the stopwatch.
         self._refused = "", float("-inf")
 
-    def is_refused_with_others(self, sender: str) -> bool:
+    def note_refusal(self, sender: str) -> bool:
         """Note that CXone refused a sender with a 429; return whether it has just refused another one too."""
         name, now = canonical(sender), self._clock.monotonic()
         (other, at), self._refused = self._refused, (name, now)
