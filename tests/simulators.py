@@ -15,7 +15,7 @@ multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
 
 def serve(port: int) -> None:
     """Do as `python -m local.simulator --port …` does, with its own credentials."""
-    for name in ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"):
+    for name in ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_SECRET"):
         os.environ.pop(name, None)
     sys.argv[1:] = ["--port", str(port)]
     sys.exit(main())

@@ -66,6 +66,12 @@ def test_a_run_that_took_too_long_undoes_nothing(dynamodb, coordination_table, c
     assert next_.begin(clock.now() + 60).outbound.up_to == clock.now()
 
 
+def test_a_run_whose_clock_was_days_ahead_holds_up_no_other(dynamodb, coordination_table, clock):
+    ahead = FakeClock(clock.now() + 86_400)
+    CollectionItem(dynamodb, coordination_table, ahead).begin(ahead.now() + 60)
+    assert CollectionItem(dynamodb, coordination_table, clock).begin(clock.now() + 60) is not None
+
+
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"outbound": 1}', '{"outbound": [1, "", 0, 0]}', "{"])
 def test_a_state_that_cannot_be_read_goes_back_as_far_as_any(clock, text):
     state = Collection.parse(text, clock.now())

@@ -10,7 +10,9 @@ by policies that SAM adds, and receiving from the queue.
 import hmac
 import json
 import re
+import time
 from collections import defaultdict
+from unittest.mock import patch
 
 import pytest
 import requests
@@ -22,7 +24,9 @@ from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.use_cases.journal import Journal
 from cxone_messaging.wiring.events import record_delivery
 from local import template
+from local.simulator import MAIN_CHANNEL
 from tests import events, roles
+from tests.digital_client import DigitalClient
 from tests.events import FUNCTIONS, WEBHOOK_SECRET
 from tests.fakes import FakeClock, FakeTelemetry
 
@@ -106,6 +110,26 @@ def sweep_ledger(drive):
     assert drive.play("schedule")["joined"] == 1
 
 
+def collect_receipts(drive):
+    for text in ("STOP", "Who is this?"):
+        drive.simulator("dfo/inbound", {"channel": MAIN_CHANNEL, "number": "12025550142", "text": text})
+    drive.simulator("settings", {"dfo_delivery": {"delivered_after": 0}}, method="PUT")
+    sent = {"cxoneMessageId": drive.client().send().json()["message"]["id"]}
+    Journal(drive.ledger, SystemClock()).append("message#sent", lambda _: Draft(EntryType.DISPATCHED, sent, sent))
+    with (
+        clock_set_at_each_read_of_a_secret()
+    ):  # or the answer that its run began with would tell the collector the time
+        counts = drive.play("schedule")
+    assert (counts["receipts"], counts["replies"]) == (1, 2)
+
+
+def clock_set_at_each_read_of_a_secret():
+    steps = []
+    for service in ("secretsmanager", "ssm"):
+        aws._session().register(f"before-parameter-build.{service}", lambda **_: steps.append(2))
+    return patch.object(SystemClock, "now", lambda _: time.time() + sum(steps))
+
+
 def checkpoint_ledger(drive):
     two_days_ago = FakeClock(SystemClock().now() - 2 * 86_400)
     Journal(drive.ledger, two_days_ago).append("message#old", lambda _: Draft(EntryType.SENDING, {}))
@@ -121,6 +145,7 @@ DRIVES = {
     each.__name__: each
     for each in (
         checkpoint_ledger,
+        collect_receipts,
         approve_template,
         send_message,
         send_bulk,
@@ -187,8 +212,11 @@ class Drive:
     def hand(self, event):
         return self._functions.hand(self._function, event)
 
-    def simulator(self, path, body):
-        requests.post(f"{self._simulator}/_simulator/{path}", json=body, timeout=10).raise_for_status()
+    def simulator(self, path, body, method="POST"):
+        requests.request(method, f"{self._simulator}/_simulator/{path}", json=body, timeout=10).raise_for_status()
+
+    def client(self):
+        return DigitalClient(self._simulator)
 
 
 def resources_in(variables, environment):

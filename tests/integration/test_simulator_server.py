@@ -17,6 +17,7 @@ import requests
 from local.processes import free_port
 from local.simulator import MAIN_CHANNEL, DeliveryStep, Fault, Settings, Simulator
 from local.simulator.server import running
+from tests.digital_client import CLIENT, KEY, DigitalClient
 
 ROOT = Path(__file__).parents[2]
 CREDENTIALS = {"grant_type": "client_credentials", "client_id": "local-client", "client_secret": "local-secret&=+%"}
@@ -207,32 +208,8 @@ def test_shutdown_ends_its_threads_even_while_a_connection_is_held(simulator):
         requests.get(f"{url}/_simulator/health", timeout=2)
 
 
-KEY = {"grant_type": "password", "username": "local-access-key", "password": "local-key-secret&+=="}
-CLIENT = ("local-client", "local-secret&=+%")
-
-
-class Digital:
-    """A client of the Digital Engagement API over HTTP, whose base URL is the simulator's own."""
-
-    def __init__(self, url, prefix=""):
-        places = requests.get(f"{url}/.well-known/openid-configuration", timeout=5).json()
-        token = requests.post(places["token_endpoint"], KEY, auth=CLIENT, timeout=5).json()
-        self.id_token, self.keys = token["id_token"], places["jwks_uri"]
-        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
-        self.base = f"{url}{prefix}/dfo/3.0"
-
-    def send(self, text="hello", timeout=5):
-        recipient = {"idOnExternalPlatform": "14155550100", "name": "", "isPrimary": True, "isPrivate": True}
-        body = {"messageContent": {"type": "TEXT", "payload": {"text": text}}, "recipients": [recipient]}
-        url = f"{self.base}/channels/{MAIN_CHANNEL}/outbound"
-        return requests.post(url, json=body, headers=self.headers, timeout=timeout)
-
-    def search(self, **query):
-        return requests.get(f"{self.base}/messages", params=query, headers=self.headers, timeout=5).json()
-
-
 def test_the_digital_engagement_api_is_on_the_same_port(simulator, url):
-    client = Digital(url)
+    client = DigitalClient(url)
     key_id = jwt.get_unverified_header(client.id_token)["kid"]
     keys = requests.get(client.keys, timeout=5).json()["keys"]
     (key,) = [jwt.PyJWK(key) for key in keys if key["kid"] == key_id]
@@ -254,7 +231,7 @@ def test_the_digital_engagement_api_is_on_the_same_port(simulator, url):
 
 
 def test_digital_sends_whose_fate_the_client_does_not_see(simulator, url, caplog):
-    client = Digital(url)
+    client = DigitalClient(url)
     for action, error in (
         ("reset", requests.ConnectionError),
         ("accept_then_reset", requests.ConnectionError),
@@ -274,11 +251,11 @@ def test_digital_sends_whose_fate_the_client_does_not_see(simulator, url, caplog
 
 
 def test_an_area_that_changes_and_keys_that_rotate(url):
-    client = Digital(url, "/area/na1")
+    client = DigitalClient(url, "/area/na1")
     assert client.send().status_code == 200
     requests.put(f"{url}/_simulator/settings", json={"dfo_area": "eu1"}, timeout=5)
     assert client.send().status_code == 404
-    assert Digital(url, "/area/eu1").send().status_code == 200
+    assert DigitalClient(url, "/area/eu1").send().status_code == 200
     kid = requests.post(f"{url}/_simulator/dfo/keys/rotate", json={"keep_old": False}, timeout=5).json()["kid"]
     assert [key["kid"] for key in requests.get(client.keys, timeout=5).json()["keys"]] == [kid]
 

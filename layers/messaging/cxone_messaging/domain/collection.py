@@ -156,4 +156,4 @@ def _span(values: Any, now: float) -> Span:
         max(float(floor), now - FURTHEST_SECONDS),
         float(newest),
     )
-    return span.broken_off() if scroll and span.began < now - _SCROLL_SECONDS else span
+    return span if scroll and span.began >= now - _SCROLL_SECONDS else span.broken_off()

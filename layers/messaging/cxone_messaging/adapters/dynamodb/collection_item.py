@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _KEY: "Mapping[str, AttributeValueTypeDef]" = {"name": {"S": "collection"}}
-# A run that outlives its time by this much has died.
-_GRACE_SECONDS = 10.0
+# A run that outlives its time by this much has died. One that claims more than Lambda gives had a wrong clock.
+_GRACE_SECONDS, _LONGEST_SECONDS = 10.0, 900.0
 
 
 class CollectionStore(Protocol):
@@ -53,11 +53,14 @@ class CollectionItem:
                 Key=_KEY,
                 UpdateExpression="SET heldBy = :owner, heldUntil = :until",
                 # The SDK repeats a call whose answer was lost: then this run already holds it.
-                ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil < :now OR heldBy = :owner",
+                ConditionExpression=(
+                    "attribute_not_exists(heldUntil) OR heldUntil < :now OR heldUntil > :longest OR heldBy = :owner"
+                ),
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
                     ":until": {"N": f"{until + _GRACE_SECONDS:.3f}"},
                     ":now": {"N": f"{now:.3f}"},
+                    ":longest": {"N": f"{now + _LONGEST_SECONDS + 2 * _GRACE_SECONDS:.3f}"},
                 },
                 ReturnValues="ALL_NEW",
             )
