@@ -103,8 +103,8 @@ def test_every_role_has_the_path_and_reads_under_the_key(aws, outputs):
     iam = aws("iam")
     pages = iam.get_paginator("list_roles").paginate()
     roles = [each for page in pages for each in page["Roles"] if each["RoleName"].startswith(f"{STACK}-")]
-    functions = template.resources("AWS::Serverless::Function").values()
-    assert len(roles) == len([each for each in functions if each.get("Condition") != "SpeaksDfo"])
+    functions = template.resources("AWS::Serverless::Function").keys()
+    assert len(roles) == sum("Condition" not in template.load()["Resources"][each] for each in functions)
     assert {each["Path"] for each in roles} == {"/messaging/"}
     for role in roles:
         assert "reading-under-the-key" in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
