@@ -128,6 +128,13 @@ class TestRuns:
         world.clock.advance(101)
         world.collect()
 
+    def test_runs_that_follow_each_other_at_once_read_both_directions(self, world):
+        world.collect()
+        send(world)
+        world.clock.advance(2)
+        world.collect()
+        assert status(world).status is Status.DELIVERED
+
     def test_after_an_outage_everything_is_read(self, world):
         send(world)
         world.simulator.add_fault(Fault(operation="dfo.messages", action="status", status=503, times="forever"))

@@ -36,7 +36,8 @@ from cxone_messaging.use_cases.events.look_up import LookedUp, LookUp
 from cxone_messaging.use_cases.events.record_events import Proof, RecordEvents
 from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
-# Of a run's reads, so many at most are for replies, for single messages, and left for those after a look-up.
+# Of a run's reads, so many at most are for replies, for single messages, and left for those after a look-up. A run that
+# follows another at once has few reads: then half of them are for replies, and a quarter is left.
 _MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 200, 200, 50
 # What a run may take to record the last page, and to store how far it came.
 _LEAST_SECONDS = 20.0
@@ -129,7 +130,11 @@ class Collect:
         A pass goes on further back than it must: for a few pages, and as far as `looked_for` (Unix seconds) while the
         run has reads left.
         """
-        limit = min(run.most_reads, _MOST_FOR_REPLIES) if direction is Direction.INBOUND else run.most_reads - _SPARED
+        limit = (
+            min(run.most_reads // 2, _MOST_FOR_REPLIES)
+            if direction is Direction.INBOUND
+            else run.most_reads - min(run.most_reads // 4, _SPARED)
+        )
         if run.spans[direction].scroll and not self._finish(run, direction, limit, _Pages(run.spans[direction].scroll)):
             return
         run.spans[direction] = run.spans[direction].begun(self._clock.now())
