@@ -42,8 +42,8 @@ def run(stack: str | None, *, as_json: bool = False) -> int:
 
 
 def is_well(answer: dict[str, Any]) -> bool:
-    """Whether CXone posts replies, or a person has it do so."""
-    return answer["replies"] in {Replies.SUBSCRIBED, Replies.BY_HAND}
+    """Whether CXone posts replies, a person has it do so, or they are collected."""
+    return answer["replies"] in {Replies.SUBSCRIBED, Replies.BY_HAND, Replies.COLLECTED}
 
 
 def as_text(answer: dict[str, Any]) -> str:
@@ -52,6 +52,8 @@ def as_text(answer: dict[str, Any]) -> str:
     match answer["replies"]:
         case Replies.SUBSCRIBED:
             return f"CXone posts replies ({answer['event']}), since {answer['since']}"
+        case Replies.COLLECTED:
+            return "Digital Engagement posts no replies, so there is nothing to subscribe to: they are collected"
         case Replies.BY_HAND:
             return f"InboundEvent is empty: a STOP arrives only if CXone posts replies by hand: {_RUNBOOK}"
         case Replies.REFUSED:

@@ -52,9 +52,11 @@ def _run(deployment: Deployment, send_to: str | None, progress: Progress, *, pri
     trials: list[Trial] = []
 
     def trial() -> Finding:
-        collects = deployment.speaks_dfo and deployment.target.is_local
-        collect = partial(subscription_check.collect, deployment) if collects else lambda: None
-        trials.append(send_test_message(deployment.target, send_to or "", collect=collect))
+        is_collected = deployment.speaks_dfo
+        collect: Callable[[], object] = lambda: None  # noqa: E731
+        if is_collected and deployment.target.is_local:
+            collect = partial(subscription_check.collect, deployment)
+        trials.append(send_test_message(deployment.target, send_to or "", is_collected=is_collected, collect=collect))
         return trials[0].finding
 
     checks = [Check(name, partial(check, deployment), needs) for name, check, needs in CHECKS]

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from botocore.config import Config
+
 from cli.doctor.cxone_checks import has_no_organisation
 from cli.doctor.deployment import Deployment
 from cli.findings import Finding, NotCheckedError, green, red, yellow
@@ -16,6 +18,8 @@ from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
 
 _COLLECTED = "look at the log of collect-receipts: docs/dfo.md#receipts-and-replies"
 _LONGEST_SECONDS = 600
+# At full rate, a run takes most of a minute. Lambda ends it after five.
+_OF_A_RUN = Config(connect_timeout=5, read_timeout=310, retries={"total_max_attempts": 1})
 _EVENTS_PATH = "/webhooks/cxone/events"
 _REPLIES = "docs/runbook.md#have-replies-posted"
 _SUBSCRIBE = f"run cxone-messaging subscribe, which says why it fails: {_REPLIES}"
@@ -54,9 +58,8 @@ def subscription(deployment: Deployment) -> Finding:
 
 def collect(deployment: Deployment) -> dict[str, Any]:
     """Have the collector do one run, and return its counts, or its error as Lambda describes it."""
-    answer = deployment.client("lambda").invoke(
-        FunctionName=deployment.target.function(COLLECTOR), Qualifier="live", Payload=b"{}"
-    )
+    client = deployment.target.client("lambda", _OF_A_RUN)
+    answer = client.invoke(FunctionName=deployment.target.function(COLLECTOR), Qualifier="live", Payload=b"{}")
     document: dict[str, Any] = json.loads(answer["Payload"].read())
     return document
 

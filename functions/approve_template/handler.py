@@ -321,8 +321,10 @@ def _warnings(advice: Sequence[Advice]) -> list[dict[str, str]]:
 def keep(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Keep the subscription, and return whether CXone posts replies; without them no STOP arrives."""
     try:
-        kept = _unreachable() or keeping()(
-            Deadline.of_invocation(context, SystemClock()), at_once=event == SUBSCRIBE_NOW_EVENT
+        kept = (
+            _collected()
+            or _unreachable()
+            or keeping()(Deadline.of_invocation(context, SystemClock()), at_once=event == SUBSCRIBE_NOW_EVENT)
         )
     finally:
         metrics.flush()
@@ -337,6 +339,14 @@ def keep(event: dict[str, Any], context: Any) -> dict[str, Any]:
     log = logger.info if kept.arrive else logger.warning
     log("subscription", replies=kept.replies.value, reason=kept.reason, requestId=context.aws_request_id)
     return answer
+
+
+def _collected() -> Kept | None:
+    """Return the result where the stack's API posts no replies; None if it does."""
+    if os.environ.get("CXONE_API") != DFO:
+        return None
+    metrics.add(Metric.REPLIES_NOT_SUBSCRIBED, 0)
+    return Kept(Replies.COLLECTED, "", arrive=True)
 
 
 def _unreachable() -> Kept | None:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
 from cxone_messaging.domain.audit_pages import audit_page, page_after
+from cxone_messaging.domain.cxone_apis import DFO, SMS_V2, CxoneApi
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
@@ -27,11 +28,15 @@ class ReadLedgerSettings(Settings):
     """The settings for reading the ledger."""
 
     ledger_table: str
+    cxone_api: CxoneApi = SMS_V2
 
 
-def read_message(ledger: Ledger, clock: Clock, telemetry: Telemetry) -> ReadMessage:
+def read_message(
+    ledger: Ledger, clock: Clock, telemetry: Telemetry, *, receipts_are_collected: bool = False
+) -> ReadMessage:
     """Compose the use case from its parts."""
-    return ReadMessage(MessageTrail(Journal(ledger, clock), clock, telemetry))
+    trail = MessageTrail(Journal(ledger, clock), clock, telemetry)
+    return ReadMessage(trail, clock, receipts_are_collected=receipts_are_collected)
 
 
 @cache
@@ -43,7 +48,8 @@ def ledger() -> DynamoLedger:
 @cache
 def use_case() -> ReadMessage:
     """Return the use case, built once an execution environment."""
-    return read_message(ledger(), SystemClock(), metrics)
+    speaks_dfo = ReadLedgerSettings.from_environment().cxone_api == DFO
+    return read_message(ledger(), SystemClock(), metrics, receipts_are_collected=speaks_dfo)
 
 
 @cache
@@ -61,6 +67,7 @@ def get(request: HttpRequest) -> HttpResponse:
         {
             "messageId": message.message_id,
             "status": message.status.value,
+            "final": read.is_final,
             "to": message.recipient,
             "campaignId": message.campaign_id,
             "encoding": message.encoding,

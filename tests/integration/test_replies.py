@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
+from cxone_messaging.platform.subscribe_event import SUBSCRIBE_NOW_EVENT
 from local.processes import free_port
+from tests import events
 from tests.integration.conftest import RECIPIENT
 
 STOP = {"from": RECIPIENT, "to": "12345", "text": "STOP"}
@@ -100,6 +102,18 @@ def test_without_an_organisation_the_schedule_says_so_and_does_not_fail(
     answer = functions.play("approve_template/schedule")
     assert (answer["replies"], answer["arrive"], answer["reason"]) == (replies, arrive, "CxoneOrg is not set")
     assert log(simulator, "subscribe") == []
+
+
+@pytest.mark.parametrize("event", ["schedule", "subscribe_now"])
+def test_where_replies_are_collected_nobody_subscribes_and_the_alarm_of_the_other_api_ends(
+    functions, simulator, monkeypatch, capsys, event
+):
+    monkeypatch.setenv("CXONE_API", "dfo-3.0")
+    asked = SUBSCRIBE_NOW_EVENT if event == "subscribe_now" else events.read("approve_template/schedule")
+    answer = functions.hand("approve_template", asked)
+    assert (answer["replies"], answer["arrive"], answer["reason"]) == ("collected", True, None)
+    assert log(simulator, "subscribe") == log(simulator, "token") == []
+    assert '"RepliesNotSubscribed":[0.0]' in capsys.readouterr().out.replace(" ", "")
 
 
 def test_a_cxone_outside_is_not_given_an_address_on_this_machine(functions, simulator, monkeypatch):

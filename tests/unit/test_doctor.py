@@ -565,7 +565,7 @@ def test_a_test_message_that_is_refused_is_posted_once_and_explained(answer, fou
         ({"status": "delivered", "deliveryLatencyMs": 812, "audit": TRAIL}, "green", "msg_1: delivered after 0.8 s"),
         ({"status": "delivered", "deliveryLatencyMs": None}, "green", "msg_1: delivered"),
         ({"status": "failed", "error": "undelivered", "audit": TRAIL}, "red", "failed (undelivered)"),
-        ({"status": "dispatched", "audit": TRAIL}, "red", "dispatched, and no final delivery event within"),
+        ({"status": "dispatched", "audit": TRAIL}, "red", "dispatched, and no receipt within"),
     ],
 )
 def test_a_test_message_is_followed_to_its_delivery_event(monkeypatch, message, light, found):
@@ -574,6 +574,14 @@ def test_a_test_message_is_followed_to_its_delivery_event(monkeypatch, message, 
     trial = send_test_message(stack, NUMBER, sleep=lambda _: None)
     assert (trial.finding.light, found in trial.finding.text) == (light, True), trial
     assert "***0100" not in repr(trial.trail)
+
+
+def test_where_receipts_are_collected_it_waits_longer_and_names_another_remedy(monkeypatch):
+    monkeypatch.setattr(trials, "_COLLECTED_PATIENCE_SECONDS", -1)
+    runs = []
+    stack = Stack((202, {"messageId": "msg_1"}), (200, {"status": "dispatched"}))
+    trial = send_test_message(stack, NUMBER, sleep=lambda _: None, is_collected=True, collect=lambda: runs.append(1))
+    assert (trial.finding.light, "docs/dfo.md" in trial.finding.remedy, runs) == ("red", True, [1])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -56,6 +56,27 @@ def test_a_message_is_shown_with_its_verified_entries(desk):
     assert read.verified is True
 
 
+@pytest.mark.parametrize(
+    ("entries", "posted", "collected"),
+    [
+        ([sending(), dispatched()], [False, False], [False, True]),
+        ([sending(), outcome(EntryType.UNKNOWN, "x")], [False, False], [False, True]),
+        ([sending(), outcome(EntryType.RETRYING, "x")], [False, False], [False, False]),
+        ([sending(), dispatched(), delivery("delivered")], [True, True], [True, True]),
+        ([sending(), dispatched(), delivery("undelivered")], [True, True], [True, True]),
+        ([sending(), outcome(EntryType.REJECTED, "x")], [True, True], [True, True]),
+    ],
+)
+def test_a_status_is_final_when_no_receipt_can_change_it(desk, entries, posted, collected):
+    """At once, and after more than a day: then no receipt is collected any more."""
+    collecting = read_message(desk.ledger, desk.clock, desk.telemetry, receipts_are_collected=True)
+    desk.write(*entries)
+    found = [(desk.read(MESSAGE_ID).is_final, collecting(MESSAGE_ID).is_final)]
+    desk.clock.advance(86_401)
+    found.append((desk.read(MESSAGE_ID).is_final, collecting(MESSAGE_ID).is_final))
+    assert found == list(zip(posted, collected, strict=True))
+
+
 def test_an_unknown_id_is_not_found(desk):
     with pytest.raises(MessagingError) as raised:
         desk.read("msg_none")

@@ -63,6 +63,7 @@ def run(monkeypatch, capsys):
     [
         (KEPT, 0, "CXone posts replies (message.inbound), since 2026-11-22"),
         (KEPT | {"replies": "by_hand", "event": "", "since": None}, 0, "InboundEvent is empty"),
+        (KEPT | {"replies": "collected", "event": "", "since": None}, 0, "nothing to subscribe to: they are collected"),
         (REFUSED, 1, "CXone refuses the event message.inbound (CXone answered 422): STOP replies do not arrive"),
         (FAILED, 1, "STOP replies do not arrive (CXone answered 503)"),
         (FAILED | {"arrive": True}, 1, "signs replies with the previous secret"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from cxone_messaging.domain.found_messages import FoundMessage
+from cxone_messaging.domain.messages import COLLECTED_SECONDS
 
 # A search shows a message only some time after it was sent, and clocks differ. Each message is also looked at again for
 # this long after it was sent, in seconds; most receipts come within it.
@@ -23,8 +24,8 @@ FURTHEST_SECONDS = 3 * 86_400.0
 _READS_A_SECOND, MOST_READS = 15.8, 950
 # Where a search was may be forgotten. A pass that broke off longer ago begins anew.
 _SCROLL_SECONDS = 3_600.0
-# A message without a receipt is asked about at growing intervals, for a day.
-_FIRST_PAUSE_SECONDS, _ASKED_SECONDS = 120.0, 86_400.0
+# A message without a receipt is asked about at growing intervals.
+_FIRST_PAUSE_SECONDS = 120.0
 # With ids of 128 characters, these take half of the 400 KB of an item.
 _MOST_WAITING = 1_200
 
@@ -130,14 +131,14 @@ def asked(waiting: Mapping[str, Waiting], id_: str, now: float) -> dict[str, Wai
     rest = dict(waiting)
     created_at = rest.pop(id_).created_at
     age = now - created_at
-    if age < _ASKED_SECONDS:
+    if age < COLLECTED_SECONDS:
         rest[id_] = Waiting(created_at, now + max(_FIRST_PAUSE_SECONDS, age / 4))
     return rest
 
 
 def wait_for(waiting: dict[str, Waiting], message: FoundMessage, now: float) -> bool:
     """Have a message that has no receipt waited for; return False if too many wait already."""
-    if message.id in waiting or now - message.created_at >= _ASKED_SECONDS:
+    if message.id in waiting or now - message.created_at >= COLLECTED_SECONDS:
         return True
     if len(waiting) >= _MOST_WAITING:
         return False

@@ -7,6 +7,7 @@ its delivery events arrived.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cxone_messaging.domain import subjects
@@ -15,6 +16,8 @@ from cxone_messaging.domain.entries import Entry, EntryType, Value, number_at, t
 from cxone_messaging.domain.event_times import SKEW, event_time
 from cxone_messaging.domain.times import milliseconds_between, parse_time
 
+# A receipt that CXone does not post is looked for this long after its message was sent, in seconds.
+COLLECTED_SECONDS = 86_400.0
 # How many requests a try took, in the entry of a message that may be tried again; absent if it was one.
 POSTS_KEY = "posts"
 # A digest of a long chain keeps this many of its sender's first entries, and this many of the last.
@@ -105,6 +108,17 @@ class Message:
             tried_at=sent[-1].timestamp if status is Status.RETRYING else None,
             posts=(number_at(sent[-1].data, POSTS_KEY) or 1) if sent else 0,
         )
+
+    def is_final(self, now: datetime, *, receipts_are_collected: bool) -> bool:
+        """Whether the status stays as it is, unless a person settles it.
+
+        A receipt that CXone posts may come at any time. One that is collected is looked for during one day.
+        """
+        if self.status in {Status.DELIVERED, Status.FAILED, Status.REJECTED}:
+            return True
+        if not receipts_are_collected or self.status not in {Status.DISPATCHED, Status.UNKNOWN}:
+            return False
+        return now - parse_time(self.updated_at) > timedelta(seconds=COLLECTED_SECONDS)
 
 
 class Digest:

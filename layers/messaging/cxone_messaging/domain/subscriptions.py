@@ -24,9 +24,13 @@ _MOST_HOURLY_FAILURES = 24
 
 
 class Replies(StrEnum):
-    """Whether CXone posts replies: it is subscribed to them, it refuses to, the try failed, or a person sees to it."""
+    """Whether CXone posts replies: it is subscribed to them, it refuses to, the try failed, or a person sees to it.
+
+    Or its API posts none, and they are collected.
+    """
 
     SUBSCRIBED = "subscribed"
+    COLLECTED = "collected"
     REFUSED = "refused"
     FAILED = "failed"
     BY_HAND = "by_hand"

@@ -9,6 +9,7 @@ from cxone_messaging.domain.audit_pages import AuditPage, in_time
 from cxone_messaging.domain.entries import Entry, first_broken
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.domain.messages import Digest, Message
+from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.message_trail import MessageTrail
 
@@ -20,11 +21,12 @@ _LONG = 1_000
 class AuditedMessage:
     """A message with a page of its audit trail.
 
-    `next_after` is the sequence before the next page, if any. `verified` means that no entry of any page was changed,
-    inserted, moved or removed.
+    `is_final` means that its status stays as it is. `verified` means that no entry of any page was changed, inserted,
+    moved or removed. `next_after` is the sequence before the next page, if any.
     """
 
     message: Message
+    is_final: bool
     entries: Sequence[Entry]
     verified: bool
     next_after: int | None = None
@@ -33,9 +35,11 @@ class AuditedMessage:
 class ReadMessage:
     """Reads messages."""
 
-    def __init__(self, trail: MessageTrail) -> None:
+    def __init__(self, trail: MessageTrail, clock: Clock, *, receipts_are_collected: bool = False) -> None:
         self._trail = trail
         self._ledger = trail.journal.ledger
+        self._clock = clock
+        self._receipts_are_collected = receipts_are_collected
 
     def __call__(self, message_id: str, after: int | None = None, deadline: Deadline | None = None) -> AuditedMessage:
         """Return a message, and the page of its entries after the sequence `after`.
@@ -62,7 +66,7 @@ class ReadMessage:
             entries = self._trail.join_early_receipts(subject, message.cxone_message_id, entries)
             message = Message.of(entries)
         page = AuditPage.of(entries, after)
-        return AuditedMessage(message, page.entries, verified, page.next_after)
+        return self._audited(message, page, verified=verified)
 
     def _read_long(self, message_id: str, entries: Iterable[Entry], after: int | None) -> AuditedMessage:
         digest, page = Digest(), AuditPage(after)
@@ -77,4 +81,8 @@ class ReadMessage:
         verified = first_broken(subjects.message(message_id), through) is None
         for _ in through:
             pass  # read the entries after the first broken one too
-        return AuditedMessage(Message.of(digest.entries()), page.entries, verified, page.next_after)
+        return self._audited(Message.of(digest.entries()), page, verified=verified)
+
+    def _audited(self, message: Message, page: AuditPage, *, verified: bool) -> AuditedMessage:
+        is_final = message.is_final(instant(self._clock.now()), receipts_are_collected=self._receipts_are_collected)
+        return AuditedMessage(message, is_final, page.entries, verified, page.next_after)
