@@ -37,6 +37,7 @@ WRITES = {
     "ManagePaceFunction": {"pace"},
     "ApproveTemplateFunction": {"template", "subscription"},
     "ReceiveWebhookFunction": {"message", "delivery", "inbound", "event", "template", "consent"},
+    "CollectReceiptsFunction": {"message", "consent", "inbound"},
     "SweepLedgerFunction": {"message"},
     "CheckpointLedgerFunction": {"checkpoint", "message"},
 }

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from cxone_messaging.wiring.sending import SenderSettings
 from local import template
-from tests.functions import NAMES, module, settings_of
+from tests.functions import MODELS
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 READERS = {
@@ -21,17 +20,11 @@ def test_a_secret_that_signs_is_named_by_its_readers_only(secret):
 
 
 def test_so_it_is_in_their_settings():
-    models = [SenderSettings, *(model for name in NAMES for model in settings_of(module(name)))]
     reading = {
-        variable: {model.__name__ for model in models if variable in model.variables()}
+        variable: {model.__name__ for model in MODELS if variable in model.variables()}
         for variable in ("WEBHOOK_SECRET_ARN", "CALLBACK_SECRET_ARN")
     }
     assert reading == {
         "WEBHOOK_SECRET_ARN": {"ReceiveWebhookSettings", "ApproveTemplateSettings"},
-        "CALLBACK_SECRET_ARN": {
-            "ReceiveWebhookSettings",
-            "SenderSettings",
-            "SendMessageSettings",
-            "SendBulkSettings",
-        },
+        "CALLBACK_SECRET_ARN": {"ReceiveWebhookSettings", "SmsV2Settings"},
     }
