@@ -67,7 +67,7 @@ class DfoWorld(World):
 
         self.simulator.handle = handled  # type: ignore[method-assign]
         self.collection = FakeCollectionStore(self.clock)
-        self.reference_field = "reference"
+        self.reference_field, self.channels = "reference", MAIN_CHANNEL
         self.runs: list[Collected] = []
         self._collector: Collect | None = None
 
@@ -116,7 +116,7 @@ class DfoWorld(World):
             ),
             store=self.collection,
             pseudonyms=lambda: self.pseudonyms,
-            channels=MAIN_CHANNEL,
+            channels=self.channels,
             reference_field=self.reference_field,
             executor=executor or InlineExecutor(),
             clock=self.clock,

@@ -8,6 +8,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+from pydantic import Field
+
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionItem, CollectionStore
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
@@ -19,7 +21,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.platform.settings import Country, Identifier, Words
+from cxone_messaging.platform.settings import Country, Words
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
 from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.events.collect import Collect, OtherRunError
@@ -39,12 +41,12 @@ _AT_ONCE = 16
 
 
 class CollectReceiptsSettings(SmsTokenSettings):
-    """The settings of the collector. Channels have commas between them."""
+    """The settings of the collector. `cxone_channel_id` may be several channels, with commas between them."""
 
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
-    cxone_channel_id: Identifier = ""
+    cxone_channel_id: str = Field(min_length=1, max_length=1_101)
     default_country: Country = DEFAULT_COUNTRY
     extra_opt_out_words: Words = ""
 

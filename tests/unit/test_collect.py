@@ -17,12 +17,13 @@ from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.telemetry import Metric
 from cxone_messaging.use_cases.events.collect import OtherRunError
-from local.simulator import Delivery
+from local.simulator import MAIN_CHANNEL, Delivery
 from local.simulator.faults import Fault
 from tests.dfo_worlds import DfoWorld
 from tests.worlds import RECIPIENT
 
 FULL_SIZE = bool(os.environ.get("PROOF"))
+UNTRACKED = "sms_local_15550000001"
 MINUTES = 10 if FULL_SIZE else 4
 
 
@@ -118,6 +119,22 @@ class TestReceipts:
         world.collect_for(3600)
         assert "dfo.message" not in world.simulator.counts()
         assert status(world).status is Status.DISPATCHED
+
+    def test_a_channel_that_tracks_nothing_does_not_end_the_wait_for_the_others(self, world):
+        world.simulator.settings = world.simulator.settings.changed({"dfo_delivery": {"delivered_after": 3_000.0}})
+        world.channels = f"{UNTRACKED},{MAIN_CHANNEL}"
+        send(world)
+        world.collect_for(4_200)
+        assert status(world).status is Status.DELIVERED
+
+    def test_of_another_channel_that_requests_name_receipts_and_replies_are_collected_too(self, world):
+        world.channels = f"{MAIN_CHANNEL},{UNTRACKED}"
+        sent = world.send(SmsRequest(RECIPIENT.e164, "Hello", sender=UNTRACKED), "other").message
+        world.simulator.dfo.inbound(UNTRACKED, "12025550142", "STOP")
+        world.collect_for(120)
+        assert world.runs[-1].behind < 1
+        assert sent.status is Status.DISPATCHED
+        assert sum(run.replies for run in world.runs) == 1
 
 
 class TestRuns:

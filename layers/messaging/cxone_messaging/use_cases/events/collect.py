@@ -64,7 +64,7 @@ class OtherRunError(Exception):
 
 
 class Collect:
-    """The collector of one channel. It remembers what it has recorded while its process lives.
+    """The collector of some channels. It remembers what it has recorded while its process lives.
 
     `reference_field` is the custom field of a contact that holds a reference to the last message; empty if none does.
     """
@@ -224,11 +224,9 @@ class Collect:
 
     def _ask(self, run: "_Run") -> None:
         """Ask about messages that have no receipt yet, one by one."""
-        if run.waiting and run.reads < run.most_reads:
-            run.reads += 1
-            if self._records.tracks_delivery(self._channels[0], run.deadline) is False:
-                run.waiting = {}
-                return
+        if run.waiting and self._tracks_nothing(run):
+            run.waiting = {}
+            return
         for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
             if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS:
                 return
@@ -238,6 +236,16 @@ class Collect:
                 self._record(run, [found])
             else:
                 run.waiting = asked(run.waiting, id_, self._clock.now())
+
+    def _tracks_nothing(self, run: "_Run") -> bool:
+        """Whether all channels say that they track no delivery."""
+        for channel in self._channels:
+            if run.reads >= run.most_reads:
+                return False
+            run.reads += 1
+            if self._records.tracks_delivery(channel, run.deadline) is not False:
+                return False
+        return True
 
 
 class _Pages:
