@@ -8,8 +8,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from pydantic import Field
-
 from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionItem, CollectionStore
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
@@ -21,7 +19,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.platform.settings import Country, Words
+from cxone_messaging.platform.settings import Country, Identifiers, Words
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
 from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.events.collect import Collect, OtherRunError
@@ -46,7 +44,7 @@ class CollectReceiptsSettings(SmsTokenSettings):
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
-    cxone_channel_id: str = Field(min_length=1, max_length=1_101)
+    cxone_channel_id: Identifiers
     default_country: Country = DEFAULT_COUNTRY
     extra_opt_out_words: Words = ""
 

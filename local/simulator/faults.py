@@ -68,7 +68,7 @@ class Fault(Strict):
     times: PositiveInt | Literal["forever"] = 1
     after: NonNegativeInt = 0
     probability: Probability = 1.0
-    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    status: Annotated[int, Field(ge=300, le=599)] | None = None
     retry_after_seconds: NonNegativeFloat | None = None
     retry_after: RetryAfterFormat = "seconds"
     delay_seconds: NonNegativeFloat = 0.0

@@ -59,6 +59,7 @@ SMS_V2 = Dialect(
     send="send",
     token="token_sms",
     statuses={
+        303: UNKNOWN,
         400: REJECTED,
         401: TOKEN,
         403: REJECTED,
@@ -81,6 +82,7 @@ DFO = Dialect(
     send="dfo.send",
     token="dfo.token",
     statuses={
+        303: UNKNOWN,
         400: REJECTED,
         401: TOKEN,
         403: REJECTED,

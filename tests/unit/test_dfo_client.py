@@ -219,13 +219,13 @@ class TestSend:
         tenant.fault(action="status", status=status)
         assert type(tenant.send()) is outcome
 
-    def test_redirects_are_refusals_but_the_one_that_nices_client_takes_for_a_success(self, tenant):
+    def test_redirects_are_refusals_but_those_that_may_follow_a_success(self, tenant):
         tenant.gateway.prepare(10)
         answers = {}
-        for status in (301, 304, 307):
+        for status in (301, 303, 304, 307):
             tenant.session.exchange = lambda *_, status=status, **__: Answer(status, {}, b"")
             answers[status] = type(tenant.send())
-        assert answers == {301: Rejected, 304: OutcomeUnknown, 307: Rejected}
+        assert answers == {301: Rejected, 303: OutcomeUnknown, 304: OutcomeUnknown, 307: Rejected}
 
     @pytest.mark.parametrize("action", ["accept_then_reset", "accept_then_timeout", "reset", "send_without_record"])
     def test_without_an_answer_the_outcome_is_unknown(self, tenant, action):

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from threading import Lock
 from typing import Protocol
 
 from aws_lambda_powertools.logging import Logger
@@ -79,11 +80,13 @@ class EmbeddedMetrics:
 
     def __init__(self) -> None:
         self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=service())
+        self._lock = Lock()  # a hundredth value is flushed by the thread that adds it
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Report one value of a metric."""
         unit = MetricUnit.Milliseconds if metric.endswith("Latency") else _UNITS.get(metric, MetricUnit.Count)
-        self._metrics.add_metric(name=metric.value, unit=unit, value=value)
+        with self._lock:
+            self._metrics.add_metric(name=metric.value, unit=unit, value=value)
 
     def flush(self) -> None:
         """Print what was added, if anything was, as one line."""

@@ -25,6 +25,8 @@ type NumberFormat = Literal["digits", "e164"]
 
 PATH = "/dfo/3.0"
 _ACCEPTANCES = frozenset(range(200, 300))  # no source shows which
+# 303 names the result of a request that was done (RFC 9110, 15.4.4); NICE's own client takes 304 for a success.
+_UNCLEAR = frozenset({HTTPStatus.SEE_OTHER, HTTPStatus.NOT_MODIFIED, HTTPStatus.REQUEST_TIMEOUT})
 _EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 _FIELDS = frozenset({"recipients", "messageContent", "contact", "channel", "channelId", "thread"})
 # The tenant may have moved to another area: its channel is not where it was.
@@ -162,8 +164,7 @@ def _outcome(answer: Answer, sms: Sms) -> SendOutcome:  # noqa: PLR0911  a line 
             return NotAccepted("rate_limited", "throttled", status, answer.retry_after)
         case HTTPStatus.TOO_EARLY:
             return NotAccepted("cxone_unavailable", "too_early", status, answer.retry_after)
-        # 304 is an answer that NICE's own client takes for a success.
-        case _ if 300 <= status < 500 and status not in {HTTPStatus.NOT_MODIFIED, HTTPStatus.REQUEST_TIMEOUT}:  # noqa: PLR2004
+        case _ if 300 <= status < 500 and status not in _UNCLEAR:  # noqa: PLR2004
             return Rejected("cxone_rejected", refusal_reason(answer, sms, _FIELDS), status)
         case _:
             return OutcomeUnknown("unclear_answer", status)

@@ -128,7 +128,8 @@ def _outcome(  # noqa: PLR0911  a line of the table each
             return NotAccepted("rate_limited", "throttled", status, answer.retry_after)
         case _ if status in _NOT_TAKEN:
             return NotAccepted("cxone_unavailable", "unavailable", status, answer.retry_after)
-        case _ if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
+        # 303 names the result of a request that was done (RFC 9110, 15.4.4).
+        case _ if 300 <= status < 500 and status not in {HTTPStatus.SEE_OTHER, HTTPStatus.REQUEST_TIMEOUT}:  # noqa: PLR2004
             return Rejected("cxone_rejected", refusal_reason(answer, sms, _FIELDS), status)
         case _:
             return OutcomeUnknown("unclear_answer", status)
