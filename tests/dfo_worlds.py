@@ -27,6 +27,7 @@ from tests.fakes import FakeClock, InlineExecutor
 from tests.wire import Wire
 from tests.worlds import CLIENT, RULES, Injected, InjectedTransport, Injector, World
 
+DFO_RULES = replace(RULES, default_sender=MAIN_CHANNEL, needs_campaign=False, is_looked_up=True)
 ISSUER = "https://cxone.niceincontact.com"
 KEY = AccessKey(*CLIENT, "local-access-key", "local-key-secret&+==")
 COLLECTOR_SECONDS = 300.0
@@ -73,7 +74,7 @@ class DfoWorld(World):
 
     @override
     def parts(self, injector: Injector | None = None) -> SenderParts:
-        return replace(super().parts(injector), rules=replace(RULES, default_sender=MAIN_CHANNEL, needs_campaign=False))
+        return replace(super().parts(injector), rules=DFO_RULES)
 
     @override
     def _gateway(self, injector: Injector) -> SmsGateway:
@@ -143,9 +144,10 @@ class DfoWorld(World):
 
     @override
     def message_in(self, request: Request) -> str:
-        if not self.reference_field:
+        contact = json.loads(request.body).get("contact")
+        if not contact:
             return "message#of any"
-        (field,) = json.loads(request.body)["contact"]["customFields"]
+        (field,) = contact["customFields"]
         ours = (each for each in self.ledger.subjects() if each.startswith(f"message#msg_{field['value']}"))
         return id_in(next(ours, "message#of another stack"))
 

@@ -21,7 +21,7 @@ from cxone_messaging.adapters.dynamodb.lease import (
     last_plausible,
 )
 from cxone_messaging.adapters.secrets import BusyStoreError, UnreadableSecretError
-from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
+from cxone_messaging.domain.attention import UNSETTLED_KEY
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, BulkRecord, entry_in_batch
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import DAY_KEY, Entry
@@ -162,7 +162,7 @@ class FakeLedger:
     def subjects_of_day(self, day: str, after: str = "") -> Iterator[str]:
         yield from sorted({row.subject for row in self._indexed(DAY_KEY, day) if row.subject > after})
 
-    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
+    def flagged(self, why: str, since: str, until: str) -> Iterator[str]:
         found = [row for row in self._indexed(UNSETTLED_KEY, why) if since <= row.timestamp <= until]
         return iter([row.subject for row in sorted(found, key=lambda row: row.timestamp, reverse=True)])
 

@@ -126,14 +126,15 @@ class Injector:
 class AfterThePost(Injector):
     """Lets something happen once CXone has taken the message, before the sender can say so."""
 
-    def __init__(self, world: "World", act: "Callable[[AfterThePost], None]") -> None:
+    def __init__(self, world: "World", act: "Callable[[AfterThePost], None]", accepted: int = 0) -> None:
         super().__init__()
         self._world = world
+        self._accepted = accepted
         self._act: Callable[[AfterThePost], None] | None = act
 
     def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         answer = super().call(function, *args, **options)
-        if self._act and self._world.simulator.accepted_messages():
+        if self._act and len(self._world.simulator.accepted_messages()) > self._accepted:
             act, self._act = self._act, None
             act(self)
         return answer

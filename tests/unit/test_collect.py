@@ -11,7 +11,7 @@ from cxone_messaging.domain.collection import Collection
 from cxone_messaging.domain.consents import ConsentStatus
 from cxone_messaging.domain.entries import EntryType
 from cxone_messaging.domain.errors import Code, MessagingError
-from cxone_messaging.domain.messages import Status
+from cxone_messaging.domain.messages import Message, Status
 from cxone_messaging.domain.phone_numbers import PhoneNumber
 from cxone_messaging.domain.sms import SmsRequest
 from cxone_messaging.domain.times import parse_time
@@ -20,9 +20,10 @@ from cxone_messaging.use_cases.events.collect import OtherRunError
 from local.simulator import MAIN_CHANNEL, Delivery
 from local.simulator.faults import Fault
 from tests.dfo_worlds import DfoWorld
-from tests.worlds import RECIPIENT
+from tests.worlds import RECIPIENT, AfterThePost, Killed
 
 FULL_SIZE = bool(os.environ.get("PROOF"))
+TAKEN = "accept_then_reset"
 UNTRACKED = "sms_local_15550000001"
 MINUTES = 10 if FULL_SIZE else 4
 
@@ -50,6 +51,14 @@ def send_in_doubt(world, text="Hello", key="r"):
     with pytest.raises(MessagingError) as caught:
         send(world, text, key)
     assert caught.value.code is Code.OUTCOME_UNKNOWN
+
+
+def send_and_die(world, key):
+    """Send with a process that is killed once CXone has accepted the message, and records no more."""
+    before = len(world.simulator.accepted_messages())
+    injector = AfterThePost(world, AfterThePost.die, accepted=before)
+    with pytest.raises(Killed):
+        world.send(SmsRequest(RECIPIENT.e164, "Hello"), key, injector=injector)
 
 
 def opted_in_numbers(world):
@@ -376,13 +385,63 @@ class TestDoubts:
             assert entries[-1].data["candidates"]
 
     def test_a_reference_tells_two_alike_apart(self, world):
-        lose_answers(world, "reset")
-        send_in_doubt(world, key="never")
-        lose_answers(world)
-        send_in_doubt(world, key="taken")
+        for key in ("earlier", "later"):
+            lose_answers(world)
+            send_in_doubt(world, key=key)
+            world.clock.advance(5)
+        world.collect_for(300)
+        found = [status(world, key) for key in ("earlier", "later")]
+        assert [each.status for each in found] == [Status.DELIVERED] * 2
+        assert [each.cxone_message_id for each in found] == world.simulator.texts()[("15551234567", "Hello")]
+
+    @pytest.mark.parametrize(("first", "second"), [("reset", TAKEN), (TAKEN, "reset"), (TAKEN, "send_without_record")])
+    @pytest.mark.parametrize("field", ["", "reference"])
+    def test_of_two_alike_with_one_record_a_person_decides_whatever_the_reference_says(
+        self, world, first, second, field
+    ):
+        """Either may have left without a record, and both have reached the contact."""
+        world.reference_field = field
+        for key, action in (("one", first), ("other", second)):
+            lose_answers(world, action)
+            send_in_doubt(world, key=key)
         world.collect_for(4000)
-        assert status(world, "taken").status is Status.DELIVERED
-        assert status(world, "never").status is Status.UNKNOWN
+        for key in ("one", "other"):
+            assert status(world, key).status is Status.UNKNOWN
+            assert world.entries_of(key)[-1].data["found"] == 1
+
+    @pytest.mark.parametrize("field", ["", "reference"])
+    def test_a_message_whose_sender_died_is_a_rival_and_looked_up_too(self, world, field):
+        world.reference_field = field
+        lose_answers(world, "send_without_record")
+        send_in_doubt(world, key="lost")
+        send_and_die(world, key="dead")
+        assert len(world.simulator.accepted_messages()) == 2
+        world.collect_for(4000)
+        for key in ("lost", "dead"):
+            assert Message.of(world.entries_of(key)).status is Status.UNKNOWN
+        assert [world.entries_of(key)[-1].data["found"] for key in ("lost", "dead")] == [1, 1]
+
+    def test_a_message_that_is_being_sent_is_waited_for(self, world):
+        """At bulk, it takes up to half a minute until a sender has recorded its outcome."""
+        world.reference_field = ""
+        lose_answers(world)
+        send_in_doubt(world, key="lost")
+        world.clock.advance(20)
+        send_and_die(world, key="slow")
+        world.clock.advance(16)
+        world.collect()
+        assert [world.entries_of(key)[-1].type for key in ("lost", "slow")] == [EntryType.UNKNOWN, EntryType.SENDING]
+
+    def test_a_record_without_our_reference_is_nobodys(self, world):
+        """An agent wrote the same; ours never reached the contact."""
+        lose_answers(world, "reset")
+        send_in_doubt(world)
+        agent = DfoWorld(clock=world.clock)
+        agent.reference_field, agent.simulator = "", world.simulator
+        agent.opt(ConsentStatus.OPTED_IN)
+        send(agent, key="agent")
+        world.collect_for(4000)
+        assert status(world).status is Status.UNKNOWN
 
     def test_what_was_left_to_a_person_stays_so_when_one_of_two_records_is_out_of_sight(self, world):
         world.reference_field = ""

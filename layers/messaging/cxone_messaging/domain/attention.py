@@ -22,3 +22,8 @@ class Attention(StrEnum):
     def as_index(self) -> dict[str, str]:
         """Return the index key of such an entry."""
         return {UNSETTLED_KEY: self.value}
+
+
+def sends_of(recipient_hash: str, text_hash: str) -> str:
+    """Return what the sends of one text to one recipient are indexed under, where lost answers are looked up."""
+    return f"sending#{recipient_hash}#{text_hash}"

@@ -1,7 +1,8 @@
 """Messages whose outcome is unknown, and the records of CXone's that may be theirs.
 
 A record is a message's only if nothing else can be: the channel, the number, the text and the time are the same, no
-other message owns it, no other record fits, and no other message in doubt could claim it. Absence proves nothing.
+other message owns it, no other record fits, and no other message without a record could claim it. Absence proves
+nothing: a text may leave without a record.
 """
 
 from collections import defaultdict
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from cxone_messaging.domain.found_messages import FoundMessage
 from cxone_messaging.domain.subjects import id_in
 
+# A record, with the hashes of its number and its text.
+type Found = tuple[FoundMessage, str, str]
 # A message is looked for this long after its doubt began, in seconds. A search lags behind by minutes.
 AGES = (30.0, 120.0, 600.0, 3_600.0)
 # How much earlier than the sender says, and later than its deadline, a record may be dated.
@@ -18,15 +21,16 @@ _SKEW_SECONDS = 60.0
 # A younger record may be of a message whose sender has not recorded its outcome yet: a chunk takes 30 seconds to post,
 # and 5 to record.
 SETTLED_SECONDS = 35.0
-# By then, a search shows every record that it ever shows.
-_SHOWN_SECONDS = 590.0
+# From the first byte of a message to its deadline, it takes no sender longer.
+_LONGEST_SEND_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """One message in doubt. Instants are in Unix seconds.
 
-    It was sent between `sent_at` and `until`; the doubt began at `since`.
+    It was sent between `sent_at` and `until`; the doubt began at `since`. One that `is_being_sent` is in doubt only
+    until its sender records the outcome.
     """
 
     subject: str
@@ -36,6 +40,7 @@ class Doubt:
     sent_at: float
     until: float
     since: float
+    is_being_sent: bool = False
 
     @property
     def earliest(self) -> float:
@@ -55,6 +60,11 @@ class Doubt:
         """Whether it is looked for no more after this run."""
         return last_run < self.since + AGES[-1] <= now
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What its records share with it: the hashes of the number and the text."""
+        return self.recipient_hash, self.text_hash
+
     def is_covered(self, reached: float) -> bool:
         """Whether all records that may be this message's were read, where all newer than `reached` were."""
         return reached <= self.earliest
@@ -62,27 +72,27 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The records that may be a message's; `rivals` are other messages in doubt that could claim one of them."""
+    """The records that may be a message's; `rivals` are the other messages without a record that could claim one."""
 
     doubt: Doubt
     records: tuple[FoundMessage, ...]
-    rivals: tuple[str, ...]
+    rivals: tuple[Doubt, ...]
 
     @property
     def only(self) -> FoundMessage | None:
         """The one record that can be nothing but the message's."""
         return self.records[0] if len(self.records) == 1 and not self.rivals else None
 
-    def named(self, reference_of: Callable[[FoundMessage], str], now: float) -> FoundMessage | None:
+    def named(self, reference_of: Callable[[FoundMessage], str]) -> FoundMessage | None:
         """Return the record whose contact holds this message's reference; None if there is none for certain.
 
-        A contact holds the reference of the last message to it. So the newest record of that contact is meant, once
-        each claimer has a record, or a search would long have shown the others.
+        A contact holds the reference of the last message to it. So the newest record is meant, if each claimer has one
+        and there is no other.
         """
-        newest = sorted(self.records, key=lambda record: record.created_at, reverse=True)
-        if not newest or (len(newest) <= len(self.rivals) and now - newest[0].created_at < _SHOWN_SECONDS):
+        if len(self.records) != len(self.rivals) + 1:
             return None
-        return newest[0] if reference_of(newest[0]) == reference(id_in(self.doubt.subject)) else None
+        newest = max(self.records, key=lambda record: record.created_at)
+        return newest if reference_of(newest) == reference(id_in(self.doubt.subject)) else None
 
 
 def reference(message_id: str) -> str:
@@ -90,28 +100,27 @@ def reference(message_id: str) -> str:
     return message_id.removeprefix("msg_")[:16]
 
 
-def matches(doubts: Sequence[Doubt], found: Iterable[tuple[FoundMessage, str, str]]) -> list[Match]:
-    """Return each doubt with the records that fit; `found` are unowned records with the hashes of number and text."""
+def sent_within(records: Iterable[FoundMessage]) -> tuple[float, float]:
+    """Return when the messages were sent that could claim one of some records, at the earliest and the latest."""
+    dates = [record.created_at for record in records]
+    return min(dates) - _SKEW_SECONDS - _LONGEST_SEND_SECONDS, max(dates) + _SKEW_SECONDS
+
+
+def matches(doubts: Sequence[Doubt], found: Iterable[Found]) -> list[Match]:
+    """Return each doubt with the records that fit; `found` are records that no message owns."""
     by_key: dict[tuple[str, str], list[FoundMessage]] = defaultdict(list)
     for record, recipient_hash, text_hash in found:
         by_key[recipient_hash, text_hash].append(record)
     fitting = {
-        doubt.subject: tuple(
-            record for record in by_key.get((doubt.recipient_hash, doubt.text_hash), ()) if doubt.fits(record)
-        )
-        for doubt in doubts
+        doubt.subject: tuple(record for record in by_key.get(doubt.key, ()) if doubt.fits(record)) for doubt in doubts
     }
-    claimed: dict[str, list[str]] = defaultdict(list)
-    for subject, records in fitting.items():
-        for record in records:
-            claimed[record.id].append(subject)
-    return [
-        Match(
-            doubt,
-            fitting[doubt.subject],
-            tuple(
-                sorted({other for record in fitting[doubt.subject] for other in claimed[record.id]} - {doubt.subject})
-            ),
-        )
-        for doubt in doubts
-    ]
+    claimers: dict[str, list[Doubt]] = defaultdict(list)
+    for doubt in doubts:
+        for record in fitting[doubt.subject]:
+            claimers[record.id].append(doubt)
+
+    def rivals(doubt: Doubt) -> tuple[Doubt, ...]:
+        others = {each.subject: each for record in fitting[doubt.subject] for each in claimers[record.id]}
+        return tuple(others[subject] for subject in sorted(others.keys() - {doubt.subject}))
+
+    return [Match(doubt, fitting[doubt.subject], rivals(doubt)) for doubt in doubts]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from cxone_messaging.domain.attention import Attention
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.errors import StorageError
 
@@ -94,8 +93,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
-        """Yield the subjects that were flagged with `why` between `since` and `until`, the newest first."""
+    def flagged(self, why: str, since: str, until: str) -> Iterator[str]:
+        """Yield the subjects that were flagged with `why` between `since` and `until`, the newest first.
+
+        `why` is an `Attention`, or what `sends_of` returns.
+        """
         ...
 
 

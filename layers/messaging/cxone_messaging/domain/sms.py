@@ -21,24 +21,32 @@ class SmsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sms:
-    """An SMS that keeps every rule that can be checked without I/O."""
+    """An SMS that keeps every rule that can be checked without I/O.
+
+    `is_looked_up` means that its API can be asked what became of it.
+    """
 
     to: PhoneNumber
     text: str
     campaign_id: str
     sender: str
     size: segments.SegmentCount
+    is_looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SmsRules:
-    """The limits of a request, the defaults of its optional fields, and the country of national numbers."""
+    """The limits of a request, the defaults of its optional fields, and the country of national numbers.
+
+    `is_looked_up` is that of its messages.
+    """
 
     default_campaign_id: str
     default_sender: str
     max_segments: int
     default_country: str = DEFAULT_COUNTRY
     needs_campaign: bool = True
+    is_looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def check(request: SmsRequest, rules: SmsRules) -> Checked:
         errors.append(text_error)
     if errors or to is None or size is None:
         return Checked(tuple(errors), to, size, None)
-    return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size))
+    return Checked((), to, size, Sms(to, request.text, campaign_id, sender, size, rules.is_looked_up))
 
 
 def _measured(text: str, max_segments: int) -> tuple[segments.SegmentCount | None, FieldError | None]:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from cxone_messaging.domain.cxone_apis import SMS_V2, CxoneApi
+from cxone_messaging.domain.cxone_apis import DFO, SMS_V2, CxoneApi
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
 from cxone_messaging.domain.sms import SmsRules
 from cxone_messaging.platform.settings import Country, Identifier, Settings
@@ -26,4 +26,5 @@ class MessageSettings(Settings):
             self.max_segments,
             self.default_country,
             needs_campaign=self.cxone_api == SMS_V2,
+            is_looked_up=self.cxone_api == DFO,
         )

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cxone_messaging.adapters.dynamodb.values import attributes_of, written
 from cxone_messaging.adapters.store_retries import Tries
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention
+from cxone_messaging.domain.attention import UNSETTLED_KEY
 from cxone_messaging.domain.batches import BATCH_KEY, BATCH_STATE_KEY, entry_in_batch
 from cxone_messaging.domain.entries import DAY_KEY, Entry, unbroken
 from cxone_messaging.domain.errors import StorageError
@@ -171,7 +171,7 @@ class DynamoLedger(Ledger):
         # Clocks differ, so a subject may have two first entries of a day.
         return (subject for subject, _ in groupby(item["subject"]["S"] for item in items))
 
-    def flagged(self, why: Attention, since: str, until: str) -> Iterator[str]:
+    def flagged(self, why: str, since: str, until: str) -> Iterator[str]:
         """Yield the subjects that were flagged with `why` between `since` and `until`, the newest first.
 
         Each page is read when the iterator reaches it, and `StorageError` is raised then.
@@ -180,7 +180,7 @@ class DynamoLedger(Ledger):
             IndexName=UNSETTLED_INDEX,
             KeyConditionExpression=f"{UNSETTLED_KEY} = :why AND #timestamp BETWEEN :since AND :until",
             ExpressionAttributeNames={"#timestamp": "timestamp"},
-            ExpressionAttributeValues={":why": {"S": why.value}, ":since": {"S": since}, ":until": {"S": until}},
+            ExpressionAttributeValues={":why": {"S": why}, ":since": {"S": since}, ":until": {"S": until}},
             ScanIndexForward=False,
         )
         return (item["subject"]["S"] for item in items)

@@ -1,11 +1,14 @@
 """Look up in CXone's records what became of messages whose answer was lost. Nothing is ever sent again."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from cxone_messaging.domain import subjects
-from cxone_messaging.domain.attention import Attention
-from cxone_messaging.domain.doubts import AGES, SETTLED_SECONDS, Doubt, Match, matches
+from cxone_messaging.domain.attention import Attention, sends_of
+from cxone_messaging.domain.doubts import AGES, SETTLED_SECONDS, Doubt, Found, Match, matches, sent_within
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.found_messages import FoundMessage
@@ -57,7 +60,7 @@ class LookUp:
         ledger = self._trail.journal.ledger
         flagged = ledger.flagged(Attention.UNKNOWN, _ago(now, _LONGEST_SECONDS + _RIVAL_SECONDS), _ago(now, 0))
         read = ((subject, self._trail.journal.newest(subject)) for subject in dict.fromkeys(flagged))
-        self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries))]
+        self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries, now))]
         self._texts = frozenset(doubt.text_hash for doubt in self._doubts)
         self._found, self._last_run = {}, last_run
         due = (doubt.earliest for doubt in self._doubts if doubt.is_due(last_run, now))
@@ -84,53 +87,72 @@ class LookUp:
         Only a message all of whose time was read is settled: what was not read may fit too. `reference_of` returns the
         reference that a record's contact holds, if contacts hold any. Raises `StorageError`.
         """
-        now = self._clock.now()
-        ledger = self._trail.journal.ledger
-        unowned = [
-            found
-            for id_, found in self._found.items()
-            if found[0].created_at <= now - SETTLED_SECONDS and ledger.subject_of_cxone_message(id_) is None
-        ]
+        run = _Run(self._clock.now(), reached, deadline, reference_of and cache(reference_of))
+        unowned = [found for found in self._found.values() if self._is_unowned(found[0], run.now)]
+        doubts = self._doubts + self._others(unowned, run.now)
         adopted: list[FoundMessage] = []
-        ambiguous = 0
-        for match in matches(self._doubts, unowned):
-            if deadline.left < _LEAST_SECONDS:
-                break
-            if match.doubt.since < now - _LONGEST_SECONDS:
-                continue  # it is here as a rival of others alone
-            try:
-                if not match.doubt.is_covered(reached):
-                    self._record_nothing(match.doubt, now, was_read=False)
-                elif record := self._certain(match, now, reference_of):
-                    adopted.append(record)
-                elif match.records:
-                    ambiguous += self._leave_to_a_person(match)
-                else:
-                    self._record_nothing(match.doubt, now, was_read=True)
-            except BrokenChainError:
-                continue  # an alarm rings; the others are looked up
+        # A record that has found its message is no other's any more, which may make another certain.
+        while certain := self._adopt(matches(doubts, unowned), run):
+            adopted += certain.values()
+            doubts = [each for each in doubts if each.subject not in certain]
+            unowned = [each for each in unowned if each[0] not in adopted]
+        ambiguous = sum(self._leave(match, run) for match in run.settleable(matches(doubts, unowned)))
         return LookedUp(tuple(adopted), ambiguous)
 
-    def _certain(
-        self, match: Match, now: float, reference_of: Callable[[FoundMessage], str] | None
-    ) -> FoundMessage | None:
-        """Return the record that is certainly the message's, once it is adopted."""
-        named = match.named(reference_of, now) if reference_of else None
-        record = named or match.only
-        if record is None:
-            return None
-        evidence: dict[str, Value] = {"createdAt": record.written_at, "contact": record.contact}
-        evidence["byReference"] = named is not None
-        return record if self._trail.adopt(match.doubt.subject, record.id, evidence) else None
+    def _is_unowned(self, record: FoundMessage, now: float) -> bool:
+        if record.created_at > now - SETTLED_SECONDS:
+            return False
+        return self._trail.journal.ledger.subject_of_cxone_message(record.id) is None
 
-    def _record_nothing(self, doubt: Doubt, now: float, *, was_read: bool) -> None:
-        """Record, at the last look-up, that no record was found, or that not all were read."""
-        if doubt.is_last(self._last_run, now):
-            self._record(doubt.subject, {"found": 0} if was_read else {"found": 0, "notRead": True})
+    def _others(self, unowned: Iterable[Found], now: float) -> list[Doubt]:
+        """Return the messages that may have one of the records, although nobody has recorded that they are in doubt.
+
+        They are being sent, or their senders died. The latter are recorded as unknown, and so are looked up as well.
+        """
+        keys, known = {doubt.key for doubt in self._doubts}, {doubt.subject for doubt in self._doubts}
+        by_key: dict[tuple[str, str], list[FoundMessage]] = defaultdict(list)
+        for record, recipient_hash, text_hash in unowned:
+            by_key[recipient_hash, text_hash].append(record)
+        found: dict[str, Doubt | None] = {}
+        for key in by_key.keys() & keys:
+            since, until = (format_time(instant(each)) for each in sent_within(by_key[key]))
+            for subject in self._trail.journal.ledger.flagged(sends_of(*key), since, until):
+                if subject not in known and subject not in found:
+                    entries = self._trail.mark_overdue_unknown(subject, self._trail.journal.newest(subject))
+                    found[subject] = _doubt(subject, entries, now)
+        return [each for each in found.values() if each]
+
+    def _adopt(self, found: Iterable[Match], run: "_Run") -> dict[str, FoundMessage]:
+        """Record what is certain; return the records by the subjects of their messages."""
+        adopted = {}
+        for match in run.settleable(found):
+            named = match.named(run.reference_of) if run.reference_of else None
+            record = named or run.only(match)
+            if record is None or not match.doubt.is_covered(run.reached):
+                continue
+            evidence: dict[str, Value] = {"createdAt": record.written_at, "contact": record.contact}
+            # An alarm rings for a broken chain; the others are looked up.
+            with suppress(BrokenChainError):
+                if self._trail.adopt(match.doubt.subject, record.id, {**evidence, "byReference": named is not None}):
+                    adopted[match.doubt.subject] = record
+        return adopted
+
+    def _leave(self, match: Match, run: "_Run") -> bool:
+        """Record what was found of a message that stays in doubt; return whether a person must look at that."""
+        is_last = match.doubt.is_last(self._last_run, run.now)
+        if any(rival.is_being_sent for rival in match.rivals) and not is_last:
+            return False
+        with suppress(BrokenChainError):
+            if match.records and match.doubt.is_covered(run.reached):
+                return self._leave_to_a_person(match)
+            if is_last:
+                was_read = match.doubt.is_covered(run.reached)
+                self._record(match.doubt.subject, {"found": 0} if was_read else {"found": 0, "notRead": True})
+        return False
 
     def _leave_to_a_person(self, match: Match) -> bool:
         ids = sorted(record.id for record in match.records)[:_MOST_NAMED]
-        rivals = [subjects.id_in(each) for each in match.rivals[:_MOST_NAMED]]
+        rivals = [subjects.id_in(each.subject) for each in match.rivals[:_MOST_NAMED]]
         return self._record(
             match.doubt.subject, {"found": len(match.records), "candidates": [*ids], "alsoFits": [*rivals]}
         )
@@ -148,13 +170,44 @@ class LookUp:
         return self._trail.journal.append(subject, unless_known).new is not None
 
 
-def _doubt(subject: str, entries: Sequence[Entry]) -> Doubt | None:
-    """Return a message's doubt; None if it has none any more, or its entries do not say what to look for."""
-    if not entries or Message.of(entries).status is not Status.UNKNOWN:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One settlement: its time, how far back the records were read, and who knows a contact's reference."""
+
+    now: float
+    reached: float
+    deadline: Deadline
+    reference_of: Callable[[FoundMessage], str] | None
+
+    def settleable(self, found: Iterable[Match]) -> Iterator[Match]:
+        """Yield the messages that are looked for while there is time; the others are here as rivals alone."""
+        for match in found:
+            if self.deadline.left < _LEAST_SECONDS:
+                return
+            if not match.doubt.is_being_sent and match.doubt.since >= self.now - _LONGEST_SECONDS:
+                yield match
+
+    def only(self, match: Match) -> FoundMessage | None:
+        """Return the one record that can be nothing but the message's.
+
+        Where contacts hold references, a contact without one got no message of ours.
+        """
+        if match.only and self.reference_of and not self.reference_of(match.only):
+            return None
+        return match.only
+
+
+def _doubt(subject: str, entries: Sequence[Entry], now: float) -> Doubt | None:
+    """Return a message's doubt; None if it has none any more, or its entries do not say what to look for.
+
+    A message that is being sent has one that begins now.
+    """
+    status = Message.of(entries).status if entries else None
+    if status not in {Status.UNKNOWN, Status.SENDING}:
         return None
     sending = next((each for each in reversed(entries) if each.type == EntryType.SENDING), None)
     unknown = next((each for each in reversed(entries) if each.type == EntryType.UNKNOWN), None)
-    if sending is None or unknown is None:
+    if sending is None:
         return None
     try:
         return Doubt(
@@ -163,8 +216,9 @@ def _doubt(subject: str, entries: Sequence[Entry]) -> Doubt | None:
             recipient_hash=text_at(sending.data, "recipientHash") or "",
             text_hash=text_at(sending.data, "textHash") or "",
             sent_at=parse_time(sending.timestamp).timestamp(),
-            until=parse_time(text_at(sending.data, "deadline") or unknown.timestamp).timestamp(),
-            since=parse_time(unknown.timestamp).timestamp(),
+            until=parse_time(text_at(sending.data, "deadline") or sending.timestamp).timestamp(),
+            since=parse_time(unknown.timestamp).timestamp() if unknown else now,
+            is_being_sent=status is Status.SENDING,
         )
     except ValueError:
         return None

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from cxone_messaging.adapters.cxone.sms_gateway import SmsGateway
 from cxone_messaging.adapters.dynamodb.governor import Governor
-from cxone_messaging.domain.attention import Attention
+from cxone_messaging.domain.attention import UNSETTLED_KEY, Attention, sends_of
 from cxone_messaging.domain.consents import Consent
 from cxone_messaging.domain.entries import Draft, EntryType, Value
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
@@ -44,7 +44,12 @@ NO_TIME_LEFT = NotAccepted("cxone_unavailable", "no_time_left", tried=False)
 def sending_draft(
     sms: Sms, consent: Consent, pseudonyms: Pseudonyms, *, fingerprint: str, owner: str, deadline: str
 ) -> Draft:
-    """Return the entry that precedes the first byte: sender, content, recipient, consent and deadline."""
+    """Return the entry that precedes the first byte: sender, content, recipient, consent and deadline.
+
+    Where lost answers are looked up, it is indexed by recipient and text, since two such messages could have one
+    record.
+    """
+    text_hash = pseudonyms.text_hash(sms.text)
     return Draft(
         EntryType.SENDING,
         {
@@ -52,7 +57,7 @@ def sending_draft(
             "recipientHash": consent.recipient_hash,
             "campaignId": sms.campaign_id,
             "from": sms.sender,
-            "textHash": pseudonyms.text_hash(sms.text),
+            "textHash": text_hash,
             "encoding": sms.size.encoding,
             "segments": sms.size.segments,
             "fingerprint": fingerprint,
@@ -60,6 +65,7 @@ def sending_draft(
             "deadline": deadline,
             "consent": consent.for_message(),
         },
+        {UNSETTLED_KEY: sends_of(consent.recipient_hash, text_hash)} if sms.is_looked_up else None,
     )
 
 
