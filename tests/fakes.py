@@ -13,7 +13,7 @@ from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.sms_v2.callback_urls import CallbackUrls
 from cxone_messaging.adapters.cxone.sms_v2.sms import CxoneSms
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
-from cxone_messaging.adapters.dynamodb.lease import (
+from cxone_messaging.adapters.dynamodb.token_lease import (
     CLOCK_SKEW_SECONDS,
     JUST_RELEASED_SECONDS,
     Grant,

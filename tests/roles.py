@@ -53,7 +53,7 @@ _WRITES = frozenset(
 _OF_THE_STORE_ITSELF = frozenset({"sqs:GetQueueAttributes"})
 KNOWN_ACTIONS = _READS | _WRITES | _OF_THE_STORE_ITSELF
 # Adapters that keep items of other tables under keys of the same form.
-_OTHER_TABLES = {"lease.py"}
+_OTHER_TABLES = {"token_lease.py"}
 
 
 def as_list(value: Any) -> list[Any]:

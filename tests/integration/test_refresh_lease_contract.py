@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, DynamoRefreshLease, LeaseTakenError
+from cxone_messaging.adapters.dynamodb.token_lease import JUST_RELEASED_SECONDS, DynamoRefreshLease, LeaseTakenError
 from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
 from cxone_messaging.domain.token_holds import STORAGE_HOLD_SECONDS, Cause, HeldBackError, Hold

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from cxone_messaging.adapters.cxone.token_cache import LEASE_SECONDS, WAIT_SECONDS, FetchedToken
-from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS
+from cxone_messaging.adapters.dynamodb.token_lease import JUST_RELEASED_SECONDS
 from cxone_messaging.adapters.secrets import BusyStoreError
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.platform.clock import SystemClock

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from cxone_messaging.adapters.cxone.token_cache import FetchedToken, TokenCache
-from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease, LeaseTakenError
+from cxone_messaging.adapters.dynamodb.token_lease import DynamoRefreshLease, LeaseTakenError
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock_skew import CheckedClock, ClockCheck
 from tests.fakes import FakeClock, FakeSecretStore, FakeTelemetry

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from cxone_messaging.adapters.cxone.token_cache import FetchToken, TokenCache
-from cxone_messaging.adapters.dynamodb.lease import DynamoRefreshLease
+from cxone_messaging.adapters.dynamodb.token_lease import DynamoRefreshLease
 from cxone_messaging.adapters.secrets import ParameterStore, SecretsManagerStore, SecretStore, read_object
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cxone_messaging.adapters.cxone.shared_token import SharedToken, Token
-from cxone_messaging.adapters.dynamodb.lease import JUST_RELEASED_SECONDS, Grant, LeaseTakenError, RefreshLease
+from cxone_messaging.adapters.dynamodb.token_lease import JUST_RELEASED_SECONDS, Grant, LeaseTakenError, RefreshLease
 from cxone_messaging.adapters.secrets import BusyStoreError, SecretStore
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.schedule import MAX_HOLD_SECONDS
