@@ -68,7 +68,7 @@ class DfoWorld(World):
 
         self.simulator.handle = handled  # type: ignore[method-assign]
         self.collection = FakeCollectionStore(self.clock)
-        self.reference_field, self.channels = "reference", MAIN_CHANNEL
+        self.reference_field, self.channels = "reference", {MAIN_CHANNEL}
         self.runs: list[Collected] = []
         self._collector: Collect | None = None
 
@@ -87,6 +87,7 @@ class DfoWorld(World):
             self.clock,
             timeout_seconds=20,
             reference_field=self.reference_field,
+            on_channel=self.channels.add,
         )
 
     def _tokens(self, session: CxoneSession, injector: Injector) -> TokenCache:
@@ -117,7 +118,7 @@ class DfoWorld(World):
             ),
             store=self.collection,
             pseudonyms=lambda: self.pseudonyms,
-            channels=self.channels,
+            channels=lambda: self.channels,
             reference_field=self.reference_field,
             executor=executor or InlineExecutor(),
             clock=self.clock,

@@ -3,7 +3,7 @@
 from cxone_messaging.platform import startup
 
 # isort: split
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -12,6 +12,7 @@ from cxone_messaging.adapters.cxone.message_records import MessageRecords
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionItem, CollectionStore
 from cxone_messaging.adapters.dynamodb.consents import DynamoConsentStore
 from cxone_messaging.adapters.dynamodb.ledger import DynamoLedger
+from cxone_messaging.adapters.dynamodb.used_channels import UsedChannels
 from cxone_messaging.adapters.secrets import SecretsManagerStore, read_pepper
 from cxone_messaging.domain.ledger import Ledger
 from cxone_messaging.domain.phone_numbers import DEFAULT_COUNTRY
@@ -19,7 +20,7 @@ from cxone_messaging.domain.pseudonyms import Pseudonyms
 from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import Clock, SystemClock
 from cxone_messaging.platform.deadline import Deadline
-from cxone_messaging.platform.settings import Country, Identifiers, Words
+from cxone_messaging.platform.settings import Country, Identifier, Words
 from cxone_messaging.platform.telemetry import EmbeddedMetrics, Telemetry, make_logger
 from cxone_messaging.platform.version_event import answers_version_event
 from cxone_messaging.use_cases.events.collect import Collect, OtherRunError
@@ -39,12 +40,12 @@ _AT_ONCE = 16
 
 
 class CollectReceiptsSettings(SmsTokenSettings):
-    """The settings of the collector. `cxone_channel_id` may be several channels, with commas between them."""
+    """The settings of the collector."""
 
     ledger_table: str
     consents_table: str
     pepper_secret_arn: str
-    cxone_channel_id: Identifiers
+    cxone_channel_id: Identifier = ""  # a rule of the template asks for it
     default_country: Country = DEFAULT_COUNTRY
     extra_opt_out_words: Words = ""
 
@@ -56,13 +57,13 @@ def collect(
     events: RecordEvents,
     store: CollectionStore,
     pseudonyms: Callable[[], Pseudonyms],
-    channels: str,
+    channels: Callable[[], Iterable[str]],
     reference_field: str,
     executor: Executor,
     clock: Clock,
     telemetry: Telemetry,
 ) -> Collect:
-    """Compose the use case from its parts; `channels` have commas between them."""
+    """Compose the use case from its parts; `channels` returns the channels to collect of, anew at each run."""
     trail = MessageTrail(Journal(ledger, clock), clock, telemetry)
     return Collect(
         records=records,
@@ -70,12 +71,18 @@ def collect(
         owner_of=ledger.subject_of_cxone_message,
         look_up=LookUp(trail, pseudonyms, clock),
         store=store,
-        channels=[each.strip() for each in channels.split(",") if each.strip()],
+        channels=channels,
         executor=executor,
         clock=clock,
         telemetry=telemetry,
         reference_field=reference_field,
     )
+
+
+def all_channels(used: UsedChannels, own: str) -> frozenset[str]:
+    """Return the deployment's own channel, and all that messages went out by. Raises `StorageError`."""
+    used.add(own)
+    return used.read() | {own}
 
 
 @cache
@@ -85,6 +92,7 @@ def use_case() -> Collect:
     ledger = DynamoLedger(aws.dynamodb(), settings.ledger_table, telemetry=metrics)
     store = SecretsManagerStore(aws.secrets_manager())
     pseudonyms = cache(lambda: Pseudonyms(read_pepper(store, settings.pepper_secret_arn)))
+    used = UsedChannels(aws.dynamodb(), settings.coordination_table)
     return collect(
         ledger=ledger,
         records=dfo.message_records(settings, metrics),
@@ -99,7 +107,7 @@ def use_case() -> Collect:
         ),
         store=CollectionItem(aws.dynamodb(), settings.coordination_table, clock),
         pseudonyms=pseudonyms,
-        channels=settings.cxone_channel_id,
+        channels=lambda: all_channels(used, settings.cxone_channel_id),
         reference_field=dfo.DfoSettings.from_environment().cxone_reference_field,
         executor=ThreadPoolExecutor(_AT_ONCE),
         clock=clock,

@@ -3,7 +3,9 @@
 import pytest
 
 from cxone_messaging.adapters.dynamodb.collection_item import CollectionItem
+from cxone_messaging.adapters.dynamodb.used_channels import UsedChannels
 from cxone_messaging.domain.collection import FURTHEST_SECONDS, SLACK_SECONDS, Collection, Span, Waiting
+from cxone_messaging.domain.errors import StorageError
 from tests.dfo_worlds import FakeCollectionStore
 from tests.fakes import FakeClock
 
@@ -70,6 +72,25 @@ def test_a_run_whose_clock_was_days_ahead_holds_up_no_other(dynamodb, coordinati
     ahead = FakeClock(clock.now() + 86_400)
     CollectionItem(dynamodb, coordination_table, ahead).begin(ahead.now() + 60)
     assert CollectionItem(dynamodb, coordination_table, clock).begin(clock.now() + 60) is not None
+
+
+def test_channels_are_added_by_whoever_sends_and_read_by_the_collector(dynamodb, coordination_table):
+    one, other = (UsedChannels(dynamodb, coordination_table) for _ in range(2))
+    assert one.read() == frozenset()
+    for channels, channel in ((one, "sms_1"), (other, "sms_2"), (other, "sms_1")):
+        channels.add(channel)
+    assert one.read() == other.read() == {"sms_1", "sms_2"}
+
+
+def test_a_channel_that_could_not_be_added_is_added_the_next_time(moto):
+    client, table = moto.table("CoordinationTable")
+    channels = UsedChannels(client, "no-such-table")
+    channels.add("sms_1")
+    with pytest.raises(StorageError):
+        channels.read()
+    channels._table = table
+    channels.add("sms_1")
+    assert channels.read() == {"sms_1"}
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"outbound": 1}', '{"outbound": [1, "", 0, 0]}', "{"])

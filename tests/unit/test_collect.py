@@ -3,6 +3,7 @@
 import os
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -131,19 +132,27 @@ class TestReceipts:
 
     def test_a_channel_that_tracks_nothing_does_not_end_the_wait_for_the_others(self, world):
         world.simulator.settings = world.simulator.settings.changed({"dfo_delivery": {"delivered_after": 3_000.0}})
-        world.channels = f"{UNTRACKED},{MAIN_CHANNEL}"
+        world.channels.add(UNTRACKED)
         send(world)
         world.collect_for(4_200)
         assert status(world).status is Status.DELIVERED
 
-    def test_of_another_channel_that_requests_name_receipts_and_replies_are_collected_too(self, world):
-        world.channels = f"{MAIN_CHANNEL},{UNTRACKED}"
-        sent = world.send(SmsRequest(RECIPIENT.e164, "Hello", sender=UNTRACKED), "other").message
+    @pytest.mark.parametrize("action", [None, TAKEN])
+    def test_replies_to_every_channel_that_a_message_went_out_by_are_collected(self, world, action):
         world.simulator.dfo.inbound(UNTRACKED, "12025550142", "STOP")
-        world.collect_for(120)
-        assert world.runs[-1].behind < 1
-        assert sent.status is Status.DISPATCHED
-        assert sum(run.replies for run in world.runs) == 1
+        world.collect_for(60)
+        assert world.runs[-1].replies == 0
+        if action:
+            lose_answers(world, action)
+        with suppress(MessagingError):
+            world.send(SmsRequest(RECIPIENT.e164, "Hello", sender=UNTRACKED), "other")
+        world.collect_for(60)
+        assert world.runs[-1].replies == 1
+
+    def test_a_channel_that_cxone_refuses_to_send_by_is_not_asked_about(self, world):
+        with pytest.raises(MessagingError):
+            world.send(SmsRequest(RECIPIENT.e164, "Hello", sender="sms_nobody"), "other")
+        assert world.channels == {MAIN_CHANNEL}
 
 
 class TestRuns:

@@ -43,12 +43,6 @@ def _identifier(text: str) -> str:
     return text
 
 
-def _identifiers(text: str) -> str:
-    for each in text.rstrip(",").split(","):
-        _identifier(each)
-    return text
-
-
 def _country(code: str) -> str:
     if not _COUNTRY.fullmatch(code):
         raise ValueError("must be the two capitals of a country's ISO 3166 code")
@@ -70,7 +64,6 @@ def _words(text: str) -> str:
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
-Identifiers = Annotated[str, AfterValidator(_identifiers)]
 Country = Annotated[str, AfterValidator(_country)]
 EventName = Annotated[str, AfterValidator(_event_name)]
 Words = Annotated[str, AfterValidator(_words)]

@@ -10,6 +10,8 @@ from cxone_messaging.adapters.cxone.dfo.sms import DfoSms, NumberFormat
 from cxone_messaging.adapters.cxone.dfo.token import AccessKey, DfoTokenEndpoint
 from cxone_messaging.adapters.cxone.http import CxoneSession
 from cxone_messaging.adapters.cxone.token_cache import TokenCache
+from cxone_messaging.adapters.dynamodb.used_channels import UsedChannels
+from cxone_messaging.platform import aws
 from cxone_messaging.platform.clock import SystemClock
 from cxone_messaging.platform.settings import BaseUrl, Settings
 from cxone_messaging.platform.telemetry import Telemetry
@@ -55,6 +57,7 @@ def sms_gateway(settings: "SenderSettings", telemetry: Telemetry) -> DfoSms:
     """Return the client of the outbound messages."""
     own, clock = DfoSettings.from_environment(), SystemClock()
     session = CxoneSession(clock)
+    channels = UsedChannels(aws.dynamodb(), settings.coordination_table)
     return DfoSms(
         sms_tokens(settings, session, telemetry),
         session,
@@ -62,6 +65,8 @@ def sms_gateway(settings: "SenderSettings", telemetry: Telemetry) -> DfoSms:
         timeout_seconds=settings.send_timeout_seconds,
         number_format=own.cxone_recipient_format,
         reference_field=own.cxone_reference_field,
+        # The collector knows its own.
+        on_channel=lambda channel: channels.add(channel) if channel != settings.default_sender else None,
     )
 
 

@@ -6,7 +6,7 @@ repeated and reordered records change nothing. Messages that have no receipt by 
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -64,9 +64,10 @@ class OtherRunError(Exception):
 
 
 class Collect:
-    """The collector of some channels. It remembers what it has recorded while its process lives.
+    """The collector. It remembers what it has recorded while its process lives.
 
-    `reference_field` is the custom field of a contact that holds a reference to the last message; empty if none does.
+    `channels` returns the channels to collect of, at each run. `reference_field` is the custom field of a contact that
+    holds a reference to the last message; empty if none does.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Collect:
         owner_of: Callable[[str], str | None],
         look_up: LookUp,
         store: CollectionStore,
-        channels: Sequence[str],
+        channels: Callable[[], Iterable[str]],
         executor: Executor,
         clock: Clock,
         telemetry: Telemetry,
@@ -107,6 +108,9 @@ class Collect:
             raise OtherRunError
         run = _Run(state, began, deadline)
         try:
+            run.channels = sorted(filter(None, self._channels()))
+            if not run.channels:
+                raise ValueError("no channel to collect of")  # a search without one is of the whole tenant
             self._read(run, Direction.INBOUND)
             looked_for = self._look_up.begin(state.ran_at)
             self._read(run, Direction.OUTBOUND, looked_for)
@@ -173,7 +177,7 @@ class Collect:
         """Read a page, and record what is on it."""
         run.reads += 1
         floor = run.spans[direction].floor or self._clock.now()
-        page = self._records.search(self._channels, direction, floor, pages.next, run.deadline)
+        page = self._records.search(run.channels, direction, floor, pages.next, run.deadline)
         self._record(run, page.messages)
         pages.take(page)
 
@@ -239,7 +243,7 @@ class Collect:
 
     def _tracks_nothing(self, run: "_Run") -> bool:
         """Whether all channels say that they track no delivery."""
-        for channel in self._channels:
+        for channel in run.channels:
             if run.reads >= run.most_reads:
                 return False
             run.reads += 1
@@ -282,6 +286,7 @@ class _Run:
 
     def __init__(self, state: Collection, began: float, deadline: Deadline) -> None:
         self.deadline = deadline
+        self.channels: list[str] = []
         self.reads = 0
         self.most_reads = reads_allowed(began - state.ran_at)
         self.new = dict.fromkeys(Direction, 0)

@@ -45,7 +45,8 @@ class DfoSms:
     """The outbound messages of a tenant's channels.
 
     `number_format` is how recipients are written. `reference_field` is the custom field of a contact that gets a short
-    reference to the message; empty if there is none.
+    reference to the message; empty if there is none. `on_channel` is called with the channel of each message that CXone
+    has accepted, or may have.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class DfoSms:
         timeout_seconds: float,
         number_format: NumberFormat = "digits",
         reference_field: str = "",
+        on_channel: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._tokens = tokens
         self._session = session
@@ -64,6 +66,7 @@ class DfoSms:
         self._timeout_seconds = timeout_seconds
         self._number_format: NumberFormat = number_format
         self._reference_field = reference_field
+        self._on_channel = on_channel
         self._contacts = ContactBuckets(clock)
 
     def prepare(self, seconds: float) -> None:
@@ -93,6 +96,7 @@ class DfoSms:
             answer = self._post(token, sms.sender, body, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
+                self._on_channel(sms.sender)
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
             if not body.held:
                 self._ask_again(token)
@@ -125,6 +129,8 @@ class DfoSms:
             self._tokens.invalidate(token)
         elif isinstance(outcome, Accepted):
             self._tokens.mark_accepted(token)
+        if isinstance(outcome, Accepted | OutcomeUnknown):
+            self._on_channel(sms.sender)
         return outcome
 
     def _payload(self, sms: Sms, message_id: str) -> dict[str, Any]:
