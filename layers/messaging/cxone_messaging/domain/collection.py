@@ -9,25 +9,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from cxone_messaging.domain.found_messages import FoundMessage
+from cxone_messaging.domain.found_messages import Direction, FoundMessage
 from cxone_messaging.domain.messages import COLLECTED_SECONDS
 
 # A search shows a message only some time after it was sent, and clocks differ. Each message is also looked at again for
 # this long after it was sent, in seconds; most receipts come within it.
 SLACK_SECONDS = 120.0
-# A search may lag behind for longer. So a pass goes on further back than it must, for a few pages.
-FURTHER_SECONDS, FURTHER_PAGES = 1_800.0, 40
+# A search may lag behind for longer. So a pass goes on further back than it must, for a few pages. Replies are few, and
+# one of them may be a STOP.
+FURTHER_SECONDS, FURTHER_PAGES = {Direction.OUTBOUND: 1_800.0, Direction.INBOUND: 6 * 3_600.0}, 40
 # Nothing older is collected: a stack that speaks this API anew begins here.
 FURTHEST_SECONDS = 3 * 86_400.0
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
 # they come; a run has at most what a minute has.
 _READS_A_SECOND, MOST_READS = 15.8, 950
-# Where a search was may be forgotten. A pass that broke off longer ago begins anew.
-_SCROLL_SECONDS = 3_600.0
+# A place in a search that is longer is not stored, and its pass begins anew.
+_SCROLL_LIMIT = 8_192
 # A message without a receipt is asked about at growing intervals.
 _FIRST_PAUSE_SECONDS = 120.0
-# With ids of 128 characters, these take half of the 400 KB of an item.
-_MOST_WAITING = 1_200
+# Together with the two places of the searches, these fit into the 400 KB of an item.
+_MOST_WAITING_BYTES = 350_000
 
 
 def reads_allowed(seconds: float) -> int:
@@ -54,6 +55,10 @@ class Span:
     def begun(self, now: float) -> "Span":
         """Return the span with a new pass."""
         return Span(self.up_to, self.ended, "", now, min(self.up_to, now) - SLACK_SECONDS)
+
+    def storable(self) -> "Span":
+        """Return the span, without its pass if that cannot be stored."""
+        return self.broken_off() if len(self.scroll) > _SCROLL_LIMIT else self
 
     def broken_off(self) -> "Span":
         """Return the span without its pass."""
@@ -110,7 +115,7 @@ class Collection:
         """Return the state as it is stored."""
         document: dict[str, Any] = {
             name: [span.up_to, span.ended, span.scroll, span.began, span.floor, span.newest]
-            for name, span in (("outbound", self.outbound), ("inbound", self.inbound))
+            for name, span in (("outbound", self.outbound.storable()), ("inbound", self.inbound.storable()))
         }
         document["waiting"] = {id_: [each.created_at, each.next_at] for id_, each in self.waiting.items()}
         return json.dumps({**document, "ranAt": self.ran_at}, separators=(",", ":"))
@@ -140,7 +145,8 @@ def wait_for(waiting: dict[str, Waiting], message: FoundMessage, now: float) -> 
     """Have a message that has no receipt waited for; return False if too many wait already."""
     if message.id in waiting or now - message.created_at >= COLLECTED_SECONDS:
         return True
-    if len(waiting) >= _MOST_WAITING:
+    # Its id in quotes, and two times of at most 18 characters. All ids of a tenant's are of one length.
+    if (len(waiting) + 1) * (len(message.id) + 42) > _MOST_WAITING_BYTES:
         return False
     waiting[message.id] = Waiting(message.created_at, now + _FIRST_PAUSE_SECONDS)
     return True
@@ -157,4 +163,4 @@ def _span(values: Any, now: float) -> Span:
         max(float(floor), now - FURTHEST_SECONDS),
         float(newest),
     )
-    return span if scroll and span.began >= now - _SCROLL_SECONDS else span.broken_off()
+    return span if scroll else span.broken_off()

@@ -18,6 +18,9 @@ type Found = tuple[FoundMessage, str, str]
 AGES = (30.0, 120.0, 600.0, 3_600.0)
 # How much earlier than the sender says, and later than its deadline, a record may be dated.
 _SKEW_SECONDS = 60.0
+# CXone's clock may be off by more. Then a record seems to fit a message that is not its own, so others count as rivals
+# over a longer time.
+_RIVAL_SKEW_SECONDS = 180.0
 # A younger record may be of a message whose sender has not recorded its outcome yet: a chunk takes 30 seconds to post,
 # and 5 to record.
 SETTLED_SECONDS = 35.0
@@ -49,8 +52,15 @@ class Doubt:
 
     def fits(self, record: FoundMessage) -> bool:
         """Whether a record with the same number and text may be this message's, by its channel and time."""
+        return self._is_within(record, _SKEW_SECONDS)
+
+    def rivals(self, record: FoundMessage) -> bool:
+        """Whether this message prevents that a record with the same number and text becomes another's."""
+        return self._is_within(record, _RIVAL_SKEW_SECONDS)
+
+    def _is_within(self, record: FoundMessage, skew: float) -> bool:
         is_there = not record.channel or record.channel == self.channel
-        return is_there and self.earliest <= record.created_at <= self.until + _SKEW_SECONDS
+        return is_there and self.sent_at - skew <= record.created_at <= self.until + skew
 
     def is_due(self, last_run: float, now: float) -> bool:
         """Whether one of the ages at which it is looked for lies between two runs."""
@@ -103,7 +113,7 @@ def reference(message_id: str) -> str:
 def sent_within(records: Iterable[FoundMessage]) -> tuple[float, float]:
     """Return when the messages were sent that could claim one of some records, at the earliest and the latest."""
     dates = [record.created_at for record in records]
-    return min(dates) - _SKEW_SECONDS - _LONGEST_SEND_SECONDS, max(dates) + _SKEW_SECONDS
+    return min(dates) - _RIVAL_SKEW_SECONDS - _LONGEST_SEND_SECONDS, max(dates) + _RIVAL_SKEW_SECONDS
 
 
 def matches(doubts: Sequence[Doubt], found: Iterable[Found]) -> list[Match]:
@@ -114,13 +124,12 @@ def matches(doubts: Sequence[Doubt], found: Iterable[Found]) -> list[Match]:
     fitting = {
         doubt.subject: tuple(record for record in by_key.get(doubt.key, ()) if doubt.fits(record)) for doubt in doubts
     }
-    claimers: dict[str, list[Doubt]] = defaultdict(list)
+    by_doubt: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
     for doubt in doubts:
-        for record in fitting[doubt.subject]:
-            claimers[record.id].append(doubt)
+        by_doubt[doubt.key].append(doubt)
 
     def rivals(doubt: Doubt) -> tuple[Doubt, ...]:
-        others = {each.subject: each for record in fitting[doubt.subject] for each in claimers[record.id]}
-        return tuple(others[subject] for subject in sorted(others.keys() - {doubt.subject}))
+        others = (each for each in by_doubt[doubt.key] if each.subject != doubt.subject)
+        return tuple(each for each in others if any(map(each.rivals, fitting[doubt.subject])))
 
     return [Match(doubt, fitting[doubt.subject], rivals(doubt)) for doubt in doubts]

@@ -42,6 +42,7 @@ class Metric(StrEnum):
     WEBHOOKS_REFUSED = "WebhooksRefused"
     REPLIES_NOT_SUBSCRIBED = "RepliesNotSubscribed"
     RECEIPTS_BEHIND = "ReceiptsBehind"
+    RECEIPTS_GIVEN_UP = "ReceiptsGivenUp"
     CXONE_READS = "CxoneReads"
     TEMPLATES_APPROVED = "TemplatesApproved"
     INTERNAL_ERRORS = "InternalErrors"

@@ -3,6 +3,8 @@
 A run reads each direction's records from the newest back to what the run before has read, and a slack further: a search
 lags behind, and receipts come after their messages. What it finds is recorded as an event that CXone posts, so late,
 repeated and reordered records change nothing. Messages that have no receipt by then are asked about one by one.
+
+A STOP must not wait for anything else. So a run begins with the newest replies, and looks at them again while it lasts.
 """
 
 import itertools
@@ -38,7 +40,11 @@ from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
 # Of a run's reads, so many at most are for replies, for single messages, and left for those after a look-up. A run that
 # follows another at once has few reads: then half of them are for replies, and a quarter is left.
-_MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 200, 200, 50
+_MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 300, 200, 50
+# How often a run looks at the newest replies again, in seconds, and how many pages of them it reads then at most.
+_LOOK_AGAIN_SECONDS, _NEWEST_PAGES = 20.0, 100
+# So many single reads may fail before a run asks no more: one message that CXone can't read holds up no other.
+_MOST_FAILURES = 3
 # What a run may take to record the last page, and to store how far it came.
 _LEAST_SECONDS = 20.0
 # So many records are remembered as recorded, so that the next run need not read the ledger for them.
@@ -111,8 +117,11 @@ class Collect:
             run.channels = sorted(filter(None, self._channels()))
             if not run.channels:
                 raise ValueError("no channel to collect of")  # a search without one is of the whole tenant
+            if state.inbound.scroll:
+                self._look_at_replies(run)  # the pass continues with older ones
+            run.looked_at = self._clock.now()
             self._read(run, Direction.INBOUND)
-            looked_for = self._look_up.begin(state.ran_at)
+            looked_for = self._look_up.begin(state.ran_at, run.channels)
             self._read(run, Direction.OUTBOUND, looked_for)
             looked_up = self._look_up.settle(
                 run.reached, deadline, partial(self._reference_of, run) if self._reference_field else None
@@ -126,7 +135,26 @@ class Collect:
             behind = max(0.0, ended.behind(self._clock.now()))
             self._telemetry.add(Metric.RECEIPTS_BEHIND, behind)
             self._telemetry.add(Metric.CXONE_READS, run.reads)
+            self._telemetry.add(Metric.RECEIPTS_GIVEN_UP, run.given_up)
         return Collected(run.reads, run.new[Direction.OUTBOUND], run.new[Direction.INBOUND], looked_up, behind)
+
+    def _look_at_replies(self, run: "_Run") -> None:
+        """Read the newest replies, back to when the run before this look began, or as far as it may.
+
+        That is no pass: nothing is noted, and a pass reads them again.
+        """
+        until, run.looked_at = run.looked_at - SLACK_SECONDS, self._clock.now()
+        pages = _Pages()
+        limit = min(run.most_reads // 4, _NEWEST_PAGES)
+        for _ in range(limit):
+            if run.deadline.left < _LEAST_SECONDS:
+                return
+            run.reads += 1
+            page = self._records.search(run.channels, Direction.INBOUND, until, pages.next, run.deadline)
+            self._record(run, page.messages)
+            pages.take(page)
+            if not pages.next or pages.reached < until:
+                return
 
     def _read(self, run: "_Run", direction: Direction, looked_for: float | None = None) -> None:
         """Read one direction from the newest record on; first, finish a pass that broke off.
@@ -145,7 +173,7 @@ class Collect:
         pages = _Pages()
         if not self._finish(run, direction, limit, pages):
             return
-        furthest = pages.reached - FURTHER_SECONDS
+        furthest = pages.reached - FURTHER_SECONDS[direction]
         for number in itertools.count():
             is_wanted = looked_for is not None and pages.reached >= looked_for
             is_near = number < FURTHER_PAGES and pages.reached >= furthest
@@ -175,6 +203,8 @@ class Collect:
 
     def _turn(self, run: "_Run", direction: Direction, pages: "_Pages") -> None:
         """Read a page, and record what is on it."""
+        if direction is Direction.OUTBOUND and self._clock.now() - run.looked_at >= _LOOK_AGAIN_SECONDS:
+            self._look_at_replies(run)
         run.reads += 1
         floor = run.spans[direction].floor or self._clock.now()
         page = self._records.search(run.channels, direction, floor, pages.next, run.deadline)
@@ -224,18 +254,25 @@ class Collect:
         if run.reads >= run.most_reads:
             return ""
         run.reads += 1
-        return self._records.references(record, run.deadline).get(self._reference_field, "")
+        try:
+            return self._records.references(record, run.deadline).get(self._reference_field, "")
+        except MessagingError:
+            return ""  # a contact that cannot be read names no message
 
     def _ask(self, run: "_Run") -> None:
         """Ask about messages that have no receipt yet, one by one."""
         if run.waiting and self._tracks_nothing(run):
             run.waiting = {}
             return
+        failures = 0
         for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
-            if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS:
+            if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS or failures >= _MOST_FAILURES:
                 return
             run.reads += 1
-            found = self._records.message(id_, run.deadline)
+            try:
+                found = self._records.message(id_, run.deadline)
+            except MessagingError:
+                found, failures = None, failures + 1
             if found and found.is_final:
                 self._record(run, [found])
             else:
@@ -247,8 +284,11 @@ class Collect:
             if run.reads >= run.most_reads:
                 return False
             run.reads += 1
-            if self._records.tracks_delivery(channel, run.deadline) is not False:
-                return False
+            try:
+                if self._records.tracks_delivery(channel, run.deadline) is not False:
+                    return False
+            except MessagingError:
+                return False  # as if CXone did not say
         return True
 
 
@@ -294,6 +334,7 @@ class _Run:
         self.waiting = dict(state.waiting)
         self.given_up = 0
         self.reached = float("inf")
+        self.looked_at = state.ran_at
         self.is_done = False
         self._began = began
         self._ran_at = state.ran_at

@@ -1,14 +1,14 @@
 """Look up in CXone's records what became of messages whose answer was lost. Nothing is ever sent again."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention, sends_of
-from cxone_messaging.domain.doubts import AGES, SETTLED_SECONDS, Doubt, Found, Match, matches, sent_within
+from cxone_messaging.domain.doubts import AGES, SETTLED_SECONDS, Doubt, Found, Match, matches, reference, sent_within
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
 from cxone_messaging.domain.errors import Code
 from cxone_messaging.domain.found_messages import FoundMessage
@@ -51,16 +51,17 @@ class LookUp:
         self._texts: frozenset[str] = frozenset()
         self._found: dict[str, tuple[FoundMessage, str, str]] = {}
 
-    def begin(self, last_run: float) -> float | None:
-        """Read the messages in doubt; return how far back the records must be read, None if no message is due.
+    def begin(self, last_run: float, channels: Collection[str]) -> float | None:
+        """Read the messages in doubt that were sent by `channels`, the others being another API's.
 
-        Raises `StorageError`.
+        Returns how far back the records must be read, None if no message is due. Raises `StorageError`.
         """
         now = self._clock.now()
         ledger = self._trail.journal.ledger
         flagged = ledger.flagged(Attention.UNKNOWN, _ago(now, _LONGEST_SECONDS + _RIVAL_SECONDS), _ago(now, 0))
         read = ((subject, self._trail.journal.newest(subject)) for subject in dict.fromkeys(flagged))
         self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries, now))]
+        self._doubts = [doubt for doubt in self._doubts if doubt.channel in channels]
         self._texts = frozenset(doubt.text_hash for doubt in self._doubts)
         self._found, self._last_run = {}, last_run
         due = (doubt.earliest for doubt in self._doubts if doubt.is_due(last_run, now))
@@ -126,21 +127,24 @@ class LookUp:
         """Record what is certain; return the records by the subjects of their messages."""
         adopted = {}
         for match in run.settleable(found):
-            named = match.named(run.reference_of) if run.reference_of else None
-            record = named or run.only(match)
+            record = run.certain(match)
             if record is None or not match.doubt.is_covered(run.reached):
                 continue
             evidence: dict[str, Value] = {"createdAt": record.written_at, "contact": record.contact}
+            evidence["byReference"] = run.reference_of is not None
             # An alarm rings for a broken chain; the others are looked up.
             with suppress(BrokenChainError):
-                if self._trail.adopt(match.doubt.subject, record.id, {**evidence, "byReference": named is not None}):
+                if self._trail.adopt(match.doubt.subject, record.id, evidence):
                     adopted[match.doubt.subject] = record
+                    run.references.add(reference(subjects.id_in(match.doubt.subject)))
         return adopted
 
     def _leave(self, match: Match, run: "_Run") -> bool:
         """Record what was found of a message that stays in doubt; return whether a person must look at that."""
         is_last = match.doubt.is_last(self._last_run, run.now)
-        if any(rival.is_being_sent for rival in match.rivals) and not is_last:
+        # A sender may yet record its outcome, and a search of contacts lags behind too.
+        is_early = run.reference_of and match.only and run.now < match.doubt.since + AGES[2]
+        if not is_last and (is_early or any(rival.is_being_sent for rival in match.rivals)):
             return False
         with suppress(BrokenChainError):
             if match.records and match.doubt.is_covered(run.reached):
@@ -172,12 +176,16 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One settlement: its time, how far back the records were read, and who knows a contact's reference."""
+    """One settlement: its time, how far back the records were read, and who knows a contact's reference.
+
+    `references` are those of the messages that have found their records.
+    """
 
     now: float
     reached: float
     deadline: Deadline
     reference_of: Callable[[FoundMessage], str] | None
+    references: set[str] = field(default_factory=set)
 
     def settleable(self, found: Iterable[Match]) -> Iterator[Match]:
         """Yield the messages that are looked for while there is time; the others are here as rivals alone."""
@@ -187,14 +195,16 @@ class _Run:
             if not match.doubt.is_being_sent and match.doubt.since >= self.now - _LONGEST_SECONDS:
                 yield match
 
-    def only(self, match: Match) -> FoundMessage | None:
-        """Return the one record that can be nothing but the message's.
+    def certain(self, match: Match) -> FoundMessage | None:
+        """Return the record that is certainly the message's.
 
-        Where contacts hold references, a contact without one got no message of ours.
+        Where contacts hold references, one must name the message, or a later one that has just found its own record.
         """
-        if match.only and self.reference_of and not self.reference_of(match.only):
-            return None
-        return match.only
+        if not self.reference_of:
+            return match.only
+        if match.only and self.reference_of(match.only) in self.references:
+            return match.only
+        return match.named(self.reference_of)
 
 
 def _doubt(subject: str, entries: Sequence[Entry], now: float) -> Doubt | None:

@@ -17,12 +17,15 @@ def tenant_of(id_token: str, keys: Document, issuer: str, now: float) -> str:
     from the issuer itself. No error quotes the token.
     """
     try:
-        key = jwt.PyJWKSet.from_dict(dict(keys))[jwt.get_unverified_header(id_token)["kid"]]
+        known = jwt.PyJWKSet.from_dict(dict(keys))
+        id_ = jwt.get_unverified_header(id_token).get("kid")
+        # A set of one key need not name it (RFC 7517, 4.5).
+        key = known.keys[0] if id_ is None and len(known.keys) == 1 else known[str(id_)]
         claims = jwt.decode(
             id_token,
             key,
             algorithms=["RS256"],
-            issuer=issuer,
+            issuer=[issuer, f"{issuer}/"],  # as discovery, which takes either
             # Times are compared with this process's own clock.
             options={
                 "require": ["exp", "iss"],

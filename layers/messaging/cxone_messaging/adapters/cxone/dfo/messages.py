@@ -4,8 +4,10 @@ Sources: NICE's OpenAPI files for the paths; its agent SDK for dates, sorting, s
 `delivered`. A search lags behind, so that what it does not show may still exist.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
@@ -23,6 +25,8 @@ from cxone_messaging.domain.times import parse_time
 from cxone_messaging.platform.deadline import Deadline
 
 _TIMEOUT_SECONDS = 10.0
+# The tenant may have moved to another area.
+_MOVED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.MISDIRECTED_REQUEST})
 _REASON_LIMIT, _TEXT_LIMIT, _NUMBER_LIMIT = 1024, 20_000, 256
 # A search is asked from so much earlier, because its days may be of the tenant's own time zone.
 _DAY_SECONDS = 86_400.0
@@ -59,7 +63,7 @@ class DfoMessages:
         if not isinstance(found.get("data"), list):
             raise unavailable("a search was answered 200 without a list of messages")
         following, data = text(found, "scrollToken"), children(found, "data")
-        messages = tuple(each for item in data if (each := _message(item, direction)))
+        messages = tuple(each for item in data if (each := _message(child(item, "message") or item, direction)))
         return Page(messages, following if data else "")
 
     def message(self, message_id: str, deadline: Deadline) -> FoundMessage | None:
@@ -86,9 +90,10 @@ class DfoMessages:
     def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> bytes:
         """Return an answer's body; empty if CXone has nothing there and `missing` says that this is no error.
 
-        A refused token is replaced once. Where CXone fails, the read is repeated twice.
+        A refused token is replaced once, and so is the tenant's place, where nothing is there. Where CXone fails, the
+        read is repeated twice.
         """
-        refused = False
+        refused = moved = False
         for number in range(1, _TRIES + 1):
             token = self._tokens.get(deadline.left)
             try:
@@ -109,6 +114,10 @@ class DfoMessages:
             if answer.status == HTTPStatus.UNAUTHORIZED and not refused:
                 refused = True
                 self._tokens.invalidate(token)
+                continue
+            if answer.status in _MOVED and not (missing or moved):
+                moved = True
+                self._tokens.discard(token)
                 continue
             if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or number == _TRIES:
                 return _read(answer, missing=missing)
@@ -131,13 +140,13 @@ def _read(answer: Answer, *, missing: bool) -> bytes:
 
 
 def _message(item: Document, direction: Direction | None) -> FoundMessage | None:
-    """Return a record as a message; None if it has no id, or is one of ours without a time."""
+    """Return a record as a message; None if it is one of ours without an id or a time."""
     id_ = cxone_id(item.get("id"))
     said = text(item, "direction")
     way = Direction(said) if said in Direction else direction
-    if id_ is None or way is None:
-        return None
     is_inbound = way is Direction.INBOUND
+    if way is None or (id_ is None and not is_inbound):
+        return None
     written_at = text(item, "createdAtWithMilliseconds") or text(item, "createdAt")
     try:
         created_at = parse_time(written_at).timestamp()
@@ -146,19 +155,34 @@ def _message(item: Document, direction: Direction | None) -> FoundMessage | None
             return None
         created_at, written_at = 0.0, ""  # it may be a STOP
     party = child(item, "authorEndUserIdentity") if is_inbound else next(iter(children(item, "recipients")), {})
-    content = child(item, "messageContent")
-    words = text(child(content, "payload"), "text") or text(content, "text") or text(content, "fallbackText")
     return FoundMessage(
-        id=id_,
+        # A reply without an id may be a STOP. Its content tells it from others.
+        id=id_ or sha256(json.dumps(item, sort_keys=True, default=str).encode()).hexdigest(),
         direction=way,
         created_at=created_at,
         written_at=written_at,
-        written=text(party, "idOnExternalPlatform")[:_NUMBER_LIMIT],
-        text=words[:_TEXT_LIMIT],
+        written=_written(party)[:_NUMBER_LIMIT],
+        text=_words(item)[:_TEXT_LIMIT],
         channel=text(child(item, "channel"), "id") or text(item, "channelId"),
         contact=cxone_id(item.get("contactNumber")) or "",
         receipts=tuple(_receipts(item)),
     )
+
+
+def _written(party: Document) -> str:
+    """Return a party's number as it is written; of "channel_number", the number."""
+    found = party.get("idOnExternalPlatform")
+    written = found if isinstance(found, str) else cxone_id(found) or ""
+    *_, end = written.split("_")
+    return end if any(each.isdigit() for each in end) else written
+
+
+def _words(item: Document) -> str:
+    """Return a message's text: a field of the content or its payload, or the word of a button."""
+    content = child(item, "messageContent")
+    payload = child(content, "payload")
+    found = (text(payload, "text"), text(content, "payload"), text(content, "text"), text(content, "fallbackText"))
+    return next(filter(None, (*found, text(payload, "postback"), text(content, "postback"))), "")
 
 
 def _receipts(item: Document) -> list[Receipt]:

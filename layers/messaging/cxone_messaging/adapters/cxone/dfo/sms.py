@@ -29,8 +29,14 @@ _ACCEPTANCES = frozenset(range(200, 300))  # no source shows which
 _UNCLEAR = frozenset({HTTPStatus.SEE_OTHER, HTTPStatus.NOT_MODIFIED, HTTPStatus.REQUEST_TIMEOUT})
 _EXPLAINED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 _FIELDS = frozenset({"recipients", "messageContent", "contact", "channel", "channelId", "thread"})
-# The tenant may have moved to another area: its channel is not where it was.
-_MOVED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.MISDIRECTED_REQUEST})
+# The tenant may have moved to another area: its channel is not where it was. No redirect is followed.
+_MOVED = frozenset(
+    {
+        *(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.MISDIRECTED_REQUEST),
+        *(HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND),
+        *(HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT),
+    }
+)
 # A token that is younger was found with the tenant's present area, so that the channel is what does not exist.
 _MOVED_SECONDS = 60.0
 _NO_TOKEN = NotAccepted("cxone_unavailable", "no_token", tried=False)
@@ -87,10 +93,8 @@ class DfoSms:
         token = self._tokens.current()
         if token is None:
             return _NO_TOKEN
-        if seconds <= LEAST_SECONDS:
-            return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
-        if wait := self._contacts.take(sms.to.e164):
-            return NotAccepted("rate_limited", "contact_throttled", retry_after=wait, tried=False)
+        if not_now := self._not_now(sms, seconds):
+            return not_now
         body = WatchedBody(self._payload(sms, message_id), hold_back)
         try:
             answer = self._post(token, sms.sender, body, seconds)
@@ -102,6 +106,15 @@ class DfoSms:
                 self._ask_again(token)
             return NotAccepted("cxone_unavailable", f"not_reached_{type(error).__name__}")
         return self._read(answer, token, sms)
+
+    def _not_now(self, sms: Sms, seconds: float) -> SendOutcome | None:
+        if not sms.sender.strip("."):
+            return Rejected("cxone_rejected", "no channel has this id", None)  # in a path it means another folder
+        if seconds <= LEAST_SECONDS:
+            return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
+        if wait := self._contacts.take(sms.to.e164):
+            return NotAccepted("rate_limited", "contact_throttled", retry_after=wait, tried=False)
+        return None
 
     def _post(self, token: Token, channel: str, body: WatchedBody, seconds: float) -> Answer:
         return self._session.exchange(
@@ -119,7 +132,8 @@ class DfoSms:
 
     def _read(self, answer: Answer, token: Token, sms: Sms) -> SendOutcome:
         if answer.status in _MOVED and self._ask_again(token):
-            return NotAccepted("cxone_unavailable", "channel_not_found", answer.status)
+            # CXone answers: a wrong channel in a few requests must not hold back all others.
+            return NotAccepted("cxone_unavailable", "channel_not_found", answer.status, tried=False)
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS and self._contacts.is_busy(sms.to.e164):
             # It holds back this contact alone, as if it had not been tried.
             wait = max(answer.retry_after or 0.0, self._contacts.emptied(sms.to.e164))
