@@ -21,8 +21,8 @@ FURTHER_SECONDS, FURTHER_PAGES = {Direction.OUTBOUND: 1_800.0, Direction.INBOUND
 # Nothing older is collected: a stack that speaks this API anew begins here.
 FURTHEST_SECONDS = 3 * 86_400.0
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
-# they come; a run has at most what a minute has.
-_READS_A_SECOND, MOST_READS = 15.8, 950
+# they come. What a run did not use, the next one has for a minute's worth at most.
+_READS_A_SECOND, _SAVED_SECONDS = 15.8, 60.0
 # A place in a search that is longer is not stored, and its pass begins anew.
 _SCROLL_LIMIT = 8_192
 # A message without a receipt is asked about at growing intervals.
@@ -31,9 +31,12 @@ _FIRST_PAUSE_SECONDS = 120.0
 _MOST_WAITING_BYTES = 350_000
 
 
-def reads_allowed(seconds: float) -> int:
-    """Return how many reads a run may make, so many seconds after the one before began; at least a few."""
-    return max(20, min(MOST_READS, round(seconds * _READS_A_SECOND)))
+def reads_allowed(since_last: float, since_began: float) -> int:
+    """Return how many reads a run may have made by now; at least a few.
+
+    The seconds are those since the run before began, and since this one did.
+    """
+    return max(20, round(min(since_last, _SAVED_SECONDS + since_began) * _READS_A_SECOND))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class Collect:
         state = self._store.begin(began + deadline.left)
         if state is None:
             raise OtherRunError
-        run = _Run(state, began, deadline)
+        run = _Run(state, self._clock, deadline)
         try:
             run.channels = sorted(filter(None, self._channels()))
             if not run.channels:
@@ -162,11 +162,7 @@ class Collect:
         A pass goes on further back than it must: for a few pages, and as far as `looked_for` (Unix seconds) while the
         run has reads left.
         """
-        limit = (
-            min(run.most_reads // 2, _MOST_FOR_REPLIES)
-            if direction is Direction.INBOUND
-            else run.most_reads - min(run.most_reads // 4, _SPARED)
-        )
+        limit = min(run.most_reads // 2, _MOST_FOR_REPLIES) if direction is Direction.INBOUND else None
         if run.spans[direction].scroll and not self._finish(run, direction, limit, _Pages(run.spans[direction].scroll)):
             return
         run.spans[direction] = run.spans[direction].begun(self._clock.now())
@@ -183,7 +179,7 @@ class Collect:
         if direction is Direction.OUTBOUND:
             run.reached = pages.reached
 
-    def _finish(self, run: "_Run", direction: Direction, limit: int, pages: "_Pages") -> bool:
+    def _finish(self, run: "_Run", direction: Direction, limit: int | None, pages: "_Pages") -> bool:
         """Read the pages that a pass must read; return whether it came to its end."""
         while run.may_read(limit):
             is_first = pages.number == 0
@@ -324,11 +320,10 @@ class _Run:
     `reached` is how far back the outbound records were read without a gap, from the newest on, in Unix seconds.
     """
 
-    def __init__(self, state: Collection, began: float, deadline: Deadline) -> None:
+    def __init__(self, state: Collection, clock: Clock, deadline: Deadline) -> None:
         self.deadline = deadline
         self.channels: list[str] = []
         self.reads = 0
-        self.most_reads = reads_allowed(began - state.ran_at)
         self.new = dict.fromkeys(Direction, 0)
         self.spans = {Direction.OUTBOUND: state.outbound, Direction.INBOUND: state.inbound}
         self.waiting = dict(state.waiting)
@@ -336,12 +331,20 @@ class _Run:
         self.reached = float("inf")
         self.looked_at = state.ran_at
         self.is_done = False
-        self._began = began
+        self._clock = clock
+        self._began = clock.now()
         self._ran_at = state.ran_at
 
-    def may_read(self, limit: int) -> bool:
-        """Whether there are reads and time left for another page."""
-        return self.reads < limit and self.deadline.left >= _LEAST_SECONDS
+    @property
+    def most_reads(self) -> int:
+        """How many reads it may have made by now."""
+        now = self._clock.now()
+        return reads_allowed(now - self._ran_at, now - self._began)
+
+    def may_read(self, limit: int | None) -> bool:
+        """Whether there are reads and time left for another page; without a limit, some reads are spared."""
+        most = self.most_reads - min(self.most_reads // 4, _SPARED) if limit is None else limit
+        return self.reads < most and self.deadline.left >= _LEAST_SECONDS
 
     def take(self, found: Iterable[FoundMessage]) -> None:
         """Note which of our messages have a receipt, and which will not be read again and have none."""
