@@ -97,7 +97,7 @@ def campaign(
     ] = None,
     campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
     sender: Annotated[
-        str | None, typer.Option("--from", help="The number to send from (default: the deployment's).")
+        str | None, typer.Option("--from", help="The number, or channel, to send from (default: the deployment's).")
     ] = None,
     refused: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all refused rows to this file, as CSV.")
@@ -309,7 +309,8 @@ def doctor(
 ) -> None:
     """Check before the first message that all fits: the account, the stack, CXone's tokens, the webhook, the ledger.
 
-    It changes nothing. A line is green, yellow or red, and says what to do.
+    It sets nothing. With Digital Engagement it has the collector do a run. A line is green, yellow or red, and says
+    what to do.
     """
     from cli.doctor.command import run
 
