@@ -92,7 +92,7 @@ def campaign(
     name: Annotated[
         str | None,
         typer.Option(
-            parser=_name, metavar="NAME", help="No number gets a text twice under one name (default: the file's)."
+            parser=_name, metavar="NAME", help="No number gets a text twice under one name, --from and --campaign-id (default: the file's name)."
         ),
     ] = None,
     campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
