@@ -92,7 +92,9 @@ def campaign(
     name: Annotated[
         str | None,
         typer.Option(
-            parser=_name, metavar="NAME", help="No number gets a text twice under one name, --from and --campaign-id (default: the file's name)."
+            parser=_name,
+            metavar="NAME",
+            help="No number gets a text twice under one name, --from and --campaign-id (default: the file's name).",
         ),
     ] = None,
     campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
@@ -302,7 +304,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NUMBER",
-            help="Send one test message to a number that has opted in, wait for its delivery event, show the trail.",
+            help="Send one test message to a number that has opted in, wait for its receipt, and show the trail.",
         ),
     ] = None,
     as_json: Json = False,

@@ -31,8 +31,8 @@ _REMEDIES = {
 # Refusals of Digital Engagement. No source lists its codes, so each possible cause is named.
 _DFO_REMEDIES = {
     "cxone_rejected": (
-        "invalid_recipient, or a refusal of `recipients`: set CxoneRecipientFormat to the other form;"
-        " 403 or 404: look at the channel and at the access key's permissions (docs/dfo.md#what-it-needs)"
+        "after invalid_recipient, or another refusal of `recipients`, set CxoneRecipientFormat to the other form;"
+        " after 403 or 404, look at the channel and at the access key's permissions: docs/dfo.md#what-it-needs"
     ),
 }
 _WAIT = "wait for its delivery event: GET /messages/"
