@@ -202,7 +202,7 @@ def sending(deployment: Deployment) -> Finding:
     if answer.status_code != HTTPStatus.OK:
         return yellow(
             f"no function is stopped, but GET /pace answers {answer.status_code}, so the ceiling is not known",
-            "have execute-api:Invoke allowed (docs/runbook.md#what-an-operator-may-do), or look at the log of manage-pace",
+            "have execute-api:Invoke allowed (docs/runbook.md#what-an-operator-may-do), or look at manage-pace's log",
         )
     return green("neither single nor bulk messages are stopped")
 
