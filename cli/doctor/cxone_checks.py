@@ -158,7 +158,8 @@ def _judged(answer: Answer, channel_id: str) -> Finding:
         remedy = f"give the access key's user the permissions to read channels and messages: {_NEEDED}"
         return red(f"CXone answers {answer.status}: the access key may not read the channel", remedy)
     if answer.status != HTTPStatus.OK:
-        return red(f"CXone answers {answer.status}, so nothing is known of the channel", "see CXone's status page")
+        remedy = "is the host in `token to send` the tenant's (CxoneDigitalBaseUrl)? Otherwise see CXone's status page"
+        return red(f"CXone answers {answer.status}, so nothing is known of the channel", remedy)
     found = next((each for each in objects(answer.body) if text(each, "id") == channel_id), None)
     if found is None:
         remedy = f"set CxoneChannelId to the id of a channel that the access key's user may use: {_NEEDED}"
