@@ -92,12 +92,14 @@ def campaign(
     name: Annotated[
         str | None,
         typer.Option(
-            parser=_name, metavar="NAME", help="No number gets a text twice under one name (default: the file's)."
+            parser=_name,
+            metavar="NAME",
+            help="No number gets a text twice under one name, --from and --campaign-id (default: the file's name).",
         ),
     ] = None,
     campaign_id: Annotated[str | None, typer.Option(help="CXone's campaign (default: the deployment's).")] = None,
     sender: Annotated[
-        str | None, typer.Option("--from", help="The number to send from (default: the deployment's).")
+        str | None, typer.Option("--from", help="The number, or channel, to send from (default: the deployment's).")
     ] = None,
     refused: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all refused rows to this file, as CSV.")
@@ -302,14 +304,15 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NUMBER",
-            help="Send one test message to a number that has opted in, wait for its delivery event, show the trail.",
+            help="Send one test message to a number that has opted in, wait for its receipt, and show the trail.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check before the first message that all fits: the account, the stack, CXone's tokens, the webhook, the ledger.
 
-    It changes nothing. A line is green, yellow or red, and says what to do.
+    It sets nothing. With Digital Engagement it has the collector do a run. A line is green, yellow or red, and says
+    what to do.
     """
     from cli.doctor.command import run
 

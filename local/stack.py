@@ -46,7 +46,7 @@ def up(options: Options, progress: Progress) -> LocalTarget:
             _start(servers, options, progress)
         with progress.step("building the layer and the functions", "built the layer and the functions"):
             sam.build(options)
-        with progress.step("deploying template.yaml", "deployed template.yaml") as outcome:
+        with progress.step("deploying template.yaml", f"deployed template.yaml, to speak {options.api}") as outcome:
             sam.deploy(options)
             description = _describe(options)
             _store_credentials(options, description["outputs"])
@@ -125,6 +125,7 @@ def _describe(options: Options) -> dict[str, Any]:
         "awsEndpointUrl": options.endpoint,
         "region": REGION,
         "simulatorUrl": options.simulator_url,
+        "api": options.api,
         "outputs": outputs,
     }
 

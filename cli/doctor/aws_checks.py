@@ -5,6 +5,7 @@ import math
 import re
 import time
 import zipfile
+from http import HTTPStatus
 from typing import Any
 
 import boto3
@@ -27,7 +28,7 @@ _NATIVE = re.compile(r"-(aarch64|x86_64)-linux-gnu\.so$")
 _ARCHITECTURES = {"aarch64": "arm64", "x86_64": "x86_64"}
 # An archive ends with the list of its files, which takes some 200 KB for the layer.
 _END_BYTES, _MOST_BYTES = 2 * 1024 * 1024, 64 * 1024 * 1024
-_FETCH_SECONDS = 60.0
+_FETCH_SECONDS, _PACE_SECONDS = 60.0, 30.0
 
 
 def credentials(deployment: Deployment) -> Finding:
@@ -86,10 +87,10 @@ def stack(deployment: Deployment) -> Finding:
         raise NotCheckedError("it needs credentials")
     if missing := sorted(OUTPUTS - {each["OutputKey"] for each in deployment.description.get("Outputs", [])}):
         return red(f"{name} has no output {', '.join(missing)}", f"it is of another version: {_DEPLOY}")
-    return _with_status(name, deployment.description["StackStatus"])
+    return _with_status(name, deployment.description["StackStatus"], deployment.parameters.get("CxoneApi", ""))
 
 
-def _with_status(name: str, status: str) -> Finding:
+def _with_status(name: str, status: str, api: str) -> Finding:
     why = f"see why (CloudFormation's events), and {_DEPLOY}"
     if status == "UPDATE_ROLLBACK_COMPLETE":
         return yellow(f"{name}: its last deployment was taken back", why)
@@ -97,7 +98,7 @@ def _with_status(name: str, status: str) -> Finding:
         return yellow(f"{name} is being deployed ({status})", "wait until it is done, and run this again")
     if status.endswith("_FAILED") or "ROLLBACK" in status or status.startswith("DELETE"):
         return red(f"{name} is {status}", why)
-    return green(f"{name}, with all {len(OUTPUTS)} outputs")
+    return green(f"{name}, with all {len(OUTPUTS)} outputs{f'; it speaks {api}' if api else ''}")
 
 
 def architecture(deployment: Deployment) -> Finding:
@@ -179,7 +180,7 @@ def concurrency(deployment: Deployment) -> Finding:
 
 
 def sending(deployment: Deployment) -> Finding:
-    """Check that nobody has stopped the functions that send."""
+    """Check that nobody has stopped the functions that send, or set a ceiling of 0."""
     client, target = deployment.client("lambda"), deployment.target
     stopped = []
     single = client.get_function_concurrency(FunctionName=target.function("send_message"))
@@ -191,9 +192,17 @@ def sending(deployment: Deployment) -> Finding:
         stopped.append("bulk messages (the queue's mapping is gone)")
     elif not set(states) <= {"Enabled", "Enabling", "Updating", "Creating"}:
         stopped.append(f"bulk messages (the queue's mapping is {', '.join(states)})")
+    answer = target.call("GET", "/pace", timeout_seconds=_PACE_SECONDS)
+    if answer.status_code == HTTPStatus.OK and answer.json().get("ceiling") == 0:
+        stopped.append("all messages (the ceiling of the pace is 0)")
     if stopped:
         return red(
             f"stopped: {' and '.join(stopped)}", "if nobody means it, start it again: docs/runbook.md#stop-all-sending"
+        )
+    if answer.status_code != HTTPStatus.OK:
+        return yellow(
+            f"no function is stopped, but GET /pace answers {answer.status_code}, so the ceiling is not known",
+            "have execute-api:Invoke allowed (docs/runbook.md#what-an-operator-may-do), or look at manage-pace's log",
         )
     return green("neither single nor bulk messages are stopped")
 

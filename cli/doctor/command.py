@@ -27,6 +27,7 @@ CHECKS: Sequence[tuple[str, Callable[[Deployment], Finding], tuple[str, ...]]] =
     ("secrets", cxone_checks.secrets, _STACK),
     ("token to send", cxone_checks.sms_token, _STACK),
     ("token to approve", cxone_checks.admin_token, _STACK),
+    ("channel", cxone_checks.channel, _STACK),
     ("webhook", cxone_checks.webhook, _STACK),
     ("subscription", subscription_check.subscription, _STACK),
     ("ledger", ledger_checks.ledger, _STACK),

@@ -2,23 +2,34 @@
 
 import ipaddress
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from cli.doctor.deployment import Deployment
 from cli.findings import Finding, NotCheckedError, green, red, yellow
-from cxone_messaging.adapters.cxone.http import CxoneSession
+from cxone_messaging.adapters.cxone.http import Answer, CxoneSession
+from cxone_messaging.adapters.cxone.json_answers import objects, text
 from cxone_messaging.adapters.cxone.resolver import Resolver
 from cxone_messaging.adapters.cxone.sms_v2 import admin, sms
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
+from cxone_messaging.adapters.cxone.token_cache import FetchedToken
 from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecrets, read_object, read_pepper
 from cxone_messaging.domain.errors import Code, MessagingError
 from cxone_messaging.platform.clock import SystemClock
 
-_TOKEN_SECONDS, _LOOK_UP_SECONDS = 15.0, 10.0
+_TOKEN_SECONDS, _LOOK_UP_SECONDS, _READ_SECONDS = 15.0, 10.0, 10.0
+_READ_LIMIT = 1024 * 1024
 _CREDENTIALS = "docs/runbook.md#rotate-cxones-credentials"
 _ORGANISATION = "set CxoneOrg, or have CXone post replies by hand: docs/runbook.md#have-replies-posted"
+_NEEDED = "docs/dfo.md#what-it-needs"
 _ACCESS_KEY = ("accessKeyId", "accessKeySecret")
+# What a channel says about delivery: `isTrackingMessageDeliveryStatus`.
+_TRACKING = {
+    True: "it tracks delivery",
+    False: "it tracks no delivery, so `dispatched` is final after a day",
+    None: "it does not say whether it tracks delivery",
+}
 _DELIVERIES_PATH = "/webhooks/cxone/sms"
 
 
@@ -95,6 +106,16 @@ def _token(deployment: Deployment, url: str, requested: Sequence[str], needed: C
 
 def _dfo_token(deployment: Deployment) -> Finding:
     """Fetch one token of Digital Engagement, with the tenant's place."""
+    try:
+        token = _fetched(deployment)
+    except MessagingError as error:
+        return _no_token(error, deployment.setting("send_message", "CXONE_ISSUER"))
+    return green(f"CXone gives one, and the tenant is at {token.base_url}")
+
+
+@lru_cache(maxsize=1)
+def _fetched(deployment: Deployment) -> FetchedToken:
+    """Return a token of Digital Engagement, one for all checks of a run. Raises `MessagingError`."""
     from cxone_messaging.adapters.cxone.dfo.token import AccessKey, DfoTokenEndpoint
 
     issuer, base_url = (
@@ -102,11 +123,52 @@ def _dfo_token(deployment: Deployment) -> Finding:
     )
     key = AccessKey(*_filled_in(deployment))
     fetch = DfoTokenEndpoint(CxoneSession(SystemClock()), issuer, lambda: key, SystemClock(), base_url)
+    return fetch(_TOKEN_SECONDS)
+
+
+def channel(deployment: Deployment) -> Finding:
+    """Check that the channel exists and has an outbound flow, and say whether it tracks delivery."""
+    if not deployment.speaks_dfo:
+        return green("not needed: messages go out from a number")
+    channel_id = deployment.setting("send_message", "DEFAULT_SENDER")
     try:
-        token = fetch(_TOKEN_SECONDS)
-    except MessagingError as error:
-        return _no_token(error, issuer)
-    return green(f"CXone gives one, and the tenant is at {token.base_url}")
+        token = _fetched(deployment)
+    except MessagingError:
+        raise NotCheckedError("it needs a token") from None
+    return _judged(_channels(token, channel_id), channel_id)
+
+
+def _channels(token: FetchedToken, channel_id: str) -> Answer:
+    """Ask CXone for one channel. Raises the errors of requests."""
+    from cxone_messaging.adapters.cxone.dfo.sms import PATH
+
+    return CxoneSession(SystemClock()).exchange(
+        f"{token.base_url}{PATH}/channels?{urlencode([('id[]', channel_id)])}",
+        None,
+        {"Authorization": f"Bearer {token.value}", "Accept": "application/json"},
+        _READ_SECONDS,
+        must_read={HTTPStatus.OK},
+        method="GET",
+        limit=_READ_LIMIT,
+    )
+
+
+def _judged(answer: Answer, channel_id: str) -> Finding:
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        remedy = f"give the access key's user the permissions to read channels and messages: {_NEEDED}"
+        return red(f"CXone answers {answer.status}: the access key may not read the channel", remedy)
+    if answer.status != HTTPStatus.OK:
+        remedy = "is the host in `token to send` the tenant's (CxoneDigitalBaseUrl)? Otherwise see CXone's status page"
+        return red(f"CXone answers {answer.status}, so nothing is known of the channel", remedy)
+    found = next((each for each in objects(answer.body) if text(each, "id") == channel_id), None)
+    if found is None:
+        remedy = f"set CxoneChannelId to the id of a channel that the access key's user may use: {_NEEDED}"
+        return red("CXone shows no channel with the id in CxoneChannelId", remedy)
+    if found.get("hasOutboundFlow") is False:
+        return red("the channel has no outbound flow, so it sends nothing", f"switch on Has Outbound Flow: {_NEEDED}")
+    sends = "sends" if found.get("hasOutboundFlow") is True else "does not say whether it sends"
+    tracks = found.get("isTrackingMessageDeliveryStatus")
+    return green(f"the channel is there and {sends}; {_TRACKING[tracks if isinstance(tracks, bool) else None]}")
 
 
 def _filled_in(deployment: Deployment) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ DENIED_ACTIONS = frozenset(
     }
 )
 _PUT_BACK = "put it back, find out who removed it, and audit the ledger: docs/runbook.md#what-protects-the-ledger"
+_LOOK_UP = "look each up in CXone's reporting, and send none again under its key: docs/runbook.md#unknown-messages"
+_LOOKED_UP_ALREADY = (
+    f"an entry `looked_up` with candidates in a message's audit needs a person (docs/dfo.md#lost-answers); {_LOOK_UP}"
+)
+_COLLECTOR_SETTLES = "wait: the collector looks for each in CXone's records, for an hour (docs/dfo.md#lost-answers)"
 # An unknown message is reported for a week, as the sweep does.
 _WEEK = 7 * 86_400.0
 _MOST_READ = 200
@@ -69,12 +74,13 @@ def unknown_messages(deployment: Deployment) -> Finding:
     if old:
         return red(
             f"{_number(old)} of the last week, for more than {minutes:g} minutes",
-            "look each up in CXone's reporting, and send none again under its key: docs/runbook.md#unknown-messages",
+            _LOOKED_UP_ALREADY if deployment.speaks_dfo else _LOOK_UP,
         )
     young = _unknown(deployment, minutes * 60, 0)
     if young:
         return yellow(
-            f"{_number(young)} of the last {minutes:g} minutes", "wait: CXone's events settle them, as a rule"
+            f"{_number(young)} of the last {minutes:g} minutes",
+            _COLLECTOR_SETTLES if deployment.speaks_dfo else "wait: CXone's events settle them, as a rule",
         )
     return green("none")
 

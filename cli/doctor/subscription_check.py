@@ -14,9 +14,15 @@ from cxone_messaging.adapters.secrets import UnreadableSecretError, WebhookSecre
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.entries import Entry, EntryType
 from cxone_messaging.domain.subscriptions import Judgement, Replies, is_made_with
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 from cxone_messaging.use_cases.approvals.subscription import fingerprint_of
 
 _COLLECTED = "look at the log of collect-receipts: docs/dfo.md#receipts-and-replies"
+_NOT_COLLECTED = (
+    "after 401 or 403, look at the permissions of the access key's user (docs/dfo.md#what-it-needs);"
+    f" otherwise {_COLLECTED}"
+)
+_ERROR_LIMIT = 200
 _LONGEST_SECONDS = 600
 # At full rate, a run takes most of a minute. Lambda ends it after five.
 _OF_A_RUN = Config(connect_timeout=5, read_timeout=310, retries={"total_max_attempts": 1})
@@ -66,8 +72,10 @@ def collect(deployment: Deployment) -> dict[str, Any]:
 
 def _collection(deployment: Deployment) -> Finding:
     document = collect(deployment)
-    if kind := document.get("errorType"):
-        return red(f"receipts and replies, STOP among them, are not collected ({kind})", _COLLECTED)
+    if {"errorType", "errorMessage"} & document.keys():  # a run that Lambda ended may have no type
+        named = [str(document[name]) for name in ("errorType", "errorMessage") if document.get(name)]
+        error = mask_numbers_in(": ".join(named))[:_ERROR_LIMIT]
+        return red(f"receipts and replies, STOP among them, are not collected ({error})", _NOT_COLLECTED)
     behind = document.get("behindSeconds")
     if behind is None:
         return green("receipts and replies are being collected by another run")

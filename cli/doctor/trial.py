@@ -9,6 +9,7 @@ from typing import Any
 
 from cli.findings import Finding, green, red
 from cli.target import Target
+from cxone_messaging.domain.written_numbers import mask_numbers_in
 
 TEXT = "This is a test message of CXone Messaging."
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 120.0, 1.0
@@ -27,6 +28,16 @@ _REMEDIES = {
     "campaign_required": "set CxoneCampaignId, or deploy with one",
     "sender_required": "set CxoneFromNumber, or with Digital Engagement CxoneChannelId",
 }
+# Refusals of Digital Engagement. No source lists its codes, so each possible cause is named.
+_DFO_REMEDIES = {
+    "cxone_rejected": (
+        "after invalid_recipient, or another refusal of `recipients`, set CxoneRecipientFormat to the other form;"
+        " after 403 or 404, look at the channel and at the access key's permissions: docs/dfo.md#what-it-needs"
+    ),
+}
+_WAIT = "wait for its delivery event: GET /messages/"
+_WAIT_FOR_LOOK_UP = "wait: the collector looks for it in CXone's records, for an hour: GET /messages/"
+_DETAIL_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +59,13 @@ def send_test_message(
     """Send one test message, and wait up to two minutes for its delivery event.
 
     With `is_collected`, receipts are collected, and the wait is up to five minutes. `collect` is called before each
-    look, for a local stack whose receipts no schedule collects. No consent is recorded.
+    look, so that a local stack waits for no schedule. No consent is recorded.
     Raises `requests.RequestException`. The finding holds no number.
     """
     key = f"doctor-{uuid.uuid4().hex}"
     answer = target.call("POST", "/messages", {"to": number, "text": TEXT}, {"Idempotency-Key": key})
     if answer.status_code != HTTPStatus.ACCEPTED:
-        return Trial(_refused(answer.status_code, _document(answer)))
+        return Trial(_refused(answer.status_code, _document(answer), is_collected=is_collected))
     message_id = answer.json()["messageId"]
     patience, remedy = (
         (_COLLECTED_PATIENCE_SECONDS, _NOT_COLLECTED) if is_collected else (_PATIENCE_SECONDS, _NOT_POSTED)
@@ -80,16 +91,17 @@ def _document(answer: Any) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _refused(status: int, problem: Mapping[str, Any]) -> Finding:
-    """Return the finding of a message that was not sent; it names codes only, since texts may quote the number."""
+def _refused(status: int, problem: Mapping[str, Any], *, is_collected: bool) -> Finding:
+    """Return the finding of a message that was not sent: its codes, and the detail with numbers masked."""
     codes = [str(each.get("code")) for each in problem.get("errors", [])] or [str(problem.get("code", "no code"))]
     if status == HTTPStatus.GATEWAY_TIMEOUT:
-        return red(
-            "CXone gave no clear answer (outcome_unknown)",
-            f"wait for its delivery event: GET /messages/{problem.get('messageId', '…')}",
-        )
-    remedy = "; ".join(dict.fromkeys(_REMEDIES[code] for code in codes if code in _REMEDIES))
-    return red(f"not sent: {status} {', '.join(codes)}", remedy or "docs/message-states.md#errors-that-callers-report")
+        wait = _WAIT_FOR_LOOK_UP if is_collected else _WAIT
+        return red("CXone gave no clear answer (outcome_unknown)", f"{wait}{problem.get('messageId', '…')}")
+    remedies = _REMEDIES | (_DFO_REMEDIES if is_collected else {})
+    remedy = "; ".join(dict.fromkeys(remedies[code] for code in codes if code in remedies))
+    detail = mask_numbers_in(str(problem.get("detail") or ""))[:_DETAIL_LIMIT]
+    found = f"not sent: {status} {', '.join(codes)}{f' ({detail})' if detail else ''}"
+    return red(found, remedy or "docs/message-states.md#errors-that-callers-report")
 
 
 def _outcome(message_id: str, message: Mapping[str, Any]) -> Finding | None:

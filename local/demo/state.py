@@ -53,7 +53,7 @@ class DemoState:
         return self.api == DFO
 
     def collect(self) -> None:
-        """Have the scheduled function collect, where there is one: the emulator has no schedules."""
+        """Have the scheduled function collect at once, where there is one: the demo does not wait for its minute."""
         if self.speaks_dfo:
             answer = self.stack.client("lambda").invoke(
                 FunctionName=self.stack.function("collect_receipts"), Qualifier="live", Payload=b"{}"

@@ -191,6 +191,13 @@ def bulk_sending_stopped(stack):
 
 
 @contextlib.contextmanager
+def ceiling_of_0(stack):
+    stack.call("PUT", "/pace", {"ceiling": 0})
+    yield
+    stack.call("PUT", "/pace", {"ceiling": 100})
+
+
+@contextlib.contextmanager
 def dead_letter(stack):
     client, url = stack.client("sqs"), stack.output("BulkDeadLetterQueueUrl")
     client.send_message(QueueUrl=url, MessageBody=json.dumps({"to": RECIPIENT}))
@@ -253,6 +260,7 @@ def test_a_whole_stack_is_green_and_left_as_it_was(stack, doctor, monkeypatch):
     code, checks, _ = doctor()
     monkeypatch.undo()
     assert (code, set(lights(checks).values())) == (0, {"green"}), checks
+    assert checks["stack"]["found"].endswith("it speaks sms-v2")
     assert all_entries(stack) == entries
     assert shared_tokens(stack) == tokens
     after = stack.simulator("log")["counts"]
@@ -291,7 +299,8 @@ def test_where_cxone_refuses_the_name_of_replies_the_stack_says_so(stack, folder
 
 
 def test_each_line_has_something_that_breaks_it(doctor):
-    assert {*BROKEN, "credentials", "stack", "clock"} == {name for name, *_ in command.CHECKS}
+    # Nothing breaks the channel of a stack that sends from a number: tests/unit/test_doctor.py has what does.
+    assert {*BROKEN, "credentials", "stack", "clock", "channel"} == {name for name, *_ in command.CHECKS}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -328,6 +337,15 @@ def test_without_a_stack_only_the_stack_is_red(doctor, tmp_path):
     assert code == 1
     assert [name for name, light in lights(checks).items() if light != "yellow"] == ["stack"]
     assert "make up" in checks["stack"]["remedy"]
+
+
+def test_a_ceiling_of_0_turns_its_line_red(stack, doctor):
+    with contextlib.ExitStack() as mending:
+        mending.enter_context(ceiling_of_0(stack))
+        _, checks, _ = doctor()
+    assert [name for name, light in lights(checks).items() if light == "red"] == ["sending"]
+    assert "the ceiling of the pace is 0" in checks["sending"]["found"]
+    assert lights(doctor()[1])["sending"] == "green"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(-7, "s behind AWS's"), (90, "s ahead of AWS's")])

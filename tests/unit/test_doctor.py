@@ -18,6 +18,7 @@ from cli.doctor.trial import send_test_message
 from cli.findings import Check, Light, Sheet, examine, green, make
 from cli.target import Target
 from cxone_messaging.adapters.cxone.dfo.token import DfoTokenEndpoint
+from cxone_messaging.adapters.cxone.http import Answer, CxoneSession
 from cxone_messaging.adapters.cxone.sms_v2.token import TokenEndpoint
 from cxone_messaging.adapters.cxone.token_cache import FetchedToken
 from cxone_messaging.domain import subjects
@@ -267,13 +268,46 @@ def test_functions_of_different_versions_are_red():
     assert (finding.light, "different versions: 1, 2" in finding.text) == (Light.RED, True)
 
 
-def test_single_sends_that_are_stopped_are_red():
-    mapping = {"EventSourceMappings": [{"State": "Enabled"}]}
+@pytest.fixture
+def pace(monkeypatch):
+    """Let `GET /pace` answer."""
+
+    def pace(status, document):
+        monkeypatch.setattr(Target, "call", lambda *_, **__: Stack((status, document)).call("GET", "/pace"))
+
+    pace(200, {"ceiling": 100})
+    return pace
+
+
+ENABLED = {"EventSourceMappings": [{"State": "Enabled"}]}
+
+
+def test_single_sends_that_are_stopped_are_red(pace):
     stopped = {"ReservedConcurrentExecutions": 0}
-    deployment = on_aws(get_function_concurrency=stopped, list_event_source_mappings=mapping)
+    deployment = on_aws(get_function_concurrency=stopped, list_event_source_mappings=ENABLED)
     assert "stopped: single messages" in aws_checks.sending(deployment).text
     deployment = on_aws(get_function_concurrency={}, list_event_source_mappings={"EventSourceMappings": []})
     assert "mapping is gone" in aws_checks.sending(deployment).text
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "light", "found"),
+    [
+        (200, {"ceiling": 100}, "green", "neither"),
+        (200, {"ceiling": 0}, "red", "the ceiling of the pace is 0"),
+        (403, {"message": "Forbidden"}, "yellow", "GET /pace answers 403"),
+    ],
+)
+def test_a_ceiling_of_0_stops_all_sending_and_is_red(pace, status, document, light, found):
+    pace(status, document)
+    finding = aws_checks.sending(on_aws(get_function_concurrency={}, list_event_source_mappings=ENABLED))
+    assert (finding.light, found in finding.text) == (light, True), finding
+    assert light != "red" or "#stop-all-sending" in finding.remedy
+
+
+def test_the_stack_says_which_api_it_speaks():
+    parameters = [{"ParameterKey": "CxoneApi", "ParameterValue": "dfo-3.0"}]
+    assert "speaks dfo-3.0" in aws_checks.stack(on_aws(stack={"Parameters": parameters})).text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -545,7 +579,7 @@ def problem(status, code, *errors):
         (problem(422, "validation_failed", "not_opted_in"), "422 not_opted_in", "record the recipient's consent"),
         (problem(422, "validation_failed", "invalid_recipient"), "422 invalid_recipient", "international form"),
         (problem(429, "rate_limited"), "429 rate_limited", "docs/message-states.md"),
-        (problem(502, "cxone_auth_failed"), "502 cxone_auth_failed", "docs/message-states.md"),
+        (problem(502, "cxone_auth_failed"), "502 cxone_auth_failed (of +***)", "docs/message-states.md"),
         (problem(504, "outcome_unknown"), "outcome_unknown", "wait"),
         ((403, {"message": "Forbidden"}), "403 no code", "docs/message-states.md"),
         ((502, []), "502 no code", "docs/message-states.md"),
@@ -576,6 +610,23 @@ def test_a_test_message_is_followed_to_its_delivery_event(monkeypatch, message, 
     assert "***0100" not in repr(trial.trail)
 
 
+def test_the_detail_of_a_refusal_is_shown_masked_and_cut():
+    detail = f"CXone answered 400 (recipients: invalid_recipient) {NUMBER} (202) 555-0100 " + "x" * 300
+    stack = Stack((502, {"code": "cxone_rejected", "detail": detail}))
+    refused = send_test_message(stack, NUMBER, sleep=lambda _: None, is_collected=True).finding
+    assert "(CXone answered 400 (recipients: invalid_recipient) +*** xxx" in refused.text
+    assert len(refused.text) < 250
+    assert "CxoneRecipientFormat" in refused.remedy
+    assert "CxoneRecipientFormat" not in send_test_message(stack, NUMBER, sleep=lambda _: None).finding.remedy
+
+
+def test_without_a_clear_answer_it_names_what_settles_a_message():
+    stack = Stack((504, {"code": "outcome_unknown", "messageId": "msg_1"}))
+    assert "delivery event" in send_test_message(stack, NUMBER, sleep=lambda _: None).finding.remedy
+    collected = send_test_message(stack, NUMBER, sleep=lambda _: None, is_collected=True).finding.remedy
+    assert ("collector" in collected, "msg_1" in collected) == (True, True)
+
+
 def test_where_receipts_are_collected_it_waits_longer_and_names_another_remedy(monkeypatch):
     monkeypatch.setattr(trials, "_COLLECTED_PATIENCE_SECONDS", -1)
     runs = []
@@ -588,12 +639,49 @@ def test_where_receipts_are_collected_it_waits_longer_and_names_another_remedy(m
 # Where the stack speaks Digital Engagement.
 # ---------------------------------------------------------------------------------------------------------------------
 
-DFO = {"CXONE_API": "dfo-3.0", "CXONE_ISSUER": "https://cxone.test", "CXONE_DIGITAL_BASE_URL": ""}
+DFO = {
+    "CXONE_API": "dfo-3.0",
+    "CXONE_ISSUER": "https://cxone.test",
+    "CXONE_DIGITAL_BASE_URL": "",
+    "DEFAULT_SENDER": "sms_1",
+}
+CHANNEL = {"id": "sms_1", "hasOutboundFlow": True}
 FOUR = {"clientId": "a", "clientSecret": "b", "accessKeyId": "c", "accessKeySecret": "d"}
 
 
 def secret(**values):
     return {"SecretString": json.dumps(values)}
+
+
+@pytest.fixture
+def dfo_token(monkeypatch):
+    """Let a token be had; gives a list with an item for each that was fetched."""
+    fetched = []
+
+    def fetch(*_):
+        fetched.append(FetchedToken("a-token", 3600, base_url="https://api-de-na1.test"))
+        return fetched[-1]
+
+    monkeypatch.setattr(DfoTokenEndpoint, "__call__", fetch)
+    return fetched
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Let a read have an answer; gives the URLs that were read."""
+
+    def reads(status, document):
+        asked = []
+
+        def exchange(_, url, body, headers, seconds, **more):
+            assert (body, headers["Authorization"], more["method"]) == (None, "Bearer a-token", "GET")
+            asked.append(url)
+            return Answer(status, {}, json.dumps(document).encode())
+
+        monkeypatch.setattr(CxoneSession, "exchange", exchange)
+        return asked
+
+    return reads
 
 
 class TestDigitalEngagement:
@@ -628,9 +716,70 @@ class TestDigitalEngagement:
             ({"reads": 950, "behindSeconds": 700}, Light.YELLOW),
             ({}, Light.GREEN),
             ({"errorType": "MessagingError", "errorMessage": "+12025550100"}, Light.RED),
+            ({"errorMessage": "Task timed out after 300.00 seconds"}, Light.RED),
         ],
     )
     def test_a_run_of_the_collector_is_tried(self, answer, light):
         found = subscription_check.subscription(on_aws(variables=DFO, invoke=payload(answer)))
         assert found.light is light
         assert "+12025550100" not in found.text
+
+    def test_the_collectors_error_is_shown_masked_and_cut(self):
+        message = "cxone_auth_failed: a read was answered 403, of +1 (202) 555-0100 " + "x" * 300
+        answer = payload({"errorType": "MessagingError", "errorMessage": message})
+        found = subscription_check.subscription(on_aws(variables=DFO, invoke=answer))
+        assert "MessagingError: cxone_auth_failed: a read was answered 403, of +*** xxx" in found.text
+        assert len(found.text) < 300
+        assert "permissions of the access key's user" in found.remedy
+
+    @pytest.mark.parametrize(
+        ("status", "channels", "light", "found"),
+        [
+            (200, [CHANNEL | {"isTrackingMessageDeliveryStatus": True}], "green", "sends; it tracks delivery"),
+            (200, [CHANNEL | {"isTrackingMessageDeliveryStatus": False}], "green", "final after a day"),
+            (200, [CHANNEL], "green", "does not say whether it tracks"),
+            (200, [{"id": "sms_1"}], "green", "does not say whether it sends"),
+            (200, [CHANNEL | {"hasOutboundFlow": False}], "red", "no outbound flow"),
+            (200, [], "red", "no channel with the id in CxoneChannelId"),
+            (200, [CHANNEL | {"id": "sms_2"}], "red", "no channel with the id in CxoneChannelId"),
+            (200, {"error": "?"}, "red", "no channel"),
+            (403, [], "red", "may not read the channel"),
+            (500, [], "red", "CXone answers 500"),
+        ],
+    )
+    def test_the_channel_must_exist_and_send(self, dfo_token, reads, status, channels, light, found):
+        asked = reads(status, channels)
+        finding = cxone_checks.channel(on_aws(variables=DFO, get_secret_value=secret(**FOUR)))
+        assert (finding.light, found in finding.text) == (light, True), finding
+        assert asked == ["https://api-de-na1.test/dfo/3.0/channels?id%5B%5D=sms_1"]
+        assert light != "red" or finding.remedy
+        assert "a-token" not in repr(finding)
+
+    def test_one_token_serves_both_checks(self, dfo_token, reads):
+        reads(200, [CHANNEL])
+        deployment = on_aws(variables=DFO, get_secret_value=secret(**FOUR))
+        lights = [check(deployment).light for check in (cxone_checks.sms_token, cxone_checks.channel)]
+        assert (lights, len(dfo_token)) == (["green", "green"], 1)
+
+    def test_without_a_token_the_channel_is_not_checked(self, monkeypatch):
+        def refuse(*_):
+            raise MessagingError(Code.CXONE_AUTH_FAILED, "the token endpoint answered 401")
+
+        monkeypatch.setattr(DfoTokenEndpoint, "__call__", refuse)
+        deployment = on_aws(variables=DFO, get_secret_value=secret(**FOUR))
+        assert examine(lambda: cxone_checks.channel(deployment)).was_checked is False
+
+    def test_a_number_needs_no_channel(self):
+        assert cxone_checks.channel(on_aws()).light is Light.GREEN
+
+    @pytest.mark.parametrize(
+        ("variables", "waits", "looks"), [(DFO, "collector", "looked_up"), ({}, "events", "reporting")]
+    )
+    def test_unknown_messages_are_settled_by_what_the_api_has(self, monkeypatch, variables, waits, looks):
+        monkeypatch.setattr(ledger_checks, "_unknown", lambda _, since, __: ["msg_1"] * (since < 3700))
+        parameters = [{"ParameterKey": "UnknownPatienceMinutes", "ParameterValue": "60"}]
+        deployment = on_aws(variables=variables, stack={"Parameters": parameters})
+        young = ledger_checks.unknown_messages(deployment)
+        monkeypatch.setattr(ledger_checks, "_unknown", lambda *_: ["msg_1"])
+        old = ledger_checks.unknown_messages(deployment)
+        assert (young.light, waits in young.remedy, old.light, looks in old.remedy) == ("yellow", True, "red", True)

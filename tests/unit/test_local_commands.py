@@ -1,22 +1,26 @@
 """What `make up` and its kin do with odd values, odd files and odd surroundings, without starting a server."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from samcli.cli.types import CfnParameterOverridesType
 
+from cli.progress import Progress
 from local import docs, package, processes, sam, stack, verbs
 from local.options import ROOT, Options, port_in
 from local.processes import ServerError, Servers, alone_in, read_state, write_state
 from tests.people import inputs
 
+DONE_ELSEWHERE = ("_store_credentials", "_mend_concurrency", "_mend_ledger", "_wait_for", "_check_running")
 NAP = [sys.executable, "-c", "import time; time.sleep(60)"]
 BROKEN = {
     "empty": b"",
@@ -246,3 +250,18 @@ def test_sam_is_run_with_these_and_with_temporary_files_that_down_removes(monkey
     assert len(environments) == 2
     stack.down(tmp_path)
     assert not (tmp_path / "tmp").exists()
+
+
+def test_up_names_the_api_that_it_deploys(monkeypatch, tmp_path, capsys):
+    outputs = {"ApiUrl": "http://127.0.0.1:1/", "WebhookUrl": "http://127.0.0.1:1/w", "LedgerTableName": "ledger"}
+    listed = [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]
+    described = SimpleNamespace(describe_stacks=lambda **_: {"Stacks": [{"Outputs": listed}]})
+    monkeypatch.setattr(stack, "aws_client", lambda *_: described)
+    monkeypatch.setattr(stack, "_runs_already", lambda *_: True)
+    for module, name in [(sam, "build"), (sam, "deploy"), *((stack, each) for each in DONE_ELSEWHERE)]:
+        monkeypatch.setattr(module, name, lambda *_: None)
+    stack.up(Options(folder=tmp_path, ministack_port=1, simulator_port=2, api="dfo-3.0"), Progress())
+    assert "deployed template.yaml, to speak dfo-3.0" in capsys.readouterr().out
+    written = json.loads((tmp_path / "stack.json").read_text())
+    assert written["api"] == "dfo-3.0"
+    assert set(written) == {"api", "apiUrl", "awsEndpointUrl", "region", "simulatorUrl", "outputs"}

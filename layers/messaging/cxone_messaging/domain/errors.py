@@ -62,7 +62,7 @@ _TEXTS = {
     Code.NOT_OPTED_IN: "the recipient has not opted in",
     Code.OPTED_OUT: "the recipient has opted out",
     Code.CAMPAIGN_REQUIRED: "name the campaign that the message belongs to",
-    Code.SENDER_REQUIRED: "name a registered number or short code to send from",
+    Code.SENDER_REQUIRED: "name a registered number, a short code or, with Digital Engagement, a channel to send from",
     Code.TEXT_REQUIRED: "the text is empty",
     Code.TOO_MANY_SEGMENTS: "the text takes more segments than are allowed",
     Code.INVALID_CHARACTERS: "this has a character that cannot be sent in a message",

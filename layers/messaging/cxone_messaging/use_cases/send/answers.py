@@ -68,7 +68,10 @@ def rejected(message_id: str, codes: Sequence[str], reason: str, *, replayed: bo
 
 def outcome_unknown(message_id: str, *, replayed: bool = False) -> MessagingError:
     """Return the answer to a send whose outcome is unknown."""
-    detail = "the message may have been sent and must not be sent again; a delivery event will show its outcome"
+    detail = (
+        "the message may have been sent and must not be sent again;"
+        " a delivery event, or CXone's own record of it, may show its outcome later"
+    )
     return MessagingError(Code.OUTCOME_UNKNOWN, detail, message_id=message_id, replayed=replayed)
 
 
