@@ -26,4 +26,4 @@ class Attention(StrEnum):
 
 def sends_of(recipient_hash: str, text_hash: str) -> str:
     """Return what the sends of one text to one recipient are indexed under, where lost answers are looked up."""
-    return f"sending#{recipient_hash}#{text_hash}"
+    return f"sending {recipient_hash} {text_hash}"
