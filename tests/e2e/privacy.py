@@ -10,7 +10,7 @@ from local.options import CLIENT_SECRET
 def secrets_of(stack: LocalTarget) -> dict[str, str]:
     """Read every secret of a stack that has sent something: each value by a name to call it."""
     found = values_of_secrets(stack)
-    # The client's, one token or two, the webhook's, the callbacks', the pepper.
+    # The client's, the access key's with one API, one token or two, the webhook's, the callbacks', the pepper.
     assert len(found) in {5, 6}, sorted(found)
     assert CLIENT_SECRET in found.values()
     return found
@@ -26,15 +26,16 @@ def values_of_secrets(stack: LocalTarget) -> dict[str, str]:
             values = json.loads(text)
         except ValueError:
             values = {"value": text}
-        for name in ("clientSecret", "accessToken", "current", "previous", "value"):
+        for name in ("clientSecret", "accessKeySecret", "accessToken", "current", "previous", "value"):
             if values.get(name):
                 found[f"{secret['Name']}: {name}"] = values[name]
     return found
 
 
 def signatures_of(stack: LocalTarget) -> list[str]:
-    """Give the signatures of all callback URLs that CXone was given."""
-    return [message["webhookUrl"].partition("sig=")[2] for message in stack.simulator("messages")["messages"]]
+    """Give the signatures of all callback URLs that CXone was given; one API takes none."""
+    urls = [message["webhookUrl"] for message in stack.simulator("messages")["messages"]]
+    return [url.partition("sig=")[2] for url in urls if url]
 
 
 def leaks(lines: list[str], forbidden: list[str]) -> list[str]:
