@@ -23,6 +23,7 @@ _NOT_COLLECTED = (
     f" otherwise {_COLLECTED}"
 )
 _ERROR_LIMIT = 200
+_OTHER_RUN = "look again in a minute; if it stays so, runs die: docs/dfo.md#receipts-and-replies"
 _LONGEST_SECONDS = 600
 # At full rate, a run takes most of a minute. Lambda ends it after five.
 _OF_A_RUN = Config(connect_timeout=5, read_timeout=310, retries={"total_max_attempts": 1})
@@ -78,7 +79,7 @@ def _collection(deployment: Deployment) -> Finding:
         return red(f"receipts and replies, STOP among them, are not collected ({error})", _NOT_COLLECTED)
     behind = document.get("behindSeconds")
     if behind is None:
-        return green("receipts and replies are being collected by another run")
+        return yellow("another run collects receipts and replies now, or one has died", _OTHER_RUN)
     if behind > _LONGEST_SECONDS:
         return yellow(f"receipts and replies are collected, but {behind} s behind", _COLLECTED)
     return green(f"receipts and replies are collected, {document['reads']} reads for this run")

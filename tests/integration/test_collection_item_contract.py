@@ -85,7 +85,8 @@ def test_channels_are_added_by_whoever_sends_and_read_by_the_collector(dynamodb,
 def test_a_channel_that_could_not_be_added_is_added_the_next_time(moto):
     client, table = moto.table("CoordinationTable")
     channels = UsedChannels(client, "no-such-table")
-    channels.add("sms_1")
+    with pytest.raises(StorageError):
+        channels.add("sms_1")
     with pytest.raises(StorageError):
         channels.read()
     channels._table = table

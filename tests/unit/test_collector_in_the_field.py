@@ -1,6 +1,8 @@
 """What a tenant's records, permissions and clocks do to the collector, and what no STOP may wait for."""
 
+import itertools
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -18,6 +20,8 @@ from local.simulator.faults import Fault
 from tests.dfo_worlds import DfoWorld
 from tests.unit.test_collect import lose_answers, opted_in_numbers, send, send_and_die, send_in_doubt, status
 from tests.worlds import RECIPIENT
+
+ANY = FoundMessage("cx", Direction.OUTBOUND, 0.0, "", "", "", "", "")
 
 
 @pytest.fixture
@@ -91,6 +95,16 @@ class TestShapes:
         assert is_out(world)
         assert world.runs[-1].replies == 2
 
+    def test_a_stop_without_an_id_counts_once_whatever_cxone_changes_of_it_later(self, world):
+        reads = itertools.count()
+        changed(world, lambda each: each.update(id=None, isRead=next(reads), status="seen"))
+        world.reply("STOP")
+        world.collect()
+        world.clock.advance(600)
+        world.opt(ConsentStatus.OPTED_IN)
+        world.collect_for(180)
+        assert not is_out(world)
+
     @pytest.mark.parametrize(
         "content",
         [
@@ -114,6 +128,23 @@ class TestShapes:
 
 
 class TestStopWaitsForNothing:
+    def test_not_for_a_pass_whose_place_cxone_has_forgotten(self, world):
+        now = world.clock.now()
+        forgotten = Span(now - 600, now - 600, "forgotten", now - 60, now - 720)
+        world.collection.text = Collection(forgotten, forgotten, {}, now - 60, now - 60).text()
+        world._collector = world.collector()
+        search = world._collector._records.search
+
+        def searched(channels, direction, since, scroll, deadline):
+            if scroll == "forgotten":
+                raise MessagingError(Code.CXONE_UNAVAILABLE, "a read was answered 404")
+            return search(channels, direction, since, scroll, deadline)
+
+        world._collector._records.search = searched
+        world.reply("STOP")
+        world.collect()
+        assert is_out(world)
+
     def test_where_the_tenant_moves_the_collector_follows_at_once(self, world):
         world.collect()
         world.clock.advance(300)
@@ -178,6 +209,47 @@ class TestStopWaitsForNothing:
                 world.reply("Hello", f"1212555{minute * 5 + number:04}")
             world.collect()
         assert is_out(world)
+
+
+class TestReads:
+    """Less than half of CXone's 120,000 an hour, whatever a page costs and however runs end."""
+
+    def backlog(self, world, seconds, fails_after=None):
+        """Have each page take so long, none be the last, and each run fail after so many seconds."""
+        now = world.clock.now()
+        world.collection.text = Collection(Span(now - 86_400), Span(now, now), {}, now - 60, now - 60).text()
+        world._collector = world.collector()
+        records, began = world._collector._records, []
+
+        def search(channels, direction, since, scroll, deadline):
+            world.clock.advance(seconds)
+            records.reads += 1
+            if fails_after and world.clock.now() - began[-1] > fails_after:
+                raise MessagingError(Code.RATE_LIMITED, "CXone takes no more reads now")
+            at = float(scroll or world.clock.now())
+            return Page((replace(ANY, created_at=at),), f"{at - 0.001:.3f}" if direction is Direction.OUTBOUND else "")
+
+        records.search = search
+        return began
+
+    @pytest.mark.parametrize(("page", "fails_after"), [(0.02, None), (0.032, None), (0.3, None), (0.03, 50)])
+    def test_in_an_hour(self, world, page, fails_after):
+        began, hour = self.backlog(world, page, fails_after), world.clock.now() + 3_600
+        while world.clock.now() < hour:
+            began.append(world.clock.now())
+            with suppress(MessagingError):
+                world.collect()
+            world.clock.advance(60 - (world.clock.now() - began[0]) % 60)
+        assert 9_000 < world._collector._records.reads < 60_000
+
+    def test_by_runs_that_follow_each_other_at_once_and_fail(self, world):
+        began = self.backlog(world, 0.001, fails_after=0.8)
+        for _ in range(10):
+            began.append(world.clock.now())
+            with suppress(MessagingError):
+                world.collect()
+            world.clock.advance(1)
+        assert 1_000 < world._collector._records.reads < 1_500
 
 
 class TestOneRefusedRead:
@@ -259,6 +331,27 @@ class TestDoubts:
         send(agent_of(world), key="agent")
         world.collect_for(4_000)
         assert status(world, "lost").status is Status.UNKNOWN
+
+    def test_an_agents_text_is_not_taken_for_ours_because_a_later_message_of_ours_is_found(self, world):
+        lose_answers(world, "reset")
+        send_in_doubt(world, key="lost")
+        world.clock.advance(5)
+        send(agent_of(world), key="agent")
+        world.clock.advance(5)
+        lose_answers(world)
+        send_in_doubt(world, "Bye", key="later")
+        world.collect_for(4_000)
+        assert [status(world, key).status for key in ("lost", "later")] == [Status.UNKNOWN, Status.DELIVERED]
+
+    def test_an_agents_text_is_no_twins(self, world):
+        lose_answers(world, "reset")
+        send_in_doubt(world, key="never")
+        lose_answers(world)
+        send_in_doubt(world, key="taken")
+        world.clock.advance(5)
+        send(agent_of(world), key="agent")
+        world.collect_for(4_000)
+        assert [status(world, key).status for key in ("never", "taken")] == [Status.UNKNOWN] * 2
 
     @pytest.mark.parametrize("field", ["", "reference"])
     @pytest.mark.parametrize(("skew", "gap"), [(100, 60), (100, 120), (-90, 60), (-120, 120), (170, 200)])

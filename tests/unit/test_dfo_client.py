@@ -364,9 +364,14 @@ class TestRecords:
         (reply,) = tenant.records.search([MAIN_CHANNEL], Direction.INBOUND, 0, "", tenant.within()).messages
         assert (reply.direction, reply.number, reply.text) == ("inbound", "+15551234567", "STOP")
 
-    def test_a_channel_says_whether_it_tracks_delivery(self, tenant):
-        tracks = [tenant.records.tracks_delivery(f"sms_local_1555000000{n}", tenant.within()) for n in (0, 1, 9)]
-        assert tracks == [True, False, None]
+    def test_channels_that_exist_say_whether_they_track_delivery(self, tenant):
+        ids = [f"sms_local_1555000000{n}" for n in (0, 1, 9)]
+        assert tenant.records.channels(ids, tenant.within()) == {ids[0]: True, ids[1]: False}
+
+    def test_each_try_of_a_read_counts(self, tenant):
+        tenant.simulator.add_fault(Fault(operation="dfo.channels", action="status", status=503, times=2))
+        tenant.records.channels(["sms_local_15550000000"], tenant.within())
+        assert tenant.records.reads == 3
 
     def test_a_token_that_expired_is_replaced(self, tenant):
         tenant.send()

@@ -714,7 +714,7 @@ class TestDigitalEngagement:
         [
             ({"reads": 2, "behindSeconds": 3}, Light.GREEN),
             ({"reads": 950, "behindSeconds": 700}, Light.YELLOW),
-            ({}, Light.GREEN),
+            ({}, Light.YELLOW),
             ({"errorType": "MessagingError", "errorMessage": "+12025550100"}, Light.RED),
             ({"errorMessage": "Task timed out after 300.00 seconds"}, Light.RED),
         ],

@@ -22,7 +22,9 @@ FURTHER_SECONDS, FURTHER_PAGES = {Direction.OUTBOUND: 1_800.0, Direction.INBOUND
 FURTHEST_SECONDS = 3 * 86_400.0
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
 # they come. What a run did not use, the next one has for a minute's worth at most.
-_READS_A_SECOND, _SAVED_SECONDS = 15.8, 60.0
+_READS_A_SECOND, _SAVED_SECONDS, _LEAST_READS = 15.8, 60.0, 20
+# Runs that are more than this many seconds ahead of their reads were counted by a clock that was ahead.
+_MOST_OWED = 300.0
 # A place in a search that is longer is not stored, and its pass begins anew.
 _SCROLL_LIMIT = 8_192
 # A message without a receipt is asked about at growing intervals.
@@ -31,12 +33,19 @@ _FIRST_PAUSE_SECONDS = 120.0
 _MOST_WAITING_BYTES = 350_000
 
 
-def reads_allowed(since_last: float, since_began: float) -> int:
-    """Return how many reads a run may have made by now; at least a few.
+def reads_allowed(spent_to: float, now: float) -> int:
+    """Return how many reads a run may still make, where those before it have spent all up to `spent_to`."""
+    return round((now - spent_to) * _READS_A_SECOND)
 
-    The seconds are those since the run before began, and since this one did.
-    """
-    return max(20, round(min(since_last, _SAVED_SECONDS + since_began) * _READS_A_SECOND))
+
+def spent_from(spent_to: float, now: float) -> float:
+    """Return from when a run that begins now has reads; at least a few, and a minute's worth at most."""
+    return min(max(spent_to, now - _SAVED_SECONDS), now - _LEAST_READS / _READS_A_SECOND)
+
+
+def spent_with(spent_from: float, reads: int) -> float:
+    """Return up to when all is spent, after a run that had reads from `spent_from` and made so many."""
+    return spent_from + reads / _READS_A_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +98,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The collector's state. `ran_at` is when its last run began that came to its end."""
+    """The collector's state.
+
+    `ran_at` is when its last run began that came to its end. All reads were spent up to `spent_to`.
+    """
 
     outbound: Span
     inbound: Span
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     ran_at: float = 0.0
+    spent_to: float = 0.0
 
     @classmethod
     def begun(cls, now: float) -> Self:
@@ -109,7 +122,8 @@ class Collection:
             document = json.loads(text)
             outbound, inbound = (_span(document[name], now) for name in ("outbound", "inbound"))
             waiting = {str(id_): Waiting(float(each[0]), float(each[1])) for id_, each in document["waiting"].items()}
-            return cls(outbound, inbound, waiting=waiting, ran_at=min(float(document["ranAt"]), now))
+            ran_at, spent_to = min(float(document["ranAt"]), now), min(float(document["spentTo"]), now + _MOST_OWED)
+            return cls(outbound, inbound, waiting=waiting, ran_at=ran_at, spent_to=spent_to)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             span = Span(now - FURTHEST_SECONDS)
             return cls(span, span, ran_at=now - FURTHEST_SECONDS)
@@ -121,7 +135,7 @@ class Collection:
             for name, span in (("outbound", self.outbound.storable()), ("inbound", self.inbound.storable()))
         }
         document["waiting"] = {id_: [each.created_at, each.next_at] for id_, each in self.waiting.items()}
-        return json.dumps({**document, "ranAt": self.ran_at}, separators=(",", ":"))
+        return json.dumps({**document, "ranAt": self.ran_at, "spentTo": self.spent_to}, separators=(",", ":"))
 
     def behind(self, now: float) -> float:
         """Return how many seconds ago the last passes of both directions began that came to their end."""

@@ -6,11 +6,10 @@ nothing: a text may leave without a record.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cxone_messaging.domain.found_messages import FoundMessage
-from cxone_messaging.domain.subjects import id_in
 
 # A record, with the hashes of its number and its text.
 type Found = tuple[FoundMessage, str, str]
@@ -92,17 +91,6 @@ class Match:
     def only(self) -> FoundMessage | None:
         """The one record that can be nothing but the message's."""
         return self.records[0] if len(self.records) == 1 and not self.rivals else None
-
-    def named(self, reference_of: Callable[[FoundMessage], str]) -> FoundMessage | None:
-        """Return the record whose contact holds this message's reference; None if there is none for certain.
-
-        A contact holds the reference of the last message to it. So the newest record is meant, if each claimer has one
-        and there is no other.
-        """
-        if len(self.records) != len(self.rivals) + 1:
-            return None
-        newest = max(self.records, key=lambda record: record.created_at)
-        return newest if reference_of(newest) == reference(id_in(self.doubt.subject)) else None
 
 
 def reference(message_id: str) -> str:

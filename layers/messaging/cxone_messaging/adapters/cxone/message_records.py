@@ -1,6 +1,6 @@
 """What the use cases may ask of CXone's records of messages, where its API shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from cxone_messaging.domain.found_messages import Direction, FoundMessage, Page
@@ -9,6 +9,8 @@ from cxone_messaging.platform.deadline import Deadline
 
 class MessageRecords(Protocol):
     """CXone's records of messages. All methods raise `MessagingError`, and `StorageError`."""
+
+    reads: int  # the requests that were made so far
 
     def search(
         self, channels: Sequence[str], direction: Direction, since: float, scroll: str, deadline: Deadline
@@ -24,6 +26,6 @@ class MessageRecords(Protocol):
         """Return the custom fields of a record's contact."""
         ...
 
-    def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:
-        """Return whether a channel tracks delivery; None if CXone does not say."""
+    def channels(self, ids: Collection[str], deadline: Deadline) -> Mapping[str, bool | None]:
+        """Return which of some channels exist, and whether each tracks delivery; None if CXone does not say."""
         ...

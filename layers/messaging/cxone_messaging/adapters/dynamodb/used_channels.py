@@ -4,7 +4,6 @@ Replies to all of them are collected. So a channel is read also after another on
 request named.
 """
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,17 +28,19 @@ class UsedChannels:
         self._added: set[str] = set()
 
     def add(self, channel: str) -> None:
-        """Add a channel. Never raises; what could not be added is added the next time."""
+        """Add a channel, unless this process has. Raises `StorageError`."""
         if channel in self._added:
             return
-        with suppress(ClientError, BotoCoreError):
+        try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_KEY,
                 UpdateExpression="ADD ids :ids",
                 ExpressionAttributeValues={":ids": {"SS": [channel]}},
             )
-            self._added.add(channel)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError("the channel could not be added") from error
+        self._added.add(channel)
 
     def read(self) -> frozenset[str]:
         """Return all channels. Raises `StorageError`."""

@@ -8,7 +8,7 @@ A STOP must not wait for anything else. So a run begins with the newest replies,
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,8 @@ from cxone_messaging.domain.collection import (
     asked,
     due,
     reads_allowed,
+    spent_from,
+    spent_with,
     wait_for,
 )
 from cxone_messaging.domain.delivery import DeliveryEvent
@@ -42,7 +44,10 @@ from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 # follows another at once has few reads: then half of them are for replies, and a quarter is left.
 _MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 300, 200, 50
 # How often a run looks at the newest replies again, in seconds, and how many pages of them it reads then at most.
-_LOOK_AGAIN_SECONDS, _NEWEST_PAGES = 20.0, 100
+# A pass reads them once more, so a look within a run goes back little further than the one before.
+_LOOK_AGAIN_SECONDS, _LOOK_BACK_SECONDS, _NEWEST_PAGES = 20.0, 30.0, 100
+# What CXone says of channels is asked for again after this many seconds.
+_KNOWN_SECONDS = 3_600.0
 # So many single reads may fail before a run asks no more: one message that CXone can't read holds up no other.
 _MOST_FAILURES = 3
 # What a run may take to record the last page, and to store how far it came.
@@ -101,6 +106,7 @@ class Collect:
         self._telemetry = telemetry
         self._reference_field = reference_field
         self._recorded: dict[str, FoundMessage] = {}
+        self._known: tuple[Sequence[str], float, Mapping[str, bool | None]] = ((), 0.0, {})
 
     def __call__(self, deadline: Deadline) -> Collected:
         """Do one run.
@@ -112,13 +118,11 @@ class Collect:
         state = self._store.begin(began + deadline.left)
         if state is None:
             raise OtherRunError
-        run = _Run(state, self._clock, deadline)
+        run = _Run(state, self._clock, deadline, self._records)
         try:
-            run.channels = sorted(filter(None, self._channels()))
-            if not run.channels:
-                raise ValueError("no channel to collect of")  # a search without one is of the whole tenant
+            run.channels = self._existing(run)
             if state.inbound.scroll:
-                self._look_at_replies(run)  # the pass continues with older ones
+                self._look_at_replies(run, SLACK_SECONDS)  # the pass continues with older ones
             run.looked_at = self._clock.now()
             self._read(run, Direction.INBOUND)
             looked_for = self._look_up.begin(state.ran_at, run.channels)
@@ -138,18 +142,38 @@ class Collect:
             self._telemetry.add(Metric.RECEIPTS_GIVEN_UP, run.given_up)
         return Collected(run.reads, run.new[Direction.OUTBOUND], run.new[Direction.INBOUND], looked_up, behind)
 
-    def _look_at_replies(self, run: "_Run") -> None:
-        """Read the newest replies, back to when the run before this look began, or as far as it may.
+    def _existing(self, run: "_Run") -> list[str]:
+        """Return the channels to collect of, without those that CXone does not have, or has no longer.
+
+        One of these could have a search refused, and so hide a STOP to the others.
+        """
+        wanted = sorted(filter(None, self._channels()))
+        if not wanted:
+            raise ValueError("no channel to collect of")  # a search without one is of the whole tenant
+        there = self._flags(run, wanted) if len(wanted) > 1 else {}
+        return [each for each in wanted if each in there] or wanted
+
+    def _flags(self, run: "_Run", channels: Sequence[str]) -> Mapping[str, bool | None]:
+        """Return whether each channel tracks delivery, as known for an hour; nothing if CXone does not say."""
+        asked, at, flags = self._known
+        if asked != channels or self._clock.now() - at > _KNOWN_SECONDS:
+            try:
+                flags = self._records.channels(channels, run.deadline)
+            except MessagingError:
+                return {}
+            self._known = channels, self._clock.now(), flags
+        return flags
+
+    def _look_at_replies(self, run: "_Run", back: float) -> None:
+        """Read the newest replies, back to `back` seconds before the last look, or as far as it may.
 
         That is no pass: nothing is noted, and a pass reads them again.
         """
-        until, run.looked_at = run.looked_at - SLACK_SECONDS, self._clock.now()
+        until, run.looked_at = run.looked_at - back, self._clock.now()
         pages = _Pages()
-        limit = min(run.most_reads // 4, _NEWEST_PAGES)
-        for _ in range(limit):
+        for _ in range(min(run.most_reads // 4, _NEWEST_PAGES)):
             if run.deadline.left < _LEAST_SECONDS:
                 return
-            run.reads += 1
             page = self._records.search(run.channels, Direction.INBOUND, until, pages.next, run.deadline)
             self._record(run, page.messages)
             pages.take(page)
@@ -188,9 +212,10 @@ class Collect:
             try:
                 self._turn(run, direction, pages)
             except MessagingError as error:
-                if is_resumed and error.code is Code.CXONE_UNAVAILABLE:
-                    run.spans[direction] = span.broken_off()
-                raise
+                if not is_resumed or error.code is not Code.CXONE_UNAVAILABLE:
+                    raise
+                run.spans[direction] = span.broken_off()
+                return True  # CXone has forgotten the place, so a new pass begins
             run.spans[direction] = span.turned(pages.next, pages.newest)
             if not pages.next or pages.reached < span.floor:
                 run.spans[direction] = run.spans[direction].finished()
@@ -200,8 +225,7 @@ class Collect:
     def _turn(self, run: "_Run", direction: Direction, pages: "_Pages") -> None:
         """Read a page, and record what is on it."""
         if direction is Direction.OUTBOUND and self._clock.now() - run.looked_at >= _LOOK_AGAIN_SECONDS:
-            self._look_at_replies(run)
-        run.reads += 1
+            self._look_at_replies(run, _LOOK_BACK_SECONDS)
         floor = run.spans[direction].floor or self._clock.now()
         page = self._records.search(run.channels, direction, floor, pages.next, run.deadline)
         self._record(run, page.messages)
@@ -249,7 +273,6 @@ class Collect:
     def _reference_of(self, run: "_Run", record: FoundMessage) -> str:
         if run.reads >= run.most_reads:
             return ""
-        run.reads += 1
         try:
             return self._records.references(record, run.deadline).get(self._reference_field, "")
         except MessagingError:
@@ -257,14 +280,14 @@ class Collect:
 
     def _ask(self, run: "_Run") -> None:
         """Ask about messages that have no receipt yet, one by one."""
-        if run.waiting and self._tracks_nothing(run):
+        flags = self._flags(run, run.channels) if run.waiting else {}
+        if flags and all(flags.get(each) is False for each in run.channels):
             run.waiting = {}
             return
         failures = 0
         for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
             if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS or failures >= _MOST_FAILURES:
                 return
-            run.reads += 1
             try:
                 found = self._records.message(id_, run.deadline)
             except MessagingError:
@@ -273,19 +296,6 @@ class Collect:
                 self._record(run, [found])
             else:
                 run.waiting = asked(run.waiting, id_, self._clock.now())
-
-    def _tracks_nothing(self, run: "_Run") -> bool:
-        """Whether all channels say that they track no delivery."""
-        for channel in run.channels:
-            if run.reads >= run.most_reads:
-                return False
-            run.reads += 1
-            try:
-                if self._records.tracks_delivery(channel, run.deadline) is not False:
-                    return False
-            except MessagingError:
-                return False  # as if CXone did not say
-        return True
 
 
 class _Pages:
@@ -320,10 +330,10 @@ class _Run:
     `reached` is how far back the outbound records were read without a gap, from the newest on, in Unix seconds.
     """
 
-    def __init__(self, state: Collection, clock: Clock, deadline: Deadline) -> None:
+    def __init__(self, state: Collection, clock: Clock, deadline: Deadline, records: MessageRecords) -> None:
         self.deadline = deadline
         self.channels: list[str] = []
-        self.reads = 0
+        self._records, self._reads_before = records, records.reads
         self.new = dict.fromkeys(Direction, 0)
         self.spans = {Direction.OUTBOUND: state.outbound, Direction.INBOUND: state.inbound}
         self.waiting = dict(state.waiting)
@@ -334,12 +344,17 @@ class _Run:
         self._clock = clock
         self._began = clock.now()
         self._ran_at = state.ran_at
+        self._spent_from = spent_from(state.spent_to, self._began)
+
+    @property
+    def reads(self) -> int:
+        """How many requests it has made."""
+        return self._records.reads - self._reads_before
 
     @property
     def most_reads(self) -> int:
-        """How many reads it may have made by now."""
-        now = self._clock.now()
-        return reads_allowed(now - self._ran_at, now - self._began)
+        """How many requests it may have made by now."""
+        return reads_allowed(self._spent_from, self._clock.now())
 
     def may_read(self, limit: int | None) -> bool:
         """Whether there are reads and time left for another page; without a limit, some reads are spared."""
@@ -361,4 +376,5 @@ class _Run:
             self.spans[Direction.INBOUND],
             self.waiting,
             self._began if self.is_done else self._ran_at,
+            spent_with(self._spent_from, self.reads),
         )

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 
 from cxone_messaging.domain import subjects
 from cxone_messaging.domain.attention import Attention, sends_of
+from cxone_messaging.domain.collection import FURTHEST_SECONDS
 from cxone_messaging.domain.doubts import AGES, SETTLED_SECONDS, Doubt, Found, Match, matches, reference, sent_within
 from cxone_messaging.domain.entries import Draft, Entry, EntryType, Value, text_at
 from cxone_messaging.domain.errors import Code
@@ -21,9 +21,9 @@ from cxone_messaging.platform.clock import Clock, instant
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.use_cases.message_trail import MessageTrail
 
-# Doubts that began earlier are looked for no more; the last run may be late. Their rivals may be older, as far as two
-# messages that one record fits can be apart.
-_LONGEST_SECONDS, _RIVAL_SECONDS = AGES[-1] + 900.0, 900.0
+# A run may be late. Doubts of other runs are looked for no more, but may be rivals: those that are older by as much as
+# two messages that one record fits can be apart.
+_LATE_SECONDS, _RIVAL_SECONDS = 900.0, 900.0
 # A doubt that began so long after its send is of a sender that died; its records are too far back to be read.
 _FURTHEST_SECONDS = AGES[-1] + 600.0
 # What is left of a run for what follows.
@@ -58,7 +58,8 @@ class LookUp:
         """
         now = self._clock.now()
         ledger = self._trail.journal.ledger
-        flagged = ledger.flagged(Attention.UNKNOWN, _ago(now, _LONGEST_SECONDS + _RIVAL_SECONDS), _ago(now, 0))
+        since = _earliest(last_run, now) - _RIVAL_SECONDS
+        flagged = ledger.flagged(Attention.UNKNOWN, format_time(instant(since)), format_time(instant(now)))
         read = ((subject, self._trail.journal.newest(subject)) for subject in dict.fromkeys(flagged))
         self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries, now))]
         self._doubts = [doubt for doubt in self._doubts if doubt.channel in channels]
@@ -88,17 +89,13 @@ class LookUp:
         Only a message all of whose time was read is settled: what was not read may fit too. `reference_of` returns the
         reference that a record's contact holds, if contacts hold any. Raises `StorageError`.
         """
-        run = _Run(self._clock.now(), reached, deadline, reference_of and cache(reference_of))
+        run = _Run(self._clock.now(), self._last_run, reached, deadline, reference_of)
         unowned = [found for found in self._found.values() if self._is_unowned(found[0], run.now)]
         doubts = self._doubts + self._others(unowned, run.now)
-        adopted: list[FoundMessage] = []
-        # A record that has found its message is no other's any more, which may make another certain.
-        while certain := self._adopt(matches(doubts, unowned), run):
-            adopted += certain.values()
-            doubts = [each for each in doubts if each.subject not in certain]
-            unowned = [each for each in unowned if each[0] not in adopted]
-        ambiguous = sum(self._leave(match, run) for match in run.settleable(matches(doubts, unowned)))
-        return LookedUp(tuple(adopted), ambiguous)
+        found = matches(doubts, unowned)
+        adopted = self._adopt(found, run)
+        ambiguous = sum(self._leave(each, run) for each in run.settleable(found) if each.doubt.subject not in adopted)
+        return LookedUp(tuple(adopted.values()), ambiguous)
 
     def _is_unowned(self, record: FoundMessage, now: float) -> bool:
         if record.created_at > now - SETTLED_SECONDS:
@@ -136,7 +133,6 @@ class LookUp:
             with suppress(BrokenChainError):
                 if self._trail.adopt(match.doubt.subject, record.id, evidence):
                     adopted[match.doubt.subject] = record
-                    run.references.add(reference(subjects.id_in(match.doubt.subject)))
         return adopted
 
     def _leave(self, match: Match, run: "_Run") -> bool:
@@ -176,35 +172,31 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One settlement: its time, how far back the records were read, and who knows a contact's reference.
-
-    `references` are those of the messages that have found their records.
-    """
+    """One settlement: its time, that of the run before, how far back the records were read, who knows references."""
 
     now: float
+    last_run: float
     reached: float
     deadline: Deadline
     reference_of: Callable[[FoundMessage], str] | None
-    references: set[str] = field(default_factory=set)
 
     def settleable(self, found: Iterable[Match]) -> Iterator[Match]:
         """Yield the messages that are looked for while there is time; the others are here as rivals alone."""
         for match in found:
             if self.deadline.left < _LEAST_SECONDS:
                 return
-            if not match.doubt.is_being_sent and match.doubt.since >= self.now - _LONGEST_SECONDS:
+            if not match.doubt.is_being_sent and match.doubt.since >= _earliest(self.last_run, self.now):
                 yield match
 
     def certain(self, match: Match) -> FoundMessage | None:
         """Return the record that is certainly the message's.
 
-        Where contacts hold references, one must name the message, or a later one that has just found its own record.
+        Where contacts hold references, the record's contact must name the message.
         """
-        if not self.reference_of:
-            return match.only
-        if match.only and self.reference_of(match.only) in self.references:
-            return match.only
-        return match.named(self.reference_of)
+        record = match.only
+        if record and self.reference_of and self.reference_of(record) != reference(subjects.id_in(match.doubt.subject)):
+            return None
+        return record
 
 
 def _doubt(subject: str, entries: Sequence[Entry], now: float) -> Doubt | None:
@@ -234,5 +226,6 @@ def _doubt(subject: str, entries: Sequence[Entry], now: float) -> Doubt | None:
         return None
 
 
-def _ago(now: float, seconds: float) -> str:
-    return format_time(instant(now - seconds))
+def _earliest(last_run: float, now: float) -> float:
+    """Return when the oldest doubt began that is still looked for; after an outage, that is longer ago."""
+    return max(min(last_run, now - _LATE_SECONDS) - AGES[-1], now - FURTHEST_SECONDS)

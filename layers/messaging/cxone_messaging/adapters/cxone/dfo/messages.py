@@ -5,7 +5,8 @@ Sources: NICE's OpenAPI files for the paths; its agent SDK for dates, sorting, s
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from http import HTTPStatus
@@ -42,6 +43,7 @@ class DfoMessages:
     def __init__(self, tokens: TokenCache, session: CxoneSession) -> None:
         self._tokens = tokens
         self._session = session
+        self.reads = 0
 
     def search(
         self, channels: Sequence[str], direction: Direction, since: float, scroll: str, deadline: Deadline
@@ -80,12 +82,11 @@ class DfoMessages:
         contact = next((each for each in children(found, "data") if text(each, "id") == record.contact), {})
         return {text(each, "ident"): text(each, "value") for each in children(contact, "customFields")}
 
-    def tracks_delivery(self, channel: str, deadline: Deadline) -> bool | None:
-        """Return whether a channel tracks delivery; None if CXone does not say."""
-        found = objects(self._get(f"/channels?{urlencode([('id[]', channel)])}", deadline))
-        flags = (each.get("isTrackingMessageDeliveryStatus") for each in found if text(each, "id") == channel)
-        flag = next(flags, None)
-        return flag if isinstance(flag, bool) else None
+    def channels(self, ids: Collection[str], deadline: Deadline) -> Mapping[str, bool | None]:
+        """Return which of some channels exist, and whether each tracks delivery; None if CXone does not say."""
+        found = objects(self._get(f"/channels?{urlencode([('id[]', id_) for id_ in sorted(ids)])}", deadline))
+        flags = {text(each, "id"): each.get("isTrackingMessageDeliveryStatus") for each in found}
+        return {id_: flag if isinstance(flag, bool) else None for id_, flag in flags.items() if id_ in ids}
 
     def _get(self, path: str, deadline: Deadline, *, missing: bool = False) -> bytes:
         """Return an answer's body; empty if CXone has nothing there and `missing` says that this is no error.
@@ -96,6 +97,7 @@ class DfoMessages:
         refused = moved = False
         for number in range(1, _TRIES + 1):
             token = self._tokens.get(deadline.left)
+            self.reads += 1
             try:
                 answer = self._session.exchange(
                     f"{token.base_url}{PATH}{path}",
@@ -155,9 +157,8 @@ def _message(item: Document, direction: Direction | None) -> FoundMessage | None
             return None
         created_at, written_at = 0.0, ""  # it may be a STOP
     party = child(item, "authorEndUserIdentity") if is_inbound else next(iter(children(item, "recipients")), {})
-    return FoundMessage(
-        # A reply without an id may be a STOP. Its content tells it from others.
-        id=id_ or sha256(json.dumps(item, sort_keys=True, default=str).encode()).hexdigest(),
+    found = FoundMessage(
+        id=id_ or "",
         direction=way,
         created_at=created_at,
         written_at=written_at,
@@ -167,6 +168,11 @@ def _message(item: Document, direction: Direction | None) -> FoundMessage | None
         contact=cxone_id(item.get("contactNumber")) or "",
         receipts=tuple(_receipts(item)),
     )
+    if id_ is not None:
+        return found
+    # A reply without an id may be a STOP. What CXone does not change later tells it from others.
+    lasting = [found.written_at, found.written, found.text, found.channel, found.contact]
+    return replace(found, id=sha256(json.dumps(lasting).encode()).hexdigest())
 
 
 def _written(party: Document) -> str:

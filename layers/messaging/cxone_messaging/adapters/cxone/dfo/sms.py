@@ -17,6 +17,7 @@ from cxone_messaging.adapters.cxone.json_answers import child, document
 from cxone_messaging.adapters.cxone.token_cache import Token, TokenCache
 from cxone_messaging.domain.delivery import cxone_id
 from cxone_messaging.domain.doubts import reference
+from cxone_messaging.domain.errors import StorageError
 from cxone_messaging.domain.outcomes import Accepted, NotAccepted, OutcomeUnknown, Rejected, SendOutcome, TokenRefused
 from cxone_messaging.domain.sms import Sms
 from cxone_messaging.platform.clock import Clock
@@ -51,8 +52,8 @@ class DfoSms:
     """The outbound messages of a tenant's channels.
 
     `number_format` is how recipients are written. `reference_field` is the custom field of a contact that gets a short
-    reference to the message; empty if there is none. `on_channel` is called with the channel of each message that CXone
-    has accepted, or may have.
+    reference to the message; empty if there is none. `on_channel` is called with the channel of each message before it
+    leaves; if it raises `StorageError`, the message does not.
     """
 
     def __init__(
@@ -100,7 +101,6 @@ class DfoSms:
             answer = self._post(token, sms.sender, body, seconds)
         except (requests.RequestException, OSError, ValueError) as error:
             if body.written:
-                self._on_channel(sms.sender)
                 return OutcomeUnknown(f"no_answer_{type(error).__name__}")
             if not body.held:
                 self._ask_again(token)
@@ -114,6 +114,10 @@ class DfoSms:
             return NotAccepted("cxone_unavailable", "no_time_left", tried=False)
         if wait := self._contacts.take(sms.to.e164):
             return NotAccepted("rate_limited", "contact_throttled", retry_after=wait, tried=False)
+        try:
+            self._on_channel(sms.sender)
+        except StorageError:
+            return NotAccepted("cxone_unavailable", "channel_unrecorded", tried=False)
         return None
 
     def _post(self, token: Token, channel: str, body: WatchedBody, seconds: float) -> Answer:
@@ -143,8 +147,6 @@ class DfoSms:
             self._tokens.invalidate(token)
         elif isinstance(outcome, Accepted):
             self._tokens.mark_accepted(token)
-        if isinstance(outcome, Accepted | OutcomeUnknown):
-            self._on_channel(sms.sender)
         return outcome
 
     def _payload(self, sms: Sms, message_id: str) -> dict[str, Any]:
