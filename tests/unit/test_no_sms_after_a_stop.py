@@ -197,6 +197,7 @@ class History:
 @example("GB", [Reply("STOP", 0, 0), Reply("START", 0, 0, has_zone=False), Send(0)])
 @example("GB", [Reply("STOP", 0, 7200, has_zone=False), Reply("START", 0, 900), Send(0)])
 @example("US", [Import(IN, 0), Reply("STOP", 1, None), Import(IN, 0, None, True), Reply("STOP", 1, None), Send(0)])
+@example("AR", [Import(IN, 1, None, True, 1), Reply("STOP", 0, 0), Import(IN, 0, None, True, 1), Send(0)])
 def test_no_sms_leaves_after_the_newest_plain_opt_out(country, steps):
     with pytest.MonkeyPatch.context() as monkeypatch:
         history = History(monkeypatch, country)

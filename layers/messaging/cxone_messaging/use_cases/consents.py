@@ -99,9 +99,14 @@ class ManageConsents:
         if consent.overrides_reply:
             data["overrides"] = "reply"
         draft, subject = Draft(EntryType.CONSENT, data), subjects.consent(recipient_hash)
+        # One file may have the line in one form before its opt-out, and in another after it.
+        others = self._other_forms(number, consent.status) if consent.overrides_reply else []
+        chains = [self._journal.read(self._subject(each)) for each in others]
 
         def unless_opted_out(known: Sequence[Entry]) -> Draft:
-            is_fresh = consent.overrides_reply and not is_override_spent(consent.given_at, consent.evidence, known)
+            is_fresh = consent.overrides_reply and not any(
+                is_override_spent(consent.given_at, consent.evidence, each) for each in (known, *chains)
+            )
             if is_overruled(consent.status, consent.given_at, known) and not is_fresh:
                 fault = "the recipient's own opt-out is later: name a later `givenAt`, or `overrides` with new evidence"
                 raise MessagingError(
