@@ -20,29 +20,25 @@ from cxone_messaging.domain.collection import (
     FURTHER_PAGES,
     FURTHER_SECONDS,
     SLACK_SECONDS,
-    Collection,
     asked,
     due,
-    reads_allowed,
-    spent_from,
-    spent_with,
-    wait_for,
 )
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
 from cxone_messaging.domain.event_names import REPLY_EVENT
-from cxone_messaging.domain.found_messages import Direction, FoundMessage, Page
+from cxone_messaging.domain.found_messages import Direction, FoundMessage
 from cxone_messaging.domain.ledger import BrokenChainError
 from cxone_messaging.platform.clock import Clock
 from cxone_messaging.platform.deadline import Deadline
 from cxone_messaging.platform.telemetry import Metric, Telemetry
+from cxone_messaging.use_cases.events.collection_run import Pages, Run
 from cxone_messaging.use_cases.events.look_up import LookedUp, LookUp
 from cxone_messaging.use_cases.events.record_events import Proof, RecordEvents
 from cxone_messaging.use_cases.events.subscription import SubscriptionEvent
 
-# Of a run's reads, so many at most are for replies, for single messages, and left for those after a look-up. A run that
-# follows another at once has few reads: then half of them are for replies, and a quarter is left.
-_MOST_FOR_REPLIES, _MOST_ASKED, _SPARED = 300, 200, 50
+# Of a run's reads, so many at most are for replies, and for single messages. A run that follows another at once has few
+# reads: then half of them are for replies.
+_MOST_FOR_REPLIES, _MOST_ASKED = 300, 200
 # How often a run looks at the newest replies again, in seconds, and how many pages of them it reads then at most.
 # A pass reads them once more, so a look within a run goes back little further than the one before.
 _LOOK_AGAIN_SECONDS, _LOOK_BACK_SECONDS, _NEWEST_PAGES = 20.0, 30.0, 100
@@ -50,8 +46,6 @@ _LOOK_AGAIN_SECONDS, _LOOK_BACK_SECONDS, _NEWEST_PAGES = 20.0, 30.0, 100
 _KNOWN_SECONDS = 3_600.0
 # So many single reads may fail before a run asks no more: one message that CXone can't read holds up no other.
 _MOST_FAILURES = 3
-# What a run may take to record the last page, and to store how far it came.
-_LEAST_SECONDS = 20.0
 # So many records are remembered as recorded, so that the next run need not read the ledger for them.
 _REMEMBERED = 50_000
 
@@ -118,7 +112,7 @@ class Collect:
         state = self._store.begin(began + deadline.left)
         if state is None:
             raise OtherRunError
-        run = _Run(state, self._clock, deadline, self._records)
+        run = Run(state, self._clock, deadline, self._records)
         try:
             run.channels = self._existing(run)
             if state.inbound.scroll:
@@ -142,7 +136,7 @@ class Collect:
             self._telemetry.add(Metric.RECEIPTS_GIVEN_UP, run.given_up)
         return Collected(run.reads, run.new[Direction.OUTBOUND], run.new[Direction.INBOUND], looked_up, behind)
 
-    def _existing(self, run: "_Run") -> list[str]:
+    def _existing(self, run: Run) -> list[str]:
         """Return the channels to collect of, without those that CXone does not have, or has no longer.
 
         One of these could have a search refused, and so hide a STOP to the others.
@@ -153,7 +147,7 @@ class Collect:
         there = self._flags(run, wanted) if len(wanted) > 1 else {}
         return [each for each in wanted if each in there] or wanted
 
-    def _flags(self, run: "_Run", channels: Sequence[str]) -> Mapping[str, bool | None]:
+    def _flags(self, run: Run, channels: Sequence[str]) -> Mapping[str, bool | None]:
         """Return whether each channel tracks delivery, as known for an hour; nothing if CXone does not say."""
         asked, at, flags = self._known
         if asked != channels or self._clock.now() - at > _KNOWN_SECONDS:
@@ -164,15 +158,15 @@ class Collect:
             self._known = channels, self._clock.now(), flags
         return flags
 
-    def _look_at_replies(self, run: "_Run", back: float) -> None:
+    def _look_at_replies(self, run: Run, back: float) -> None:
         """Read the newest replies, back to `back` seconds before the last look, or as far as it may.
 
         That is no pass: nothing is noted, and a pass reads them again.
         """
         until, run.looked_at = run.looked_at - back, self._clock.now()
-        pages = _Pages()
+        pages = Pages()
         for _ in range(min(run.most_reads // 4, _NEWEST_PAGES)):
-            if run.deadline.left < _LEAST_SECONDS:
+            if not run.has_time:
                 return
             page = self._records.search(run.channels, Direction.INBOUND, until, pages.next, run.deadline)
             self._record(run, page.messages)
@@ -180,17 +174,17 @@ class Collect:
             if not pages.next or pages.reached < until:
                 return
 
-    def _read(self, run: "_Run", direction: Direction, looked_for: float | None = None) -> None:
+    def _read(self, run: Run, direction: Direction, looked_for: float | None = None) -> None:
         """Read one direction from the newest record on; first, finish a pass that broke off.
 
         A pass goes on further back than it must: for a few pages, and as far as `looked_for` (Unix seconds) while the
         run has reads left.
         """
         limit = min(run.most_reads // 2, _MOST_FOR_REPLIES) if direction is Direction.INBOUND else None
-        if run.spans[direction].scroll and not self._finish(run, direction, limit, _Pages(run.spans[direction].scroll)):
+        if run.spans[direction].scroll and not self._finish(run, direction, limit, Pages(run.spans[direction].scroll)):
             return
         run.spans[direction] = run.spans[direction].begun(self._clock.now())
-        pages = _Pages()
+        pages = Pages()
         if not self._finish(run, direction, limit, pages):
             return
         furthest = pages.reached - FURTHER_SECONDS[direction]
@@ -203,7 +197,7 @@ class Collect:
         if direction is Direction.OUTBOUND:
             run.reached = pages.reached
 
-    def _finish(self, run: "_Run", direction: Direction, limit: int | None, pages: "_Pages") -> bool:
+    def _finish(self, run: Run, direction: Direction, limit: int | None, pages: Pages) -> bool:
         """Read the pages that a pass must read; return whether it came to its end."""
         while run.may_read(limit):
             is_first = pages.number == 0
@@ -222,7 +216,7 @@ class Collect:
                 return True
         return False
 
-    def _turn(self, run: "_Run", direction: Direction, pages: "_Pages") -> None:
+    def _turn(self, run: Run, direction: Direction, pages: Pages) -> None:
         """Read a page, and record what is on it."""
         if direction is Direction.OUTBOUND and self._clock.now() - run.looked_at >= _LOOK_AGAIN_SECONDS:
             self._look_at_replies(run, _LOOK_BACK_SECONDS)
@@ -231,7 +225,7 @@ class Collect:
         self._record(run, page.messages)
         pages.take(page)
 
-    def _record(self, run: "_Run", found: Iterable[FoundMessage]) -> None:
+    def _record(self, run: Run, found: Iterable[FoundMessage]) -> None:
         """Record a page's receipts and replies, in parallel. Raises the first `StorageError`, once all are tried."""
         found = list(found)
         new = [each for each in found if self._recorded.get(each.id) != each]
@@ -270,7 +264,7 @@ class Collect:
         if len(self._recorded) > _REMEMBERED:
             del self._recorded[next(iter(self._recorded))]
 
-    def _reference_of(self, run: "_Run", record: FoundMessage) -> str:
+    def _reference_of(self, run: Run, record: FoundMessage) -> str:
         if run.reads >= run.most_reads:
             return ""
         try:
@@ -278,7 +272,7 @@ class Collect:
         except MessagingError:
             return ""  # a contact that cannot be read names no message
 
-    def _ask(self, run: "_Run") -> None:
+    def _ask(self, run: Run) -> None:
         """Ask about messages that have no receipt yet, one by one."""
         flags = self._flags(run, run.channels) if run.waiting else {}
         if flags and all(flags.get(each) is False for each in run.channels):
@@ -286,7 +280,7 @@ class Collect:
             return
         failures = 0
         for id_ in due(run.waiting, self._clock.now())[:_MOST_ASKED]:
-            if run.reads >= run.most_reads or run.deadline.left < _LEAST_SECONDS or failures >= _MOST_FAILURES:
+            if run.reads >= run.most_reads or not run.has_time or failures >= _MOST_FAILURES:
                 return
             try:
                 found = self._records.message(id_, run.deadline)
@@ -296,85 +290,3 @@ class Collect:
                 self._record(run, [found])
             else:
                 run.waiting = asked(run.waiting, id_, self._clock.now())
-
-
-class _Pages:
-    """The pages of one pass so far: where the next one is, and what they reached, in Unix seconds.
-
-    `newest` is the date of the newest record. All records that are newer than `reached` were read.
-    """
-
-    def __init__(self, scroll: str = "") -> None:
-        self.next = scroll
-        self.number = 0
-        self._is_resumed = bool(scroll)
-        self.newest = 0.0
-        self.reached = float("inf")
-
-    def take(self, page: Page) -> None:
-        """Add a page. Raises `MessagingError` if it is no page that can follow: empty, or newer than the one before."""
-        dates = [each.created_at for each in page.messages]
-        # One record with an odd date must not end a pass, so the newest of a page counts.
-        newest = max(dates, default=self.reached)
-        is_lost = not dates and (bool(page.next) or (self._is_resumed and not self.number))
-        if is_lost or newest > self.reached + SLACK_SECONDS:
-            raise MessagingError(Code.CXONE_UNAVAILABLE, "CXone's records are not in pages from the newest back")
-        self.newest = max(self.newest, newest if dates else 0.0)
-        self.next, self.number = page.next, self.number + 1
-        self.reached = newest if page.next else float("-inf")
-
-
-class _Run:
-    """What one run has done so far; whenever it ends, this is what the next one continues.
-
-    `reached` is how far back the outbound records were read without a gap, from the newest on, in Unix seconds.
-    """
-
-    def __init__(self, state: Collection, clock: Clock, deadline: Deadline, records: MessageRecords) -> None:
-        self.deadline = deadline
-        self.channels: list[str] = []
-        self._records, self._reads_before = records, records.reads
-        self.new = dict.fromkeys(Direction, 0)
-        self.spans = {Direction.OUTBOUND: state.outbound, Direction.INBOUND: state.inbound}
-        self.waiting = dict(state.waiting)
-        self.given_up = 0
-        self.reached = float("inf")
-        self.looked_at = state.ran_at
-        self.is_done = False
-        self._clock = clock
-        self._began = clock.now()
-        self._ran_at = state.ran_at
-        self._spent_from = spent_from(state.spent_to, self._began)
-
-    @property
-    def reads(self) -> int:
-        """How many requests it has made."""
-        return self._records.reads - self._reads_before
-
-    @property
-    def most_reads(self) -> int:
-        """How many requests it may have made by now."""
-        return reads_allowed(self._spent_from, self._clock.now())
-
-    def may_read(self, limit: int | None) -> bool:
-        """Whether there are reads and time left for another page; without a limit, some reads are spared."""
-        most = self.most_reads - min(self.most_reads // 4, _SPARED) if limit is None else limit
-        return self.reads < most and self.deadline.left >= _LEAST_SECONDS
-
-    def take(self, found: Iterable[FoundMessage]) -> None:
-        """Note which of our messages have a receipt, and which will not be read again and have none."""
-        for each in found:
-            if each.is_final:
-                self.waiting.pop(each.id, None)
-            elif each.direction is Direction.OUTBOUND and each.created_at < self._began - SLACK_SECONDS:
-                self.given_up += not wait_for(self.waiting, each, self._began)
-
-    def state(self) -> Collection:
-        """Return the collector's state after this run."""
-        return Collection(
-            self.spans[Direction.OUTBOUND],
-            self.spans[Direction.INBOUND],
-            self.waiting,
-            self._began if self.is_done else self._ran_at,
-            spent_with(self._spent_from, self.reads),
-        )
