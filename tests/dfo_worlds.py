@@ -108,7 +108,7 @@ class DfoWorld(World):
         session.mount("https://", SimulatorAdapter(self.simulator, self.clock.sleep))
         return collect(
             ledger=self.ledger,
-            records=DfoMessages(self._tokens(session, Injector()), session),
+            records=DfoMessages(self._tokens(session, Injector()), session, self.reference_field),
             events=record_events(
                 ledger=self.ledger,
                 consents=self.consents,
@@ -119,7 +119,6 @@ class DfoWorld(World):
             store=self.collection,
             pseudonyms=lambda: self.pseudonyms,
             channels=lambda: self.channels,
-            reference_field=self.reference_field,
             executor=executor or InlineExecutor(),
             clock=self.clock,
             telemetry=self.telemetry,

@@ -58,7 +58,6 @@ def collect(
     store: CollectionStore,
     pseudonyms: Callable[[], Pseudonyms],
     channels: Callable[[], Iterable[str]],
-    reference_field: str,
     executor: Executor,
     clock: Clock,
     telemetry: Telemetry,
@@ -75,7 +74,6 @@ def collect(
         executor=executor,
         clock=clock,
         telemetry=telemetry,
-        reference_field=reference_field,
     )
 
 
@@ -108,7 +106,6 @@ def use_case() -> Collect:
         store=CollectionItem(aws.dynamodb(), settings.coordination_table, clock),
         pseudonyms=pseudonyms,
         channels=lambda: all_channels(used, settings.cxone_channel_id),
-        reference_field=dfo.DfoSettings.from_environment().cxone_reference_field,
         executor=ThreadPoolExecutor(_AT_ONCE),
         clock=clock,
         telemetry=metrics,

@@ -52,7 +52,7 @@ class Tenant:
             located=True,
         )
         self.gateway = DfoSms(self.tokens, self.session, self.clock, timeout_seconds=20, **options)
-        self.records = DfoMessages(self.tokens, self.session)
+        self.records = DfoMessages(self.tokens, self.session, "reference")
 
     def set(self, **changes):
         self.simulator.settings = self.simulator.settings.changed(changes)
@@ -260,7 +260,7 @@ class TestSend:
         tenant.restart(reference_field="reference")
         tenant.send()
         (record,) = tenant.records.search([MAIN_CHANNEL], Direction.OUTBOUND, 0, "", tenant.within()).messages
-        assert tenant.records.references(record, tenant.within()) == {"reference": "a" * 16}
+        assert tenant.records.reference(record, tenant.within()) == "a" * 16
 
     def test_what_is_held_back_does_not_leave_and_costs_no_token(self, tenant):
         tenant.send()

@@ -73,4 +73,5 @@ def sms_gateway(settings: "SenderSettings", telemetry: Telemetry) -> DfoSms:
 def message_records(settings: SmsTokenSettings, telemetry: Telemetry) -> DfoMessages:
     """Return the client of CXone's records of messages."""
     session = CxoneSession(SystemClock())
-    return DfoMessages(sms_tokens(settings, session, telemetry), session)
+    reference_field = DfoSettings.from_environment().cxone_reference_field
+    return DfoMessages(sms_tokens(settings, session, telemetry), session, reference_field)

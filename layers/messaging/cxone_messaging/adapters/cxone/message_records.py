@@ -11,6 +11,7 @@ class MessageRecords(Protocol):
     """CXone's records of messages. All methods raise `MessagingError`, and `StorageError`."""
 
     reads: int  # the requests that were made so far
+    holds_references: bool  # whether contacts hold a reference to the last message to them
 
     def search(
         self, channels: Sequence[str], direction: Direction, since: float, scroll: str, deadline: Deadline
@@ -22,8 +23,8 @@ class MessageRecords(Protocol):
         """Return one message; None if CXone has none with this id."""
         ...
 
-    def references(self, record: FoundMessage, deadline: Deadline) -> Mapping[str, str]:
-        """Return the custom fields of a record's contact."""
+    def reference(self, record: FoundMessage, deadline: Deadline) -> str:
+        """Return the reference that a record's contact holds; empty if it holds none."""
         ...
 
     def channels(self, ids: Collection[str], deadline: Deadline) -> Mapping[str, bool | None]:

@@ -71,8 +71,7 @@ class OtherRunError(Exception):
 class Collect:
     """The collector. It remembers what it has recorded while its process lives.
 
-    `channels` returns the channels to collect of, at each run. `reference_field` is the custom field of a contact that
-    holds a reference to the last message; empty if none does.
+    `channels` returns the channels to collect of, at each run.
     """
 
     def __init__(
@@ -87,7 +86,6 @@ class Collect:
         executor: Executor,
         clock: Clock,
         telemetry: Telemetry,
-        reference_field: str = "",
     ) -> None:
         self._records = records
         self._events = events
@@ -98,7 +96,6 @@ class Collect:
         self._executor = executor
         self._clock = clock
         self._telemetry = telemetry
-        self._reference_field = reference_field
         self._recorded: dict[str, FoundMessage] = {}
         self._known: tuple[Sequence[str], float, Mapping[str, bool | None]] = ((), 0.0, {})
 
@@ -122,7 +119,7 @@ class Collect:
             looked_for = self._look_up.begin(state.ran_at, run.channels)
             self._read(run, Direction.OUTBOUND, looked_for)
             looked_up = self._look_up.settle(
-                run.reached, deadline, partial(self._reference_of, run) if self._reference_field else None
+                run.reached, deadline, partial(self._reference_of, run) if self._records.holds_references else None
             )
             self._record(run, looked_up.adopted)
             run.is_done = True
@@ -268,7 +265,7 @@ class Collect:
         if run.reads >= run.most_reads:
             return ""
         try:
-            return self._records.references(record, run.deadline).get(self._reference_field, "")
+            return self._records.reference(record, run.deadline)
         except MessagingError:
             return ""  # a contact that cannot be read names no message
 

@@ -38,11 +38,16 @@ _ANSWER_LIMIT = 2 * 1024 * 1024
 
 
 class DfoMessages:
-    """The records of one tenant."""
+    """The records of one tenant.
 
-    def __init__(self, tokens: TokenCache, session: CxoneSession) -> None:
+    `reference_field` is the custom field of a contact that holds a reference to the last message; empty if none does.
+    """
+
+    def __init__(self, tokens: TokenCache, session: CxoneSession, reference_field: str = "") -> None:
         self._tokens = tokens
         self._session = session
+        self._reference_field = reference_field
+        self.holds_references = bool(reference_field)
         self.reads = 0
 
     def search(
@@ -74,13 +79,14 @@ class DfoMessages:
         # Some answers may wrap the message as an outbound one does.
         return _message(child(found, "message") or found, None)
 
-    def references(self, record: FoundMessage, deadline: Deadline) -> Mapping[str, str]:
-        """Return the custom fields of a record's contact."""
+    def reference(self, record: FoundMessage, deadline: Deadline) -> str:
+        """Return the reference that a record's contact holds; empty if it holds none."""
         # No source shows how numbers are written.
         query = [("endUserIdOnExternalPlatform[]", number) for number in (record.number, record.number.lstrip("+"))]
         found = document(self._get(f"/contacts?{urlencode([('channel[]', record.channel), *query])}", deadline))
         contact = next((each for each in children(found, "data") if text(each, "id") == record.contact), {})
-        return {text(each, "ident"): text(each, "value") for each in children(contact, "customFields")}
+        fields = {text(each, "ident"): text(each, "value") for each in children(contact, "customFields")}
+        return fields.get(self._reference_field, "")
 
     def channels(self, ids: Collection[str], deadline: Deadline) -> Mapping[str, bool | None]:
         """Return which of some channels exist, and whether each tracks delivery; None if CXone does not say."""
