@@ -23,7 +23,7 @@ FURTHEST_SECONDS = 3 * 86_400.0
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
 # they come. What a run did not use, the next one has for a minute's worth at most.
 _READS_A_SECOND, _SAVED_SECONDS, _LEAST_READS = 15.8, 60.0, 20
-# Runs that are more than this many seconds ahead of their reads were counted by a clock that was ahead.
+# A state that owes the reads of more seconds than this was written by a clock that was ahead.
 _MOST_OWED = 300.0
 # A place in a search that is longer is not stored, and its pass begins anew.
 _SCROLL_LIMIT = 8_192
@@ -33,9 +33,9 @@ _FIRST_PAUSE_SECONDS = 120.0
 _MOST_WAITING_BYTES = 350_000
 
 
-def reads_allowed(spent_to: float, now: float) -> int:
-    """Return how many reads a run may still make, where those before it have spent all up to `spent_to`."""
-    return round((now - spent_to) * _READS_A_SECOND)
+def reads_allowed(since: float, now: float) -> int:
+    """Return how many reads a run may have made by now that has reads since an instant."""
+    return round((now - since) * _READS_A_SECOND)
 
 
 def spent_from(spent_to: float, now: float) -> float:
