@@ -2,6 +2,8 @@
 
 import ast
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -57,6 +59,20 @@ def test_the_one_dimension_is_the_service_and_its_value_the_stacks_name(monkeypa
     assert document["service"] == "a-stack"
     assert {each["Name"] for each in directive["Metrics"]} == set(Metric)
     assert set(document) == {"_aws", "service", *Metric}
+
+
+def test_threads_that_report_at_once_lose_no_value(capsys):
+    """A metric's hundredth value is flushed by the thread that adds it, while others add."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        metrics = EmbeddedMetrics()
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: metrics.add(Metric.MESSAGES_DELIVERED), range(8_000)))
+        metrics.flush()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(len(each["MessagesDelivered"]) for each in printed(capsys)) == 8_000
 
 
 @pytest.mark.parametrize("environment", [{}, {"POWERTOOLS_SERVICE_NAME": ""}])
