@@ -23,8 +23,6 @@ FURTHEST_SECONDS = 3 * 86_400.0
 # CXone documents 120,000 reads an hour, which all of a tenant's programs share. Runs take less than half, however often
 # they come. What a run did not use, the next one has for a minute's worth at most.
 _READS_A_SECOND, _SAVED_SECONDS, _LEAST_READS = 15.8, 60.0, 20
-# A state that owes the reads of more seconds than this was written by a clock that was ahead.
-_MOST_OWED = 300.0
 # A place in a search that is longer is not stored, and its pass begins anew.
 _SCROLL_LIMIT = 8_192
 # A message without a receipt is asked about at growing intervals.
@@ -122,7 +120,7 @@ class Collection:
             document = json.loads(text)
             outbound, inbound = (_span(document[name], now) for name in ("outbound", "inbound"))
             waiting = {str(id_): Waiting(float(each[0]), float(each[1])) for id_, each in document["waiting"].items()}
-            ran_at, spent_to = min(float(document["ranAt"]), now), min(float(document["spentTo"]), now + _MOST_OWED)
+            ran_at, spent_to = (min(float(document[name]), now) for name in ("ranAt", "spentTo"))
             return cls(outbound, inbound, waiting=waiting, ran_at=ran_at, spent_to=spent_to)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             span = Span(now - FURTHEST_SECONDS)
@@ -148,7 +146,7 @@ def due(waiting: Mapping[str, Waiting], now: float) -> list[str]:
     return sorted(late, key=lambda id_: waiting[id_].next_at)
 
 
-def asked(waiting: Mapping[str, Waiting], id_: str, now: float) -> dict[str, Waiting]:
+def postponed(waiting: Mapping[str, Waiting], id_: str, now: float) -> dict[str, Waiting]:
     """Return what is waited for after a message had no receipt again; after a day it is asked about no more."""
     rest = dict(waiting)
     created_at = rest.pop(id_).created_at

@@ -20,8 +20,8 @@ from cxone_messaging.domain.collection import (
     FURTHER_PAGES,
     FURTHER_SECONDS,
     SLACK_SECONDS,
-    asked,
     due,
+    postponed,
 )
 from cxone_messaging.domain.delivery import DeliveryEvent
 from cxone_messaging.domain.errors import Code, MessagingError, StorageError
@@ -42,7 +42,7 @@ _MOST_FOR_REPLIES, _MOST_ASKED = 300, 200
 # How often a run looks at the newest replies again, in seconds, and how many pages of them it reads then at most.
 # A pass reads them once more, so a look within a run goes back little further than the one before.
 _LOOK_AGAIN_SECONDS, _LOOK_BACK_SECONDS, _NEWEST_PAGES = 20.0, 30.0, 100
-# What CXone says of channels is asked for again after this many seconds.
+# What CXone says of channels is read again after this many seconds.
 _KNOWN_SECONDS = 3_600.0
 # So many single reads may fail before a run asks no more: one message that CXone can't read holds up no other.
 _MOST_FAILURES = 3
@@ -146,8 +146,8 @@ class Collect:
 
     def _flags(self, run: Run, channels: Sequence[str]) -> Mapping[str, bool | None]:
         """Return whether each channel tracks delivery, as known for an hour; nothing if CXone does not say."""
-        asked, at, flags = self._known
-        if asked != channels or self._clock.now() - at > _KNOWN_SECONDS:
+        known, at, flags = self._known
+        if known != channels or self._clock.now() - at > _KNOWN_SECONDS:
             try:
                 flags = self._records.channels(channels, run.deadline)
             except MessagingError:
@@ -286,4 +286,4 @@ class Collect:
             if found and found.is_final:
                 self._record(run, [found])
             else:
-                run.waiting = asked(run.waiting, id_, self._clock.now())
+                run.waiting = postponed(run.waiting, id_, self._clock.now())
