@@ -53,7 +53,7 @@ class Doubt:
         """Whether a record with the same number and text may be this message's, by its channel and time."""
         return self._is_within(record, _SKEW_SECONDS)
 
-    def rivals(self, record: FoundMessage) -> bool:
+    def could_claim(self, record: FoundMessage) -> bool:
         """Whether this message prevents that a record with the same number and text becomes another's."""
         return self._is_within(record, _RIVAL_SKEW_SECONDS)
 
@@ -106,18 +106,19 @@ def sent_within(records: Iterable[FoundMessage]) -> tuple[float, float]:
 
 def matches(doubts: Sequence[Doubt], found: Iterable[Found]) -> list[Match]:
     """Return each doubt with the records that fit; `found` are records that no message owns."""
-    by_key: dict[tuple[str, str], list[FoundMessage]] = defaultdict(list)
+    records_by_key: dict[tuple[str, str], list[FoundMessage]] = defaultdict(list)
     for record, recipient_hash, text_hash in found:
-        by_key[recipient_hash, text_hash].append(record)
+        records_by_key[recipient_hash, text_hash].append(record)
     fitting = {
-        doubt.subject: tuple(record for record in by_key.get(doubt.key, ()) if doubt.fits(record)) for doubt in doubts
+        doubt.subject: tuple(record for record in records_by_key.get(doubt.key, ()) if doubt.fits(record))
+        for doubt in doubts
     }
-    by_doubt: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
+    doubts_by_key: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
     for doubt in doubts:
-        by_doubt[doubt.key].append(doubt)
+        doubts_by_key[doubt.key].append(doubt)
 
     def rivals(doubt: Doubt) -> tuple[Doubt, ...]:
-        others = (each for each in by_doubt[doubt.key] if each.subject != doubt.subject)
-        return tuple(each for each in others if any(map(each.rivals, fitting[doubt.subject])))
+        others = (each for each in doubts_by_key[doubt.key] if each.subject != doubt.subject)
+        return tuple(each for each in others if any(map(each.could_claim, fitting[doubt.subject])))
 
     return [Match(doubt, fitting[doubt.subject], rivals(doubt)) for doubt in doubts]

@@ -49,7 +49,7 @@ class LookUp:
         self._doubts: list[Doubt] = []
         self._last_run = 0.0
         self._texts: frozenset[str] = frozenset()
-        self._found: dict[str, tuple[FoundMessage, str, str]] = {}
+        self._found: dict[str, Found] = {}
 
     def begin(self, last_run: float, channels: Collection[str]) -> float | None:
         """Read the messages in doubt that were sent by `channels`, the others being another API's.
@@ -61,8 +61,9 @@ class LookUp:
         since = _earliest(last_run, now) - _RIVAL_SECONDS
         flagged = ledger.flagged(Attention.UNKNOWN, format_time(instant(since)), format_time(instant(now)))
         read = ((subject, self._trail.journal.newest(subject)) for subject in dict.fromkeys(flagged))
-        self._doubts = [doubt for subject, entries in read if (doubt := _doubt(subject, entries, now))]
-        self._doubts = [doubt for doubt in self._doubts if doubt.channel in channels]
+        self._doubts = [
+            doubt for subject, entries in read if (doubt := _doubt(subject, entries, now)) and doubt.channel in channels
+        ]
         self._texts = frozenset(doubt.text_hash for doubt in self._doubts)
         self._found, self._last_run = {}, last_run
         due = (doubt.earliest for doubt in self._doubts if doubt.is_due(last_run, now))
@@ -89,7 +90,7 @@ class LookUp:
         Only a message all of whose time was read is settled: what was not read may fit too. `reference_of` returns the
         reference that a record's contact holds, if contacts hold any. Raises `StorageError`.
         """
-        run = _Run(self._clock.now(), self._last_run, reached, deadline, reference_of)
+        run = _Settlement(self._clock.now(), self._last_run, reached, deadline, reference_of)
         unowned = [found for found in self._found.values() if self._is_unowned(found[0], run.now)]
         doubts = self._doubts + self._others(unowned, run.now)
         found = matches(doubts, unowned)
@@ -120,7 +121,7 @@ class LookUp:
                     found[subject] = _doubt(subject, entries, now)
         return [each for each in found.values() if each]
 
-    def _adopt(self, found: Iterable[Match], run: "_Run") -> dict[str, FoundMessage]:
+    def _adopt(self, found: Iterable[Match], run: "_Settlement") -> dict[str, FoundMessage]:
         """Record what is certain; return the records by the subjects of their messages."""
         adopted = {}
         for match in run.settleable(found):
@@ -135,9 +136,9 @@ class LookUp:
                     adopted[match.doubt.subject] = record
         return adopted
 
-    def _leave(self, match: Match, run: "_Run") -> bool:
+    def _leave(self, match: Match, run: "_Settlement") -> bool:
         """Record what was found of a message that stays in doubt; return whether a person must look at that."""
-        is_last = match.doubt.is_last(self._last_run, run.now)
+        is_last = match.doubt.is_last(run.last_run, run.now)
         # A sender may yet record its outcome, and a search of contacts lags behind too.
         is_early = run.reference_of and match.only and run.now < match.doubt.since + AGES[2]
         if not is_last and (is_early or any(rival.is_being_sent for rival in match.rivals)):
@@ -171,7 +172,7 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Settlement:
     """One settlement: its time, that of the run before, how far back the records were read, who knows references."""
 
     now: float

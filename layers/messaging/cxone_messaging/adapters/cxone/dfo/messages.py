@@ -176,7 +176,7 @@ def _message(item: Document, direction: Direction | None) -> FoundMessage | None
     )
     if id_ is not None:
         return found
-    # A reply without an id may be a STOP. What CXone does not change later tells it from others.
+    # A reply without an id may be a STOP. What CXone does not change later distinguishes it.
     lasting = [found.written_at, found.written, found.text, found.channel, found.contact]
     return replace(found, id=sha256(json.dumps(lasting).encode()).hexdigest())
 
