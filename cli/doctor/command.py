@@ -54,9 +54,8 @@ def _run(deployment: Deployment, send_to: str | None, progress: Progress, *, pri
 
     def trial() -> Finding:
         is_collected = deployment.speaks_dfo
-        collect: Callable[[], object] = lambda: None  # noqa: E731
-        if is_collected and deployment.target.is_local:
-            collect = partial(subscription_check.collect, deployment)
+        runs = is_collected and deployment.target.is_local
+        collect = partial(subscription_check.collect, deployment) if runs else lambda: None
         trials.append(send_test_message(deployment.target, send_to or "", is_collected=is_collected, collect=collect))
         return trials[0].finding
 
